@@ -1,0 +1,8 @@
+"""The one place that asks this machine for the time. Leases go by the database's clock instead."""
+
+from datetime import UTC, datetime
+
+
+def utcnow() -> datetime:
+    """Return the present as an aware UTC time."""
+    return datetime.now(UTC)

@@ -1,0 +1,206 @@
+"""`tidemill.toml`: the providers, their pools and limits, routes and prices. Read once, frozen, checked."""
+
+import os
+import tomllib
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from jobs.errors import ConfigurationError
+
+
+class ProtocolName(StrEnum):
+    """The wire formats that workers speak."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    GEMINI = "gemini"
+    MISTRAL = "mistral"
+
+
+class Section(BaseModel):
+    """A part of the file: unknown fields are errors, values don't change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(Section):
+    """What a quota allows; None where a dimension is not limited.
+
+    r = requests, t = tokens in and out, it/ot = input/output tokens; s, m, h, d = per second, minute,
+    hour, day. `concurrency` is calls in flight over all workers.
+    """
+
+    rps: PositiveInt | None = None
+    rpm: PositiveInt | None = None
+    rph: PositiveInt | None = None
+    rpd: PositiveInt | None = None
+    tpm: PositiveInt | None = None
+    itpm: PositiveInt | None = None
+    otpm: PositiveInt | None = None
+    tpd: PositiveInt | None = None
+    concurrency: PositiveInt | None = None
+
+
+class ModelLimits(Section):
+    """Limits of some models within a pool."""
+
+    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    limits: Limits
+
+
+def _check_key_reference(reference: str) -> str:
+    scheme, _, rest = reference.partition(":")
+    if scheme not in {"env", "file"} or not rest:
+        raise ValueError("write a key as env:NAME or file:PATH, never the key itself")
+    return reference
+
+
+KeyReference = Annotated[str, AfterValidator(_check_key_reference)]
+
+
+def read_key(reference: str) -> SecretStr:
+    """Return the secret behind `env:NAME` or `file:PATH`.
+
+    Raises:
+        ConfigurationError: the variable is not set, or the file can't be read or is empty.
+    """
+    scheme, _, rest = reference.partition(":")
+    if scheme == "env":
+        value = os.environ.get(rest, "").strip()
+        if not value:
+            raise ConfigurationError(f"the environment variable {rest} is not set")
+        return SecretStr(value)
+    try:
+        value = Path(rest).expanduser().read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigurationError(f"the key file {rest} can't be read: {error.strerror}") from error
+    if not value:
+        raise ConfigurationError(f"the key file {rest} is empty")
+    return SecretStr(value)
+
+
+class Pool(Section):
+    """One quota at a provider, however many keys share it. Without keys, calls carry none."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] = "main"
+    keys: tuple[KeyReference, ...] = ()
+    limits: Limits = Limits()
+    model_limits: tuple[ModelLimits, ...] = ()
+
+
+def _check_base_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return url.rstrip("/")
+
+
+class Provider(Section):
+    """A configured endpoint: where it is, what it speaks, which models resolve to it."""
+
+    protocol: ProtocolName
+    base_url: Annotated[str, AfterValidator(_check_base_url)]
+    models: tuple[str, ...] = ()
+    pools: Annotated[tuple[Pool, ...], Field(min_length=1)] = (Pool(),)
+
+    @model_validator(mode="after")
+    def _pools_have_different_names(self) -> Self:
+        names = [pool.name for pool in self.pools]
+        if len(set(names)) != len(names):
+            raise ValueError("two pools have the same name")
+        return self
+
+    def serves(self, model: str) -> bool:
+        """Whether one of the `models` patterns matches the model's name."""
+        return any(fnmatchcase(model, pattern) for pattern in self.models)
+
+
+class Route(Section):
+    """An ordered list of `provider/model` targets."""
+
+    targets: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+def _parse_price(text: str) -> str:
+    try:
+        price = Decimal(text)
+    except InvalidOperation:
+        raise ValueError("write a price as a decimal string such as '0.30'") from None
+    if not price.is_finite() or price < 0:
+        raise ValueError("a price is zero or more")
+    return text
+
+
+PriceText = Annotated[str, AfterValidator(_parse_price)]
+
+
+class PriceOverride(Section):
+    """Dollars per million tokens, over what genai-prices knows. Cached input defaults to `input`."""
+
+    input: PriceText
+    output: PriceText
+    cached_input: PriceText | None = None
+    cache_write: PriceText | None = None
+
+
+class Configuration(Section):
+    """The whole file."""
+
+    providers: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")], Provider] = {}
+    routes: dict[Annotated[str, Field(pattern=r"^[^/\s]{1,200}$")], Route] = {}
+    prices: dict[str, PriceOverride] = {}
+    default_max_tokens: PositiveInt = 1024
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> Self:
+        for name, route in self.routes.items():
+            for target in route.targets:
+                provider, slash, model = target.partition("/")
+                if not slash or not model or provider not in self.providers:
+                    raise ValueError(
+                        f"route {name!r}: target {target!r} must be PROVIDER/MODEL with a provider "
+                        f"of this file ({', '.join(self.providers) or 'there is none'})"
+                    )
+        for name in self.prices:
+            provider, slash, model = name.partition("/")
+            if not slash or not model:
+                raise ValueError(f"price {name!r} must be named PROVIDER/MODEL")
+        return self
+
+
+def load_configuration(path: Path) -> Configuration:
+    """Read and check `path`; a file that is not there is an empty configuration.
+
+    Raises:
+        ConfigurationError: unreadable, not TOML, or with fields that can't be; the message names each
+            field and what was expected.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Configuration()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} can't be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+    try:
+        return Configuration.model_validate(data)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigurationError(f"{path}: {faults}") from error

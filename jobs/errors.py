@@ -1,0 +1,257 @@
+"""Everything that can go wrong, as one tree.
+
+    TidemillError
+      ConfigurationError
+      SubmissionError
+        InvalidSubmission
+        SubmissionTooLarge
+      NotAuthorised
+      NotFound
+      Conflict
+        IllegalTransition
+        LeaseLost
+      SchemaMismatch
+      ServiceUnavailable
+      ProviderError
+        Transient
+          RateLimited
+          Overloaded
+          ServerFailed
+          TimedOut
+          ConnectFailed
+          ConnectionLost
+          MalformedReply
+        Permanent
+          RequestRejected
+          ContextTooLong
+        ProviderUnusable
+          AuthenticationFailed
+          AccessForbidden
+          QuotaExhausted
+
+Each docstring is one sentence that also serves as the default message.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class TidemillError(Exception):
+    """Something went wrong in Tidemill."""
+
+    code = "internal_error"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+    @property
+    def message(self) -> str:
+        """The sentence that a person reads."""
+        return str(self.args[0])
+
+
+class ConfigurationError(TidemillError):
+    """The configuration can't work as it is written."""
+
+    code = "invalid_configuration"
+
+
+class SubmissionError(TidemillError):
+    """The submission can't be accepted; nothing of it was stored."""
+
+    code = "invalid_submission"
+
+
+@dataclass(frozen=True, slots=True)
+class LineFault:
+    """What is wrong with one line of a submission.
+
+    `line` counts from 1, blank lines included; `field` is a path such as `messages[0].role`, empty
+    where the whole line is at fault.
+    """
+
+    line: int
+    code: str
+    field: str
+    message: str
+
+
+class InvalidSubmission(SubmissionError):
+    """Some lines of the submission are not valid jobs."""
+
+    code = "invalid_jobs"
+
+    def __init__(
+        self, message: str | None = None, *, faults: Sequence[LineFault] = (), fault_count: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
+        self.fault_count = max(fault_count, len(self.faults))
+
+
+class SubmissionTooLarge(SubmissionError):
+    """The submission exceeds a size limit."""
+
+    code = "submission_too_large"
+
+
+class NotAuthorised(TidemillError):
+    """A valid API key is needed: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`."""
+
+    code = "unauthorised"
+
+
+class NotFound(TidemillError):
+    """There is no such thing in this project."""
+
+    code = "not_found"
+
+
+class Conflict(TidemillError):
+    """The request does not fit the present state."""
+
+    code = "conflict"
+
+
+class IllegalTransition(Conflict):
+    """The batch is not in a state that allows this."""
+
+    code = "illegal_transition"
+
+
+class LeaseLost(Conflict):
+    """This worker no longer owns its slice."""
+
+    code = "lease_lost"
+
+
+class SchemaMismatch(TidemillError):
+    """The database's schema is not the one that this version works with."""
+
+    code = "schema_mismatch"
+
+
+class ServiceUnavailable(TidemillError):
+    """A service that is needed does not answer; try again shortly."""
+
+    code = "service_unavailable"
+
+
+class ProviderError(TidemillError):
+    """A provider did not give a usable answer.
+
+    `may_have_run` tells an answer that was lost (it may have been billed) from a request that
+    provably never left. `wait_s` is the server's own wish, None where it had none. `provider_code`
+    is the provider's word for the error, for people.
+    """
+
+    code = "provider_error"
+    may_have_run = False
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        status: int | None = None,
+        provider_code: str | None = None,
+        request_id: str | None = None,
+        wait_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.provider_code = provider_code
+        self.request_id = request_id
+        self.wait_s = wait_s
+
+
+class Transient(ProviderError):
+    """Another attempt may work."""
+
+    code = "provider_failed"
+
+
+class RateLimited(Transient):
+    """The provider refused the call because a rate limit was reached."""
+
+    code = "rate_limited"
+
+
+class Overloaded(Transient):
+    """The provider, or the model, is overloaded for everybody."""
+
+    code = "overloaded"
+
+
+class ServerFailed(Transient):
+    """The provider failed while it worked on the call."""
+
+    code = "server_failed"
+
+
+class TimedOut(Transient):
+    """The call took longer than its deadline."""
+
+    code = "timed_out"
+    may_have_run = True
+
+
+class ConnectFailed(Transient):
+    """No connection to the provider could be made, so nothing was sent."""
+
+    code = "connect_failed"
+
+
+class ConnectionLost(Transient):
+    """The connection broke after the request was sent, before the answer was complete."""
+
+    code = "connection_lost"
+    may_have_run = True
+
+
+class MalformedReply(Transient):
+    """The provider's answer could not be understood."""
+
+    code = "malformed_reply"
+    may_have_run = True
+
+
+class Permanent(ProviderError):
+    """This job will never work as it is."""
+
+    code = "rejected"
+
+
+class RequestRejected(Permanent):
+    """The provider rejected the request."""
+
+    code = "request_rejected"
+
+
+class ContextTooLong(Permanent):
+    """The request does not fit the model's context window."""
+
+    code = "context_too_long"
+
+
+class ProviderUnusable(ProviderError):
+    """The provider can't be used for now, and no job is to blame."""
+
+    code = "provider_unusable"
+
+
+class AuthenticationFailed(ProviderUnusable):
+    """The provider does not accept the key."""
+
+    code = "authentication_failed"
+
+
+class AccessForbidden(ProviderUnusable):
+    """The key may not use this model, or not from here."""
+
+    code = "access_forbidden"
+
+
+class QuotaExhausted(ProviderUnusable):
+    """The account's quota or spend limit at the provider is used up."""
+
+    code = "quota_exhausted"

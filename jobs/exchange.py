@@ -1,0 +1,77 @@
+"""What goes to a model and what comes back, in words of our own: the same for every provider.
+
+Kinds build a `ModelRequest`, a protocol turns it into a provider's wire format and the provider's
+reply into an `Answer`; a kind checks the answer.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+import msgspec
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One call's content. `system` is apart from `messages`, which are user and assistant turns only.
+
+    `max_tokens` bounds the output, hidden reasoning included. `schema` is a JSON Schema that the
+    answer must satisfy.
+    """
+
+    messages: tuple[Message, ...]
+    max_tokens: int
+    system: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    schema: Mapping[str, Any] | None = None
+
+
+class Finish(StrEnum):
+    """Why a model stopped, across providers."""
+
+    COMPLETE = "complete"
+    TRUNCATED = "truncated"
+    TOOL_CALL = "tool_call"
+    REFUSED = "refused"
+    MALFUNCTION = "malfunction"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call. The three input counts are disjoint; `reasoning_tokens` is part of the output."""
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def total_input_tokens(self) -> int:
+        """Every token that went in, however it was priced."""
+        return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A provider's complete answer. `usage` is None where the provider did not report a credible one."""
+
+    text: str
+    finish: Finish
+    usage: Usage | None
+    model: str | None = None
+    request_id: str | None = None
+    refusal: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)

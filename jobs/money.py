@@ -1,0 +1,34 @@
+"""Money as integer nano-dollars (billionths of a US dollar): parsing and printing, never a float."""
+
+from decimal import Decimal, InvalidOperation
+
+NANOS_PER_DOLLAR = 1_000_000_000
+MAX_DOLLARS = 1_000_000_000
+"""A billion dollars still fits a 64-bit integer of nano-dollars nine times over."""
+
+
+def parse_usd(text: str) -> int:
+    """Return the nano-dollars of a decimal string such as `"12.50"`.
+
+    Raises:
+        ValueError: not a plain non-negative decimal number, finer than a nano-dollar, or too large.
+    """
+    try:
+        amount = Decimal(text.strip())
+    except InvalidOperation:
+        raise ValueError(f"{text[:40]!r} is not a decimal number of dollars") from None
+    if not amount.is_finite() or amount < 0:
+        raise ValueError("an amount of dollars must be zero or more")
+    if amount > MAX_DOLLARS:
+        raise ValueError(f"an amount of dollars must be at most {MAX_DOLLARS}")
+    nanos = amount * NANOS_PER_DOLLAR
+    if nanos != nanos.to_integral_value():
+        raise ValueError("an amount of dollars has at most nine decimal places")
+    return int(nanos)
+
+
+def format_usd(nanos: int) -> str:
+    """Return nano-dollars as a decimal string with exactly nine places: `"0.000012345"`."""
+    sign = "-" if nanos < 0 else ""
+    dollars, rest = divmod(abs(nanos), NANOS_PER_DOLLAR)
+    return f"{sign}{dollars}.{rest:09d}"

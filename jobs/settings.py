@@ -1,0 +1,86 @@
+"""What this process is told by its environment: where things are. What it may call is in `configuration`.
+
+Nothing is read on import; an entry point calls `Settings()` once and passes it on.
+"""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MAX_SOCKET_PATH_BYTES = 100
+"""`sun_path` holds 108 bytes on Linux and 104 on macOS, with the final zero."""
+
+
+class Settings(BaseSettings):
+    """The `TIDEMILL_*` variables.
+
+    The addresses default to one machine: SQLite under `home` and the embedded Valkey that
+    `tidemill up` starts. Nothing else in the code asks which it is.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TIDEMILL_", frozen=True, extra="ignore")
+
+    home: Path = Path(".tidemill")
+    config: Path = Path("tidemill.toml")
+    database_url: str = ""
+    broker_url: str = ""
+    redis_url: str = ""
+
+    max_in_flight: PositiveInt = Field(
+        default=1000,
+        description="calls in flight per worker process; each takes a file descriptor and some 30 KB",
+    )
+    call_deadline_s: PositiveFloat = Field(
+        default=600.0,
+        description="total time of one call; the providers' own SDKs give up after 600 s",
+    )
+    drain_grace_s: PositiveFloat = Field(
+        default=25.0,
+        description="how long calls in flight may finish after SIGTERM; below a container's usual 30 s",
+    )
+    max_attempts: PositiveInt = Field(
+        default=5, description="counted attempts of a job before it fails"
+    )
+    max_jobs_per_batch: PositiveInt = 1_000_000
+    slice_size: PositiveInt = Field(
+        default=100,
+        description="jobs per slice; from 50 on the queue's cost per job disappears, beyond 100 nothing is won",
+    )
+    log_level: str = "INFO"
+
+    def resolved_database_url(self) -> str:
+        """The SQLAlchemy address of the database, with the driver that this project uses."""
+        if not self.database_url:
+            return f"sqlite:///{self.home.resolve() / 'tidemill.db'}"
+        scheme, _, rest = self.database_url.partition("://")
+        if scheme in {"postgres", "postgresql"}:
+            return f"postgresql+psycopg://{rest}"
+        return self.database_url
+
+    def resolved_broker_url(self) -> str:
+        """The broker's address: the embedded server's socket if none is configured."""
+        return self.broker_url or f"redis+socket://{self.embedded_socket()}"
+
+    def resolved_redis_url(self) -> str:
+        """The gate's Redis: its own address, else the broker if that is a Redis, else the embedded one."""
+        if self.redis_url:
+            return self.redis_url
+        if self.broker_url.startswith(("redis://", "rediss://")):
+            return self.broker_url
+        return f"unix://{self.embedded_socket()}"
+
+    def embedded_socket(self) -> Path:
+        """Where the embedded server listens; a socket in a private folder needs no port and no password.
+
+        An address of a socket holds some 100 bytes, so a home with a longer path gets a folder of its
+        own among the temporary files.
+        """
+        path = self.home.resolve() / "valkey" / "valkey.sock"
+        if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
+            return path
+        label = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"tidemill-{os.getuid()}-{label}" / "valkey.sock"

@@ -1,0 +1,108 @@
+"""The words for where things stand: batches, slices, attempts and results, and who may follow whom."""
+
+from enum import StrEnum
+
+
+class BatchState(StrEnum):
+    """Where a batch stands; the public words of the HTTP interface."""
+
+    RECEIVING = "receiving"
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    FINALIZING = "finalizing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class SliceState(StrEnum):
+    """Where a slice stands.
+
+    `fed` has a message with the broker, `leased` has a worker and jobs to dispatch, `draining` has a
+    worker and only calls in flight.
+    """
+
+    WAITING = "waiting"
+    FED = "fed"
+    LEASED = "leased"
+    DRAINING = "draining"
+    DONE = "done"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended.
+
+    `limited` and `unsent` do not count against a job's attempts: the provider did no work for them.
+    `unknown` was sent and its answer was lost; it stays charged at its worst case.
+    """
+
+    SUCCEEDED = "succeeded"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    LIMITED = "limited"
+    UNSENT = "unsent"
+    UNKNOWN = "unknown"
+
+
+class ResultStatus(StrEnum):
+    """The one final answer of a job."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class Priority(StrEnum):
+    """How a batch shares a queue with others; the weight is in `WEIGHTS`."""
+
+    BULK = "bulk"
+    NORMAL = "normal"
+    HIGH = "high"
+    INTERACTIVE = "interactive"
+
+
+WEIGHTS: dict[Priority, int] = {
+    Priority.BULK: 1,
+    Priority.NORMAL: 4,
+    Priority.HIGH: 16,
+    Priority.INTERACTIVE: 64,
+}
+"""Slices that a batch of this priority is fed for each one of a bulk batch on the same queue."""
+
+FINAL_BATCH_STATES = frozenset(
+    {BatchState.COMPLETED, BatchState.FAILED, BatchState.CANCELLED, BatchState.EXPIRED}
+)
+
+FED_BATCH_STATES = frozenset({BatchState.QUEUED, BatchState.RUNNING})
+"""A batch in one of these has its slices fed and its calls sent; in any other it has not."""
+
+COUNTED_OUTCOMES = frozenset({Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN})
+"""Outcomes that use up one of a job's attempts."""
+
+TRANSITIONS: dict[BatchState, frozenset[BatchState]] = {
+    BatchState.RECEIVING: frozenset({BatchState.QUEUED}),
+    BatchState.QUEUED: frozenset(
+        {BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLING, BatchState.FINALIZING}
+    ),
+    BatchState.RUNNING: frozenset(
+        {BatchState.PAUSED, BatchState.CANCELLING, BatchState.FINALIZING, BatchState.FAILED}
+    ),
+    BatchState.PAUSED: frozenset(
+        {BatchState.RUNNING, BatchState.CANCELLING, BatchState.FINALIZING}
+    ),
+    BatchState.CANCELLING: frozenset({BatchState.CANCELLED}),
+    BatchState.FINALIZING: frozenset({BatchState.COMPLETED, BatchState.EXPIRED, BatchState.FAILED}),
+    BatchState.COMPLETED: frozenset(),
+    BatchState.FAILED: frozenset(),
+    BatchState.CANCELLED: frozenset(),
+    BatchState.EXPIRED: frozenset(),
+}
+
+
+def sources(target: BatchState) -> frozenset[BatchState]:
+    """Return the states from which a batch may move to `target`: the guard of every guarded write."""
+    return frozenset(state for state, targets in TRANSITIONS.items() if target in targets)
