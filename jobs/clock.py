@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+__all__ = ["UTC", "utcnow"]
+
 
 def utcnow() -> datetime:
     """Return the present as an aware UTC time."""

@@ -10,6 +10,7 @@
       Conflict
         IllegalTransition
         LeaseLost
+        DuplicateCustomId
       SchemaMismatch
       ServiceUnavailable
       ProviderError
@@ -123,6 +124,12 @@ class LeaseLost(Conflict):
     """This worker no longer owns its slice."""
 
     code = "lease_lost"
+
+
+class DuplicateCustomId(Conflict):
+    """A custom_id is there already in this batch."""
+
+    code = "duplicate_custom_id"
 
 
 class SchemaMismatch(TidemillError):

@@ -63,6 +63,16 @@ class Usage:
         """Every token that went in, however it was priced."""
         return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens
 
+    def counts(self) -> tuple[int, int, int, int, int]:
+        """The five counts, in the order of the fields."""
+        return (
+            self.input_tokens,
+            self.cached_input_tokens,
+            self.cache_write_tokens,
+            self.output_tokens,
+            self.reasoning_tokens,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

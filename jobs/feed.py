@@ -1,0 +1,74 @@
+"""Feeding: slices from the rows to the broker, a bounded number at a time.
+
+Called after every commit that makes work or room: by the API when a batch is accepted, by a worker
+when it has dispatched a slice's last job, by the sweep for whatever was lost in between. A broker
+that doesn't answer is no error here: the slices are marked, and the sweep publishes them again.
+"""
+
+import logging
+from collections.abc import Iterable
+from datetime import timedelta
+
+from celery import Celery
+
+from jobs.errors import ServiceUnavailable
+from jobs.queues import publish_slice, queue_length
+from jobs.store import Database, now
+from jobs.store.feeding import FedSlice, feed
+from jobs.store.slices import Lease, mark_draining, mark_fed, queues_with_waiting, stale_messages
+
+log = logging.getLogger(__name__)
+
+LOST_AFTER = timedelta(seconds=5)
+"""A slice that was fed so long ago and is not leased may have lost its message."""
+
+
+class Feeder:
+    """One process's hand in the feeding; its methods block on the database and the broker."""
+
+    def __init__(self, database: Database, celery: Celery) -> None:
+        self._database = database
+        self._celery = celery
+
+    def feed(self, queue: str, *, drained: Iterable[Lease] = ()) -> None:
+        """Fill the queue's window; `drained` are slices that have dispatched their last job."""
+        with self._database.write() as session:
+            for lease in drained:
+                mark_draining(session, lease)
+            fed = feed(session, queue)
+        self._publish(fed)
+
+    def feed_all(self) -> None:
+        """Fill the windows of all queues that have waiting slices."""
+        with self._database.read() as session:
+            queues = queues_with_waiting(session)
+        for queue in queues:
+            self.feed(queue)
+
+    def publish_lost(self) -> None:
+        """Publish slices again whose messages seem to be lost.
+
+        While the broker holds as many messages of a queue as there are fed slices, none is: the
+        workers are only busy. A message too many does nothing, as the slice's lease decides.
+        """
+        with self._database.read() as session:
+            fed_before = now(session) - LOST_AFTER
+            stale = stale_messages(session, fed_before)
+        by_queue: dict[str, list[FedSlice]] = {}
+        for queue, ref, number in stale:
+            by_queue.setdefault(queue, []).append(FedSlice(queue, ref, number))
+        for queue, slices in by_queue.items():
+            waiting = queue_length(self._celery, queue)
+            if waiting is None or waiting >= len(slices):
+                continue
+            log.warning("publishing %d slices of %s again", len(slices), queue)
+            with self._database.write() as session:
+                mark_fed(session, queue, fed_before)
+            self._publish(slices)
+
+    def _publish(self, slices: Iterable[FedSlice]) -> None:
+        try:
+            for piece in slices:
+                publish_slice(self._celery, piece.queue, piece.batch_ref, piece.slice_no)
+        except ServiceUnavailable as error:
+            log.warning("the broker takes no messages, the sweep will publish them: %s", error)

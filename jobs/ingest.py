@@ -1,0 +1,218 @@
+"""Taking in a submission: blocks of bytes in, rows out, nothing visible until it is accepted.
+
+The caller hands over the body as it arrives. Jobs are checked line by line and committed in chunks
+under a batch in state `receiving`, which nobody sees; `accept` makes it visible in one commit,
+`abandon` removes every trace. Memory is bounded by a block and a chunk, whatever the size of the
+upload.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from jobs.errors import DuplicateCustomId, InvalidSubmission, LineFault, SubmissionTooLarge
+from jobs.lines import JobLine, LineReader
+from jobs.store import Database, batches
+from jobs.store.jobs import JobRow, SliceRange, insert_chunk, insert_slices, known_custom_ids
+
+CHUNK_JOBS = 4000
+"""Jobs per commit: some 50 ms of the database's time, so that others get their turn."""
+
+REPORTED_FAULTS = 100
+"""Bad lines that are described; more are only counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An accepted submission: its batch, and the queues that now have work."""
+
+    ref: str
+    queues: tuple[str, ...]
+
+
+class Slicer:
+    """Cuts slices from a stream of jobs: of one queue each, `size` jobs at most."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._open: dict[str, tuple[int, int, int]] = {}
+        self._next_no = 0
+        self.queues: set[str] = set()
+
+    @property
+    def count(self) -> int:
+        """How many slices have been cut."""
+        return self._next_no
+
+    def add(self, seq: int, queue: str) -> SliceRange | None:
+        """Add a job; return the slice that it completes, if it does."""
+        self.queues.add(queue)
+        first, _last, jobs = self._open.get(queue, (seq, seq, 0))
+        if jobs + 1 < self._size:
+            self._open[queue] = (first, seq, jobs + 1)
+            return None
+        self._open.pop(queue, None)
+        return self._cut(queue, first, seq, jobs + 1)
+
+    def rest(self) -> list[SliceRange]:
+        """Return the slices that are not full, at the end of the stream."""
+        rest = [self._cut(queue, *range_) for queue, range_ in self._open.items()]
+        self._open.clear()
+        return rest
+
+    def _cut(self, queue: str, first_seq: int, last_seq: int, jobs: int) -> SliceRange:
+        piece = SliceRange(self._next_no, queue, first_seq, last_seq, jobs)
+        self._next_no += 1
+        return piece
+
+
+class Intake:
+    """One submission on its way in. Not thread-safe; its methods block on the database."""
+
+    def __init__(
+        self,
+        database: Database,
+        draft: batches.BatchDraft,
+        reader: LineReader,
+        *,
+        slice_size: int,
+        max_jobs: int,
+    ) -> None:
+        self._database = database
+        self._reader = reader
+        self._max_jobs = max_jobs
+        self._slicer = Slicer(slice_size)
+        self._carry = b""
+        self._line_number = 0
+        self._jobs = 0
+        self._chunk: list[JobLine] = []
+        self._chunk_lines: list[int] = []
+        self._faults: list[LineFault] = []
+        self._fault_count = 0
+        with database.write() as session:
+            self._batch_id, self._ref = batches.begin(session, draft)
+
+    def take(self, block: bytes) -> None:
+        """Read the next bytes of an NDJSON body.
+
+        Raises:
+            SubmissionTooLarge: more jobs than a batch may have.
+            IllegalTransition: the upload was silent for so long that it was dropped.
+        """
+        lines = (self._carry + block).split(b"\n")
+        self._carry = lines.pop()
+        self.take_lines(lines)
+
+    def take_lines(self, lines: Sequence[bytes]) -> None:
+        """Read whole lines; blank ones are skipped but counted. Raises as `take` does."""
+        for line_number, job in self._read(lines):
+            self._chunk.append(job)
+            self._chunk_lines.append(line_number)
+            if len(self._chunk) >= CHUNK_JOBS:
+                self._store_chunk()
+
+    def accept(self) -> Accepted:
+        """Store what is left and make the batch visible, in one commit.
+
+        Raises:
+            InvalidSubmission: there are bad lines, or no jobs at all; `abandon` is to be called.
+            SubmissionTooLarge, IllegalTransition: as `take` does.
+        """
+        last, self._carry = self._carry, b""
+        if last.strip():
+            self.take_lines([last])
+        self._store_chunk()
+        if self._fault_count:
+            raise InvalidSubmission(
+                f"{self._fault_count} of {self._line_number} lines are not valid jobs; "
+                "nothing was accepted",
+                faults=self._faults,
+                fault_count=self._fault_count,
+            )
+        if not self._jobs:
+            error = InvalidSubmission("the submission holds no jobs")
+            error.code = "empty_body"
+            raise error
+        with self._database.write() as session:
+            insert_slices(session, self._batch_id, self._slicer.rest())
+            batches.accept(
+                session, self._batch_id, total_jobs=self._jobs, total_slices=self._slicer.count
+            )
+        return Accepted(self._ref, tuple(sorted(self._slicer.queues)))
+
+    def abandon(self) -> None:
+        """Delete whatever was stored of a submission that will not be accepted."""
+        batches.discard(self._database, self._batch_id)
+
+    def _read(self, lines: Sequence[bytes]) -> Iterator[tuple[int, JobLine]]:
+        read = self._reader.read
+        for raw in lines:
+            self._line_number += 1
+            if not raw or raw.isspace():
+                continue
+            job = read(self._line_number, raw)
+            if isinstance(job, LineFault):
+                self._note(job)
+            else:
+                yield self._line_number, job
+
+    def _note(self, fault: LineFault) -> None:
+        self._fault_count += 1
+        if len(self._faults) < REPORTED_FAULTS:
+            self._faults.append(fault)
+
+    def _store_chunk(self) -> None:
+        """Commit the chunk's jobs and the slices that they complete.
+
+        Once a line was bad the submission will be refused: then jobs are only checked, not stored.
+        """
+        chunk, lines = self._chunk, self._chunk_lines
+        self._chunk, self._chunk_lines = [], []
+        if self._jobs + len(chunk) > self._max_jobs:
+            raise SubmissionTooLarge(
+                f"a batch holds at most {self._max_jobs:,} jobs; submit the rest as another batch"
+            )
+        if not chunk or self._fault_count:
+            self._jobs += len(chunk)
+            return
+        rows: list[JobRow] = []
+        cut: list[SliceRange] = []
+        for seq, job in enumerate(chunk, start=self._jobs):
+            rows.append(
+                (
+                    self._batch_id,
+                    seq,
+                    job.custom_id,
+                    job.kind,
+                    job.queue,
+                    job.request,
+                    job.estimated_tokens,
+                    job.fingerprint,
+                )
+            )
+            if (piece := self._slicer.add(seq, job.queue)) is not None:
+                cut.append(piece)
+        try:
+            with self._database.write() as session:
+                batches.touch(session, self._batch_id)
+                insert_chunk(session, rows)
+                insert_slices(session, self._batch_id, cut)
+        except DuplicateCustomId:
+            self._note_duplicates(chunk, lines)
+        self._jobs += len(chunk)
+
+    def _note_duplicates(self, chunk: Sequence[JobLine], lines: Sequence[int]) -> None:
+        """Find the custom_ids that kept a chunk from being stored."""
+        with self._database.read() as session:
+            seen = known_custom_ids(session, self._batch_id, [job.custom_id for job in chunk])
+        for line_number, job in zip(lines, chunk, strict=True):
+            if job.custom_id in seen:
+                self._note(
+                    LineFault(
+                        line_number,
+                        "duplicate_custom_id",
+                        "custom_id",
+                        f"{job.custom_id[:80]!r} stands earlier in this submission; "
+                        "expected an id that is unique in its batch",
+                    )
+                )
+            seen.add(job.custom_id)

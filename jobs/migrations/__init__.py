@@ -1,0 +1,1 @@
+"""Alembic migrations: numbered steps from an empty database to the present tables."""

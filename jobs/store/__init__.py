@@ -1,0 +1,11 @@
+"""All SQL of the project: one module per kind of row or per transaction that must be one.
+
+Functions take a session (see `database.Database`) and return values; transactions begin and end
+with the caller, and no network call happens inside one.
+"""
+
+from jobs.store.database import Database, now, open_database
+from jobs.store.projects import ensure_first_key
+from jobs.store.schema import check_schema, migrate
+
+__all__ = ["Database", "check_schema", "ensure_first_key", "migrate", "now", "open_database"]

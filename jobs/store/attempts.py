@@ -1,0 +1,100 @@
+"""Attempts: closed in bulk when their end is known, booked as unknown when it will never be."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import case, func, null, select, update
+from sqlmodel import Session, col
+
+from jobs.states import Outcome
+from jobs.store.database import now
+from jobs.store.ledger import LedgerKey, LedgerSums, add_to_ledger
+from jobs.tables import Attempt, Batch, Job, Slice
+
+
+def book_unknown(session: Session, batch: Batch, piece: Slice) -> None:
+    """Turn a slice's open attempts into `unknown`: charged at what was reserved, and counted.
+
+    The caller holds the batch's lock and has raised the slice's fence.
+    """
+    is_open = (
+        col(Attempt.batch_id) == piece.batch_id,
+        col(Attempt.seq).between(piece.first_seq, piece.last_seq),
+        col(Attempt.outcome).is_(None),
+        # The range may hold jobs of other slices, which run on.
+        col(Attempt.seq).in_(
+            select(col(Job.seq)).where(
+                col(Job.batch_id) == piece.batch_id,
+                col(Job.seq).between(piece.first_seq, piece.last_seq),
+                col(Job.queue) == piece.queue,
+            )
+        ),
+    )
+    is_unpriced = col(Attempt.price).is_(None)
+    pools = (col(Attempt.provider), col(Attempt.pool), col(Attempt.model))
+    connection = session.connection()
+    rows = connection.execute(
+        select(
+            *pools,
+            func.count(),
+            func.sum(Attempt.reserved_nanos),
+            func.count().filter(is_unpriced),
+        )
+        .where(*is_open)
+        .group_by(*pools)
+    ).all()
+    if not rows:
+        return
+    connection.execute(
+        update(Attempt)
+        .where(*is_open)
+        .values(
+            outcome=Outcome.UNKNOWN,
+            cost_nanos=case((is_unpriced, null()), else_=col(Attempt.reserved_nanos)),
+        )
+    )
+    day = now(session).date()
+    sums: dict[LedgerKey, LedgerSums] = {}
+    for provider, pool, model, count, reserved, unpriced in rows:
+        key = LedgerKey(day, batch.project_id, provider, pool, model, Outcome.UNKNOWN)
+        sums[key] = LedgerSums(attempts=count, unpriced_attempts=unpriced, cost_nanos=int(reserved))
+        batch.unknown_attempts += count
+        batch.in_flight -= count
+        batch.reserved_nanos -= int(reserved)
+        batch.spent_nanos += int(reserved)
+    add_to_ledger(session, sums)
+    session.add(batch)
+
+
+CLOSED_COLUMNS = {
+    "outcome": "text",
+    "input_tokens": "int8",
+    "cached_input_tokens": "int8",
+    "cache_write_tokens": "int8",
+    "output_tokens": "int8",
+    "reasoning_tokens": "int8",
+    "cost_nanos": "int8",
+    "latency_ms": "int4",
+    "error_code": "text",
+}
+KEY_COLUMNS = {"batch_id": "int8", "seq": "int4", "n": "int4"}
+
+
+def close_attempts(session: Session, rows: Sequence[tuple[object, ...]]) -> None:
+    """Write the ends of attempts; a row has the values of `CLOSED_COLUMNS`, then of the key."""
+    if not rows:
+        return
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        values = ", ".join(f"{name} = ?" for name in CLOSED_COLUMNS)
+        key = " AND ".join(f"{name} = ?" for name in KEY_COLUMNS)
+        connection.exec_driver_sql(f"UPDATE attempt SET {values} WHERE {key}", list(rows))  # noqa: S608  (our names)
+        return
+    columns = CLOSED_COLUMNS | KEY_COLUMNS
+    values = ", ".join(f"{name} = made.{name}" for name in CLOSED_COLUMNS)
+    key = " AND ".join(f"attempt.{name} = made.{name}" for name in KEY_COLUMNS)
+    arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
+    connection.exec_driver_sql(
+        f"UPDATE attempt SET {values} FROM unnest({arrays}) AS made ({', '.join(columns)}) "  # noqa: S608  (our names)
+        f"WHERE {key}",
+        tuple(list(column) for column in zip(*rows, strict=True)),
+    )

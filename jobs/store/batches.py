@@ -1,0 +1,234 @@
+"""Batches: made invisible, accepted by one commit, moved from state to state by guarded writes."""
+
+import secrets
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, func, update
+from sqlmodel import Session, col, select
+
+from jobs.errors import IllegalTransition, NotFound
+from jobs.states import FED_BATCH_STATES, FINAL_BATCH_STATES, BatchState, Priority, sources
+from jobs.store.database import Database, now
+from jobs.tables import Batch, Job, Project, Slice
+
+UPLOAD_DROPPED = "the upload gave no sign of life for so long that it was dropped; send it again"
+
+DELETED_PER_COMMIT = 20_000
+"""Jobs of an abandoned upload that one transaction deletes: some 100 ms on SQLite."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchDraft:
+    """What a user says about a batch as a whole. `defaults` is the JSON of the line defaults."""
+
+    project_id: int
+    defaults: str
+    name: str | None = None
+    priority: Priority = Priority.NORMAL
+    max_cost_nanos: int | None = None
+
+
+def new_ref() -> str:
+    """Return a name for a batch: twelve digits that sort by time, sixteen that nobody guesses."""
+    return f"bat_{int(time.time() * 1000):012x}{secrets.token_hex(8)}"
+
+
+def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
+    """Insert a batch that nobody sees yet; return its id and ref."""
+    moment = now(session)
+    batch = Batch(
+        ref=new_ref(),
+        project_id=draft.project_id,
+        name=draft.name,
+        state=BatchState.RECEIVING,
+        priority=draft.priority,
+        defaults=draft.defaults,
+        max_cost_nanos=draft.max_cost_nanos,
+        created_at=moment,
+        touched_at=moment,
+    )
+    session.add(batch)
+    session.flush()
+    assert batch.id is not None  # noqa: S101  (a flushed row has its key)
+    return batch.id, batch.ref
+
+
+def accept(session: Session, batch_id: int, *, total_jobs: int, total_slices: int) -> None:
+    """Make a received batch visible and ready to be fed: the one commit that accepts it.
+
+    Raises:
+        IllegalTransition: it is not `receiving` any more (the sweep took it for abandoned).
+    """
+    changed = session.connection().execute(
+        update(Batch)
+        .where(col(Batch.id) == batch_id, col(Batch.state).in_(sources(BatchState.QUEUED)))
+        .values(
+            state=BatchState.QUEUED,
+            total_jobs=total_jobs,
+            total_slices=total_slices,
+            touched_at=now(session),
+            served=_least_served(session),
+        )
+    )
+    if changed.rowcount != 1:
+        raise IllegalTransition(
+            "the upload took so long without a sign of life that it was dropped"
+        )
+
+
+def touch(session: Session, batch_id: int) -> None:
+    """Note a sign of life of an upload; raises IllegalTransition if it was given up."""
+    changed = session.connection().execute(
+        update(Batch)
+        .where(col(Batch.id) == batch_id, col(Batch.state) == BatchState.RECEIVING)
+        .values(touched_at=now(session))
+    )
+    if changed.rowcount != 1:
+        raise IllegalTransition(
+            "the upload took so long without a sign of life that it was dropped"
+        )
+
+
+def abandoned(session: Session, untouched_since: datetime) -> list[int]:
+    """Return the ids of uploads without a sign of life since then."""
+    return [
+        batch_id
+        for batch_id in session.exec(
+            select(Batch.id).where(
+                Batch.state == BatchState.RECEIVING, Batch.touched_at < untouched_since
+            )
+        )
+        if batch_id is not None
+    ]
+
+
+def discard(database: Database, batch_id: int) -> None:
+    """Delete an upload that was not accepted, a bounded number of rows per transaction.
+
+    The batch's row goes last, so that whoever dies in between leaves something to find.
+    """
+    while True:
+        with database.write() as session:
+            last = session.exec(select(func.max(Job.seq)).where(Job.batch_id == batch_id)).one()
+            if last is None:
+                break
+            session.connection().execute(
+                delete(Job).where(
+                    col(Job.batch_id) == batch_id, col(Job.seq) > last - DELETED_PER_COMMIT
+                )
+            )
+    with database.write() as session:
+        session.connection().execute(delete(Slice).where(col(Slice.batch_id) == batch_id))
+        session.connection().execute(
+            delete(Batch).where(col(Batch.id) == batch_id, col(Batch.state) == BatchState.RECEIVING)
+        )
+
+
+def find(session: Session, project_id: int, ref: str) -> Batch:
+    """Return a visible batch of the project.
+
+    Raises:
+        NotFound: no such batch, or it is another project's, or not accepted yet.
+    """
+    batch = session.exec(
+        select(Batch).where(
+            Batch.ref == ref,
+            Batch.project_id == project_id,
+            Batch.state != BatchState.RECEIVING,
+        )
+    ).first()
+    if batch is None:
+        raise NotFound("there is no such batch in this project")
+    return batch
+
+
+def page(session: Session, project_id: int, *, before_id: int | None, limit: int) -> list[Batch]:
+    """Return visible batches, newest first, from just below `before_id`."""
+    statement = (
+        select(Batch)
+        .where(Batch.project_id == project_id, Batch.state != BatchState.RECEIVING)
+        .order_by(col(Batch.id).desc())
+        .limit(limit)
+    )
+    if before_id is not None:
+        statement = statement.where(col(Batch.id) < before_id)
+    return list(session.exec(statement))
+
+
+def project_name(session: Session, project_id: int) -> str:
+    """Return the name of a project that exists."""
+    return session.exec(select(Project.name).where(Project.id == project_id)).one()
+
+
+def move(session: Session, project_id: int, ref: str, target: BatchState) -> Batch:
+    """Pause, resume or cancel a batch, as `TRANSITIONS` allows; moving to where it stands is fine.
+
+    Raises:
+        NotFound: see `find`.
+        IllegalTransition: its present state does not allow it; the message names that state.
+    """
+    batch = find(session, project_id, ref)
+    present = BatchState(batch.state)
+    if present == target or (target == BatchState.RUNNING and present in FED_BATCH_STATES):
+        return batch
+    if target == BatchState.CANCELLING and present == BatchState.CANCELLED:
+        return batch
+    changed = session.connection().execute(
+        update(Batch)
+        .where(col(Batch.id) == batch.id, col(Batch.state).in_(sources(target)))
+        .values(
+            state=target,
+            waiting_for="paused by its owner" if target == BatchState.PAUSED else None,
+            served=max(batch.served, _least_served(session)),
+        )
+    )
+    if changed.rowcount != 1:
+        raise IllegalTransition(f"batch {ref} is {present}, so it can't become {target}")
+    session.refresh(batch)
+    return batch
+
+
+def in_states(session: Session, states: Collection[BatchState]) -> list[int]:
+    """Return the ids of unfinished batches in these states, oldest first."""
+    found = session.exec(
+        select(Batch.id)
+        .where(col(Batch.state).in_(states), col(Batch.finished_at).is_(None))
+        .order_by(col(Batch.id))
+    )
+    return [batch_id for batch_id in found if batch_id is not None]
+
+
+def lock(session: Session, batch_id: int) -> Batch:
+    """Lock a batch's row for this transaction and return it.
+
+    Whoever changes a slice's fence, a batch's money or its results holds this lock, so that these
+    can't interleave. (SQLite's write transactions exclude each other anyway.)
+    """
+    return session.exec(select(Batch).where(Batch.id == batch_id).with_for_update()).one()
+
+
+def finish_if_complete(session: Session, batch: Batch) -> bool:
+    """Finalise a locked batch whose slices are all done; return whether it is final."""
+    if batch.state in FINAL_BATCH_STATES:
+        return True
+    if batch.done_slices < batch.total_slices:
+        return False
+    cancelled = batch.state == BatchState.CANCELLING
+    batch.state = BatchState.CANCELLED if cancelled else BatchState.COMPLETED
+    batch.finished_at = now(session)
+    batch.waiting_for = None
+    session.add(batch)
+    return True
+
+
+def _least_served(session: Session) -> int:
+    """Return where a batch that joins the others starts, so that it neither hogs nor starves."""
+    least = session.exec(
+        select(func.min(Batch.served)).where(
+            col(Batch.state).in_(FED_BATCH_STATES), col(Batch.finished_at).is_(None)
+        )
+    ).one()
+    return least or 0

@@ -1,0 +1,119 @@
+"""Connections: how a transaction begins and ends on SQLite and on PostgreSQL.
+
+A writer on SQLite begins immediate: a deferred one that reads before it writes fails with "database
+is locked" as soon as two of them meet, however long the time-out. Writers of one process also queue
+on a lock of our own, because SQLite lets waiters sleep and poll.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel import Session
+
+from jobs.clock import UTC, utcnow
+from jobs.errors import ConfigurationError
+
+BUSY_TIMEOUT_S = 30
+"""How long a SQLite writer waits for writers of other processes; their transactions take ms."""
+
+POSTGRES_GUARDS = (
+    "-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+)
+"""Nobody's forgotten lock may stop the fleet; the caller tries again."""
+
+
+class Database:
+    """One process's way to the rows: short transactions, read or write."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        self._reader = engine.execution_options(read_only=True)
+        self._sqlite_writer = threading.Lock()
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """Open a transaction that may write; commits at the end, rolls back on any exception."""
+        if not self.is_sqlite:
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                yield session
+            return
+        with (
+            self._sqlite_writer,
+            Session(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Open a transaction that only reads; on SQLite it never waits for a writer."""
+        with Session(self._reader, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def open_database(url: str, *, connections: int = 10) -> Database:
+    """Return the database at a SQLAlchemy address; no connection is made yet.
+
+    Raises:
+        ConfigurationError: the address is malformed or its driver is not installed.
+    """
+    try:
+        sqlite = make_url(url).get_backend_name() == "sqlite"
+        arguments: dict[str, Any] = (
+            {"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "check_same_thread": False}
+            if sqlite
+            else {"options": POSTGRES_GUARDS, "connect_timeout": 5, "keepalives_idle": 15}
+        )
+        engine = create_engine(
+            url,
+            connect_args=arguments,
+            pool_size=connections,
+            max_overflow=connections,
+            pool_pre_ping=not sqlite,
+            insertmanyvalues_page_size=500,
+        )
+    except Exception as error:
+        raise ConfigurationError(f"the database address can't be used: {error}") from error
+    if sqlite:
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return Database(engine)
+
+
+def now(session: Session) -> datetime:
+    """Return the time by the database's clock, which every lease goes by.
+
+    SQLite has no clock of its own: its file and this process share the machine's.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return utcnow()
+    moment: datetime = session.connection().execute(text("SELECT clock_timestamp()")).scalar_one()
+    return moment.astimezone(UTC)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "temp_store=MEMORY",
+        "cache_size=-32768",
+        "foreign_keys=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,119 @@
+"""The ledger's sums by day: added to in the transactions that settle, read for usage reports."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import Any, Literal
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, SQLModel, col
+
+from jobs.exchange import Usage
+from jobs.states import Outcome
+from jobs.tables import LedgerDay, Project
+
+UsageDimension = Literal["day", "project", "provider", "pool", "model", "outcome"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LedgerKey:
+    """What sums are kept by."""
+
+    day: date
+    project_id: int
+    provider: str
+    pool: str
+    model: str
+    outcome: Outcome
+
+
+@dataclass(slots=True)
+class LedgerSums:
+    """Sums of attempts; they may be negative where a booking is taken back."""
+
+    attempts: int = 0
+    unpriced_attempts: int = 0
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_nanos: int = 0
+
+    def add(self, usage: Usage, cost_nanos: int, *, unpriced: bool) -> None:
+        """Add one attempt."""
+        self.attempts += 1
+        self.unpriced_attempts += unpriced
+        self.input_tokens += usage.input_tokens
+        self.cached_input_tokens += usage.cached_input_tokens
+        self.cache_write_tokens += usage.cache_write_tokens
+        self.output_tokens += usage.output_tokens
+        self.reasoning_tokens += usage.reasoning_tokens
+        self.cost_nanos += cost_nanos
+
+
+SUM_NAMES = tuple(field.name for field in fields(LedgerSums))
+
+
+def add_to_ledger(session: Session, sums: Mapping[LedgerKey, LedgerSums]) -> None:
+    """Add sums to the rows of their keys, in the keys' order so that two writers can't deadlock."""
+    if not sums:
+        return
+    table = SQLModel.metadata.tables["ledger_day"]
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(table)
+    statement = insert.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={name: table.c[name] + insert.excluded[name] for name in SUM_NAMES},
+    )
+    session.connection().execute(
+        statement,
+        [
+            {name: getattr(key, name) for name in LedgerKey.__slots__}
+            | {name: getattr(sums[key], name) for name in SUM_NAMES}
+            for key in sorted(sums)
+        ],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """Which part of the ledger to sum, by what. Days are UTC, both inclusive."""
+
+    project_id: int
+    by: Sequence[UsageDimension]
+    since: date | None = None
+    until: date | None = None
+
+
+def usage(session: Session, query: UsageQuery) -> list[dict[str, Any]]:
+    """Return one row per group, each with the group's words and every sum of `LedgerSums`."""
+    columns: dict[UsageDimension, Any] = {
+        "day": LedgerDay.day,
+        "project": Project.name,
+        "provider": LedgerDay.provider,
+        "pool": LedgerDay.pool,
+        "model": LedgerDay.model,
+        "outcome": LedgerDay.outcome,
+    }
+    groups = [columns[name] for name in query.by]
+    statement: Select[Any] = (
+        select(
+            *(column.label(name) for name, column in zip(query.by, groups, strict=True)),
+            *(func.coalesce(func.sum(getattr(LedgerDay, n)), 0).label(n) for n in SUM_NAMES),
+        )
+        .join(Project, col(Project.id) == col(LedgerDay.project_id))
+        .where(col(LedgerDay.project_id) == query.project_id)
+        .group_by(*groups)
+        .order_by(*groups)
+    )
+    if query.since is not None:
+        statement = statement.where(col(LedgerDay.day) >= query.since)
+    if query.until is not None:
+        statement = statement.where(col(LedgerDay.day) <= query.until)
+    rows = session.connection().execute(statement).mappings()
+    return [
+        {name: int(value) if name in SUM_NAMES else value for name, value in row.items()}
+        for row in rows
+    ]

@@ -1,0 +1,63 @@
+"""Bringing a database to the schema of this version, and refusing one that is ahead of it."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from jobs.errors import SchemaMismatch
+from jobs.store.database import Database
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+
+MIGRATION_LOCK = 0x7469_6465
+"""Advisory lock on PostgreSQL ("tide"), so that two API processes don't migrate at once."""
+
+
+def migrate(database: Database) -> None:
+    """Create or upgrade the schema; harmless when there is nothing to do or somebody else does it.
+
+    Raises:
+        SchemaMismatch: the database was migrated by a newer version; nothing was changed.
+    """
+    with database.engine.begin() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        if _is_current(connection):
+            return
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def check_schema(database: Database) -> None:
+    """Return if the schema is this version's.
+
+    Raises:
+        SchemaMismatch: it is older (migrate first) or newer (upgrade Tidemill first).
+    """
+    with database.engine.connect() as connection:
+        if not _is_current(connection):
+            raise SchemaMismatch(
+                "the database's schema is older than this version; "
+                "start `tidemill api` (or `tidemill up`), which upgrades it"
+            )
+
+
+def _is_current(connection: Connection) -> bool:
+    script = ScriptDirectory(str(MIGRATIONS))
+    head = script.get_current_head()
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found is None and inspect(connection).has_table("batch"):
+        raise SchemaMismatch("the database holds tables that Tidemill did not make")
+    known = {revision.revision for revision in script.walk_revisions()}
+    if found is not None and found not in known:
+        raise SchemaMismatch(
+            f"the database's schema is at revision {found}, which this version of Tidemill does "
+            f"not know (its newest is {head}): it was upgraded by a newer version, use that one"
+        )
+    return found == head

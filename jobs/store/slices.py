@@ -1,0 +1,252 @@
+"""Slices: leased with a fence, renewed, given back, finished; and voided when their worker is gone.
+
+Everything here that touches a fence or a batch's totals first locks the batch (`batches.lock`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import update
+from sqlmodel import Session, col, select
+
+from jobs.errors import LeaseLost
+from jobs.states import FED_BATCH_STATES, BatchState, SliceState
+from jobs.store import batches, jobs
+from jobs.store.attempts import book_unknown
+from jobs.store.database import now
+from jobs.tables import Batch, Slice
+
+LEASE = timedelta(seconds=12)
+"""Without a renewal for so long a worker counts as gone. With a sweep every 2 s its jobs run
+elsewhere within 17 s."""
+
+OWNED = (SliceState.LEASED, SliceState.DRAINING)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right of one worker to run one slice, void as soon as the slice's fence is higher."""
+
+    batch_id: int
+    batch_ref: str
+    project_id: int
+    priority: str
+    defaults: str
+    slice_no: int
+    queue: str
+    fence: int
+
+
+def claim(
+    session: Session, batch_ref: str, slice_no: int, owner: str
+) -> tuple[Lease, list[jobs.OpenJob]] | None:
+    """Lease a slice that is due; None if somebody else holds it, it is done, or its batch rests.
+
+    A message may be old or doubled, so finding nothing to do is ordinary.
+    """
+    batch_id = session.exec(select(Batch.id).where(Batch.ref == batch_ref)).first()
+    if batch_id is None:
+        return None
+    batch = batches.lock(session, batch_id)
+    moment = now(session)
+    piece = session.get(Slice, (batch_id, slice_no))
+    if piece is None or piece.state not in (SliceState.FED, SliceState.WAITING):
+        return None
+    if batch.state not in FED_BATCH_STATES or (piece.not_before and piece.not_before > moment):
+        piece.state = SliceState.WAITING
+        session.add(piece)
+        return None
+    if batch.state == BatchState.QUEUED:
+        batch.state = BatchState.RUNNING
+        batch.started_at = batch.started_at or moment
+        session.add(batch)
+    piece.state = SliceState.LEASED
+    piece.fence += 1
+    piece.owner = owner
+    piece.lease_until = moment + LEASE
+    piece.not_before = None
+    session.add(piece)
+    session.flush()
+    lease = Lease(
+        batch_id=batch_id,
+        batch_ref=batch.ref,
+        project_id=batch.project_id,
+        priority=batch.priority,
+        defaults=batch.defaults,
+        slice_no=slice_no,
+        queue=piece.queue,
+        fence=piece.fence,
+    )
+    return lease, jobs.open_jobs(session, piece)
+
+
+def mark_draining(session: Session, lease: Lease) -> None:
+    """Note that every job of the slice has been dispatched, so that the next one may be fed."""
+    session.connection().execute(
+        update(Slice)
+        .where(
+            col(Slice.batch_id) == lease.batch_id,
+            col(Slice.no) == lease.slice_no,
+            col(Slice.fence) == lease.fence,
+            col(Slice.state) == SliceState.LEASED,
+        )
+        .values(state=SliceState.DRAINING)
+    )
+
+
+def finish(session: Session, lease: Lease) -> bool:
+    """Mark a slice done and finalise its batch if it was the last; return whether it was.
+
+    A slice with jobs that have no result is given back instead: nothing may be lost by a mistake.
+
+    Raises:
+        LeaseLost: the fence is newer; nothing was changed.
+    """
+    batch = batches.lock(session, lease.batch_id)
+    piece = _held(session, lease)
+    if jobs.open_jobs(session, piece):
+        _release(piece, not_before=None)
+        session.add(piece)
+        return False
+    _close(piece)
+    batch.done_slices += 1
+    session.add(piece)
+    session.add(batch)
+    return batches.finish_if_complete(session, batch)
+
+
+def give_back(session: Session, lease: Lease, *, wait_s: float = 0.0) -> None:
+    """Return a slice with open jobs to the waiting ones, due `wait_s` from now.
+
+    Attempts that are still open were sent and will not be heard of: they become `unknown`.
+
+    Raises:
+        LeaseLost: the fence is newer; nothing was changed.
+    """
+    batch = batches.lock(session, lease.batch_id)
+    piece = _held(session, lease)
+    void(session, batch, piece)
+    if wait_s > 0:
+        piece.not_before = now(session) + timedelta(seconds=wait_s)
+    session.add(piece)
+
+
+def renew(session: Session, owner: str) -> int:
+    """Extend every lease of a worker; return how many it still holds."""
+    changed = session.connection().execute(
+        update(Slice)
+        .where(col(Slice.owner) == owner, col(Slice.state).in_(OWNED))
+        .values(lease_until=now(session) + LEASE)
+    )
+    return changed.rowcount
+
+
+def expired(session: Session, *, limit: int) -> list[tuple[int, int, str]]:
+    """Return (batch id, slice number, queue) of leases that have run out."""
+    rows = session.exec(
+        select(Slice.batch_id, Slice.no, Slice.queue)
+        .where(col(Slice.state).in_(OWNED), col(Slice.lease_until) < now(session))
+        .limit(limit)
+    )
+    return list(rows)
+
+
+def expire(session: Session, batch_id: int, slice_no: int) -> bool:
+    """Void a lease that has run out, so that another worker may claim the slice.
+
+    Returns:
+        Whether it was done; False if the worker has renewed or finished in the meantime.
+    """
+    batch = batches.lock(session, batch_id)
+    piece = session.get(Slice, (batch_id, slice_no))
+    if piece is None or piece.state not in OWNED:
+        return False
+    if piece.lease_until is not None and piece.lease_until >= now(session):
+        return False
+    void(session, batch, piece)
+    return True
+
+
+def void(session: Session, batch: Batch, piece: Slice) -> None:
+    """Take a slice from whoever holds it: raise the fence and book its open attempts as unknown.
+
+    The caller holds the batch's lock.
+    """
+    piece.fence += 1
+    _release(piece, not_before=None)
+    session.add(piece)
+    book_unknown(session, batch, piece)
+
+
+def queues_with_waiting(session: Session) -> list[str]:
+    """Return the queues that have slices waiting to be fed."""
+    rows = session.exec(select(Slice.queue).where(Slice.state == SliceState.WAITING).distinct())
+    return list(rows)
+
+
+def stale_messages(session: Session, fed_before: datetime) -> list[tuple[str, str, int]]:
+    """Return (queue, batch ref, slice number) of slices whose message seems to be lost."""
+    rows = session.exec(
+        select(Slice.queue, Batch.ref, Slice.no)
+        .join(Batch, col(Batch.id) == col(Slice.batch_id))
+        .where(Slice.state == SliceState.FED, col(Slice.fed_at) < fed_before)
+        .order_by(col(Slice.queue), col(Slice.fed_at))
+    )
+    return list(rows)
+
+
+def mark_fed(session: Session, queue: str, fed_before: datetime) -> None:
+    """Restart the wait for the messages of a queue that were published again."""
+    session.connection().execute(
+        update(Slice)
+        .where(
+            col(Slice.queue) == queue,
+            col(Slice.state) == SliceState.FED,
+            col(Slice.fed_at) < fed_before,
+        )
+        .values(fed_at=now(session))
+    )
+
+
+def idle_slices(session: Session, batch_id: int, *, limit: int) -> Sequence[Slice]:
+    """Return slices of a batch that no worker holds and that are not done."""
+    return session.exec(
+        select(Slice)
+        .where(
+            Slice.batch_id == batch_id,
+            col(Slice.state).in_((SliceState.WAITING, SliceState.FED)),
+        )
+        .order_by(col(Slice.no))
+        .limit(limit)
+    ).all()
+
+
+def close(session: Session, batch: Batch, piece: Slice) -> None:
+    """Mark an idle slice of a locked batch done: its jobs have been answered otherwise."""
+    piece.fence += 1
+    _close(piece)
+    batch.done_slices += 1
+    session.add(piece)
+    session.add(batch)
+
+
+def _held(session: Session, lease: Lease) -> Slice:
+    piece = session.get(Slice, (lease.batch_id, lease.slice_no))
+    if piece is None or piece.fence != lease.fence or piece.state not in OWNED:
+        raise LeaseLost(f"slice {lease.slice_no} of {lease.batch_ref} has been given to another")
+    return piece
+
+
+def _release(piece: Slice, not_before: datetime | None) -> None:
+    piece.state = SliceState.WAITING
+    piece.owner = None
+    piece.lease_until = None
+    piece.not_before = not_before
+
+
+def _close(piece: Slice) -> None:
+    piece.state = SliceState.DONE
+    piece.owner = None
+    piece.lease_until = None
+    piece.not_before = None

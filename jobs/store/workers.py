@@ -1,0 +1,82 @@
+"""Worker processes and their signs of life."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete, func
+from sqlmodel import Session, col, select
+
+from jobs.store.database import now
+from jobs.tables import Worker
+
+ALIVE = timedelta(seconds=15)
+"""A worker that was not heard of for so long is not counted; it says something every 4 s."""
+
+FORGOTTEN = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCard:
+    """Who a worker process is."""
+
+    id: str
+    host: str
+    pid: int
+    queues: Sequence[str]
+    slots: int
+
+
+def beat(session: Session, card: WorkerCard, in_flight: int) -> None:
+    """Note that a worker lives and how many calls it has in flight."""
+    moment = now(session)
+    row = session.get(Worker, card.id)
+    if row is None:
+        row = Worker(
+            id=card.id,
+            host=card.host,
+            pid=card.pid,
+            queues=f",{','.join(card.queues)},",
+            slots=card.slots,
+            in_flight=in_flight,
+            started_at=moment,
+            seen_at=moment,
+        )
+    row.in_flight = in_flight
+    row.seen_at = moment
+    session.add(row)
+
+
+def leave(session: Session, worker_id: str) -> None:
+    """Forget a worker that has stopped in order."""
+    session.connection().execute(delete(Worker).where(col(Worker.id) == worker_id))
+
+
+def forget_silent(session: Session) -> None:
+    """Delete workers that have been silent for an hour."""
+    session.connection().execute(
+        delete(Worker).where(col(Worker.seen_at) < now(session) - FORGOTTEN)
+    )
+
+
+def live_workers(session: Session, queue: str) -> int:
+    """Return how many living workers consume a queue."""
+    return session.exec(
+        select(func.count())
+        .select_from(Worker)
+        .where(
+            col(Worker.queues).contains(f",{queue},", autoescape=True),
+            col(Worker.seen_at) > now(session) - ALIVE,
+        )
+    ).one()
+
+
+def all_workers(session: Session) -> list[Worker]:
+    """Return the living workers, oldest first."""
+    return list(
+        session.exec(
+            select(Worker)
+            .where(col(Worker.seen_at) > now(session) - ALIVE)
+            .order_by(col(Worker.started_at))
+        )
+    )

@@ -1,0 +1,302 @@
+"""The tables, as SQLModel classes. Rows and constraints only: every statement is in `jobs.store`.
+
+There are no foreign keys from the bulk tables (slice, job, attempt, result): they are written by the
+hundred thousand, always under their batch, and a check per row would cost more than the row.
+"""
+
+from datetime import date, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Date,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlmodel import Field, SQLModel
+
+from jobs.clock import UTC
+from jobs.states import BatchState, Outcome, Priority, ResultStatus, SliceState
+
+BigInt = BigInteger().with_variant(Integer, "sqlite")
+"""64 bits on both databases; SQLite's only integer that may be an automatic key is INTEGER."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time; SQLite, which knows no zones, stores it naive and gets it back aware."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times; hand SQLite the UTC wall time."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return every time as aware UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _one_of(column: str, words: type[Any], *, nullable: bool = False) -> CheckConstraint:
+    listed = ", ".join(f"'{word.value}'" for word in words)
+    condition = f"{column} IN ({listed})"
+    if nullable:
+        condition = f"{column} IS NULL OR {condition}"
+    return CheckConstraint(condition, name=f"{column}_is_known")
+
+
+NAMING = {
+    "pk": "pk_%(table_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+}
+SQLModel.metadata.naming_convention = NAMING
+
+
+class Project(SQLModel, table=True):
+    """A tenant: everything below belongs to one."""
+
+    id: int | None = Field(default=None, sa_type=BigInt, primary_key=True)
+    name: str = Field(sa_type=Text, unique=True)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ApiKey(SQLModel, table=True):
+    """A key of a project. Only its hash is stored; `prefix` lets a person recognise it."""
+
+    __tablename__: ClassVar[str] = "api_key"
+
+    id: int | None = Field(default=None, sa_type=BigInt, primary_key=True)
+    project_id: int = Field(sa_type=BigInt, foreign_key="project.id")
+    prefix: str = Field(sa_type=Text)
+    key_hash: bytes = Field(sa_type=LargeBinary, unique=True)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Batch(SQLModel, table=True):
+    """A submission: what the user asked for, where it stands, and its running totals.
+
+    Totals are advanced only in the transactions that write the rows they count.
+    """
+
+    __table_args__ = (
+        _one_of("state", BatchState),
+        _one_of("priority", Priority),
+        CheckConstraint(
+            "(state IN ('completed', 'failed', 'cancelled', 'expired')) = (finished_at IS NOT NULL)",
+            name="finished_when_final",
+        ),
+        CheckConstraint("reserved_nanos >= 0", name="reserved_not_negative"),
+        CheckConstraint("in_flight >= 0", name="in_flight_not_negative"),
+        Index("ix_batch_project", "project_id", "id"),
+        Index(
+            "ix_batch_unfinished",
+            "state",
+            sqlite_where=text("finished_at IS NULL"),
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+    )
+
+    id: int | None = Field(default=None, sa_type=BigInt, primary_key=True)
+    ref: str = Field(sa_type=Text, unique=True)
+    """The name that the outside world uses, such as `bat_01jd…`."""
+    project_id: int = Field(sa_type=BigInt, foreign_key="project.id")
+    name: str | None = Field(default=None, sa_type=Text)
+    state: str = Field(sa_type=Text)
+    priority: str = Field(sa_type=Text)
+    defaults: str = Field(sa_type=Text)
+    """JSON of `jobs.lines.JobDefaults`: fills what a line leaves out; never changed."""
+    max_cost_nanos: int | None = Field(default=None, sa_type=BigInt)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    touched_at: datetime = Field(sa_type=UtcDateTime)
+    """Last sign of life while `receiving`; a batch without one is an upload that died."""
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    waiting_for: str | None = Field(default=None, sa_type=Text)
+    """One sentence for the operator, while something holds the batch up."""
+    served: int = Field(default=0, sa_type=BigInt)
+    """Weighted work fed so far; the feed serves the batch with the smallest."""
+
+    total_jobs: int = Field(default=0, sa_type=BigInt)
+    total_slices: int = Field(default=0, sa_type=BigInt)
+    done_slices: int = Field(default=0, sa_type=BigInt)
+    succeeded: int = Field(default=0, sa_type=BigInt)
+    failed: int = Field(default=0, sa_type=BigInt)
+    cancelled: int = Field(default=0, sa_type=BigInt)
+    expired: int = Field(default=0, sa_type=BigInt)
+    in_flight: int = Field(default=0, sa_type=BigInt)
+    """Attempts that are journaled and not settled."""
+    unpriced_jobs: int = Field(default=0, sa_type=BigInt)
+    unknown_attempts: int = Field(default=0, sa_type=BigInt)
+    input_tokens: int = Field(default=0, sa_type=BigInt)
+    cached_input_tokens: int = Field(default=0, sa_type=BigInt)
+    cache_write_tokens: int = Field(default=0, sa_type=BigInt)
+    output_tokens: int = Field(default=0, sa_type=BigInt)
+    reasoning_tokens: int = Field(default=0, sa_type=BigInt)
+    spent_nanos: int = Field(default=0, sa_type=BigInt)
+    reserved_nanos: int = Field(default=0, sa_type=BigInt)
+
+
+class Slice(SQLModel, table=True):
+    """A contiguous range of one batch's jobs of one queue: what a message names and a worker leases."""
+
+    __table_args__ = (
+        _one_of("state", SliceState),
+        CheckConstraint(
+            "(state IN ('leased', 'draining')) = (owner IS NOT NULL)", name="owned_when_leased"
+        ),
+        Index(
+            "ix_slice_open",
+            "queue",
+            "state",
+            "batch_id",
+            "no",
+            sqlite_where=text("state <> 'done'"),
+            postgresql_where=text("state <> 'done'"),
+        ),
+        Index(
+            "ix_slice_owner",
+            "owner",
+            sqlite_where=text("owner IS NOT NULL"),
+            postgresql_where=text("owner IS NOT NULL"),
+        ),
+    )
+
+    batch_id: int = Field(sa_type=BigInt, primary_key=True)
+    no: int = Field(sa_type=Integer, primary_key=True)
+    queue: str = Field(sa_type=Text)
+    first_seq: int = Field(sa_type=Integer)
+    last_seq: int = Field(sa_type=Integer)
+    """The range may hold jobs of other queues; those belong to other slices."""
+    jobs: int = Field(sa_type=Integer)
+    state: str = Field(sa_type=Text)
+    fence: int = Field(default=0, sa_type=Integer)
+    """Raised by every lease and by whatever voids one; a write with an older fence is void."""
+    owner: str | None = Field(default=None, sa_type=Text)
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    fed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    not_before: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class Job(SQLModel, table=True):
+    """One request of a batch: written once, never updated."""
+
+    __table_args__ = (UniqueConstraint("batch_id", "custom_id", name="uq_job_custom_id"),)
+
+    batch_id: int = Field(sa_type=BigInt, primary_key=True)
+    seq: int = Field(sa_type=Integer, primary_key=True)
+    """Position in the submission, from 0."""
+    custom_id: str = Field(sa_type=Text)
+    kind: str = Field(sa_type=Text)
+    queue: str = Field(sa_type=Text)
+    request: str = Field(sa_type=Text)
+    """The line as it was sent; the batch's defaults fill what it leaves out."""
+    estimated_tokens: int = Field(sa_type=Integer)
+    fingerprint: bytes = Field(sa_type=LargeBinary)
+
+
+class Attempt(SQLModel, table=True):
+    """One call to a provider: journaled before its first byte leaves, settled when its end is known."""
+
+    __table_args__ = (_one_of("outcome", Outcome, nullable=True),)
+
+    batch_id: int = Field(sa_type=BigInt, primary_key=True)
+    seq: int = Field(sa_type=Integer, primary_key=True)
+    n: int = Field(sa_type=Integer, primary_key=True)
+    """From 1 within its job, those that do not count included."""
+    provider: str = Field(sa_type=Text)
+    pool: str = Field(sa_type=Text)
+    model: str = Field(sa_type=Text)
+    price: str | None = Field(default=None, sa_type=Text)
+    """Snapshot of `jobs.prices.Price` as JSON; null where the model's price is unknown."""
+    reserved_nanos: int = Field(sa_type=BigInt)
+    sent_at: datetime = Field(sa_type=UtcDateTime)
+    outcome: str | None = Field(default=None, sa_type=Text)
+    """Null while the call is in flight."""
+    input_tokens: int | None = Field(default=None, sa_type=BigInt)
+    cached_input_tokens: int | None = Field(default=None, sa_type=BigInt)
+    cache_write_tokens: int | None = Field(default=None, sa_type=BigInt)
+    output_tokens: int | None = Field(default=None, sa_type=BigInt)
+    reasoning_tokens: int | None = Field(default=None, sa_type=BigInt)
+    cost_nanos: int | None = Field(default=None, sa_type=BigInt)
+    """Null where nothing was billed, or where it is not known what."""
+    latency_ms: int | None = Field(default=None, sa_type=Integer)
+    error_code: str | None = Field(default=None, sa_type=Text)
+
+
+class Result(SQLModel, table=True):
+    """The one final answer of a job."""
+
+    __table_args__ = (
+        _one_of("status", ResultStatus),
+        UniqueConstraint("batch_id", "position", name="uq_result_position"),
+    )
+
+    batch_id: int = Field(sa_type=BigInt, primary_key=True)
+    seq: int = Field(sa_type=Integer, primary_key=True)
+    position: int = Field(sa_type=Integer)
+    """Order of arrival within the batch, from 1 without gaps: the cursor of whoever reads along."""
+    status: str = Field(sa_type=Text)
+    output: str | None = Field(default=None, sa_type=Text)
+    """JSON: a string, or the value that a schema asked for."""
+    finish_reason: str | None = Field(default=None, sa_type=Text)
+    error_code: str | None = Field(default=None, sa_type=Text)
+    error_message: str | None = Field(default=None, sa_type=Text)
+    attempt: int | None = Field(default=None, sa_type=Integer)
+    """`n` of the attempt that decided; null where none was made."""
+    source: str = Field(sa_type=Text)
+    finished_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class LedgerDay(SQLModel, table=True):
+    """Sums of settled attempts by day (UTC), project, pool, model and outcome."""
+
+    __tablename__: ClassVar[str] = "ledger_day"
+
+    day: date = Field(sa_type=Date, primary_key=True)
+    project_id: int = Field(sa_type=BigInt, primary_key=True)
+    provider: str = Field(sa_type=Text, primary_key=True)
+    pool: str = Field(sa_type=Text, primary_key=True)
+    model: str = Field(sa_type=Text, primary_key=True)
+    outcome: str = Field(sa_type=Text, primary_key=True)
+    attempts: int = Field(sa_type=BigInt)
+    unpriced_attempts: int = Field(sa_type=BigInt)
+    input_tokens: int = Field(sa_type=BigInt)
+    cached_input_tokens: int = Field(sa_type=BigInt)
+    cache_write_tokens: int = Field(sa_type=BigInt)
+    output_tokens: int = Field(sa_type=BigInt)
+    reasoning_tokens: int = Field(sa_type=BigInt)
+    cost_nanos: int = Field(sa_type=BigInt)
+
+
+class Worker(SQLModel, table=True):
+    """A worker process and its last sign of life."""
+
+    id: str = Field(sa_type=Text, primary_key=True)
+    host: str = Field(sa_type=Text)
+    pid: int = Field(sa_type=Integer)
+    queues: str = Field(sa_type=Text)
+    """Names of its queues, separated and surrounded by commas, so that one can be looked for."""
+    slots: int = Field(sa_type=Integer)
+    """Slices that it may hold open at once."""
+    in_flight: int = Field(sa_type=Integer)
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    seen_at: datetime = Field(sa_type=UtcDateTime)
