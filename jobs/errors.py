@@ -4,7 +4,11 @@
       ConfigurationError
       SubmissionError
         InvalidSubmission
+        EmptySubmission
         SubmissionTooLarge
+        UnsupportedMedia
+        InvalidParameter
+        UnknownModel
       NotAuthorised
       NotFound
       Conflict
@@ -94,6 +98,40 @@ class SubmissionTooLarge(SubmissionError):
     """The submission exceeds a size limit."""
 
     code = "submission_too_large"
+
+
+class EmptySubmission(SubmissionError):
+    """The submission holds no jobs."""
+
+    code = "empty_body"
+
+
+class UnsupportedMedia(SubmissionError):
+    """The body's type or encoding is not one that can be read."""
+
+    code = "unsupported_media_type"
+
+
+class InvalidParameter(SubmissionError):
+    """A parameter of the request is not what it must be."""
+
+    code = "invalid_parameter"
+
+
+class UnknownModel(SubmissionError):
+    """No route and no provider of the configuration serves this model."""
+
+    code = "unknown_model"
+
+    def __init__(self, model: str, closest: tuple[str, ...]) -> None:
+        expected = (
+            f"did you mean {', '.join(closest)}?"
+            if closest
+            else "expected a route, PROVIDER/NAME, or a name that a provider's `models` match"
+        )
+        super().__init__(f"no provider serves the model {model[:80]!r}; {expected}")
+        self.model = model
+        self.closest = closest
 
 
 class NotAuthorised(TidemillError):

@@ -9,8 +9,14 @@ upload.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from jobs.errors import DuplicateCustomId, InvalidSubmission, LineFault, SubmissionTooLarge
-from jobs.lines import JobLine, LineReader
+from jobs.errors import (
+    DuplicateCustomId,
+    EmptySubmission,
+    InvalidSubmission,
+    LineFault,
+    SubmissionTooLarge,
+)
+from jobs.lines import MAX_LINE_BYTES, JobLine, LineReader
 from jobs.store import Database, batches
 from jobs.store.jobs import JobRow, SliceRange, insert_chunk, insert_slices, known_custom_ids
 
@@ -95,12 +101,17 @@ class Intake:
         """Read the next bytes of an NDJSON body.
 
         Raises:
-            SubmissionTooLarge: more jobs than a batch may have.
+            SubmissionTooLarge: more jobs than a batch may have, or a line without an end.
             IllegalTransition: the upload was silent for so long that it was dropped.
         """
         lines = (self._carry + block).split(b"\n")
         self._carry = lines.pop()
         self.take_lines(lines)
+        if len(self._carry) > MAX_LINE_BYTES:
+            raise SubmissionTooLarge(
+                f"line {self._line_number + 1} is longer than {MAX_LINE_BYTES} bytes; "
+                "is this NDJSON, one job per line?"
+            )
 
     def take_lines(self, lines: Sequence[bytes]) -> None:
         """Read whole lines; blank ones are skipped but counted. Raises as `take` does."""
@@ -114,8 +125,8 @@ class Intake:
         """Store what is left and make the batch visible, in one commit.
 
         Raises:
-            InvalidSubmission: there are bad lines, or no jobs at all; `abandon` is to be called.
-            SubmissionTooLarge, IllegalTransition: as `take` does.
+            InvalidSubmission: there are bad lines; `abandon` is to be called.
+            EmptySubmission, SubmissionTooLarge, IllegalTransition: as `take` does.
         """
         last, self._carry = self._carry, b""
         if last.strip():
@@ -129,9 +140,7 @@ class Intake:
                 fault_count=self._fault_count,
             )
         if not self._jobs:
-            error = InvalidSubmission("the submission holds no jobs")
-            error.code = "empty_body"
-            raise error
+            raise EmptySubmission
         with self._database.write() as session:
             insert_slices(session, self._batch_id, self._slicer.rest())
             batches.accept(

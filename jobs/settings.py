@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     max_jobs_per_batch: PositiveInt = 1_000_000
     slice_size: PositiveInt = Field(
         default=100,
-        description="jobs per slice; from 50 on the queue's cost per job disappears, beyond 100 nothing is won",
+        description="jobs per slice; the queue costs nothing from 50 on, and beyond 100 nothing is won",
     )
     log_level: str = "INFO"
 

@@ -1,0 +1,1 @@
+"""What executes: the runtime of a worker process, the gate, the protocols, the sweep."""

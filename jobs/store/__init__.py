@@ -4,8 +4,18 @@ Functions take a session (see `database.Database`) and return values; transactio
 with the caller, and no network call happens inside one.
 """
 
+from sqlmodel import Session
+
 from jobs.store.database import Database, now, open_database
 from jobs.store.projects import ensure_first_key
 from jobs.store.schema import check_schema, migrate
 
-__all__ = ["Database", "check_schema", "ensure_first_key", "migrate", "now", "open_database"]
+__all__ = [
+    "Database",
+    "Session",
+    "check_schema",
+    "ensure_first_key",
+    "migrate",
+    "now",
+    "open_database",
+]

@@ -87,14 +87,13 @@ def close_attempts(session: Session, rows: Sequence[tuple[object, ...]]) -> None
     if connection.dialect.name == "sqlite":
         values = ", ".join(f"{name} = ?" for name in CLOSED_COLUMNS)
         key = " AND ".join(f"{name} = ?" for name in KEY_COLUMNS)
-        connection.exec_driver_sql(f"UPDATE attempt SET {values} WHERE {key}", list(rows))  # noqa: S608  (our names)
+        statement = f"UPDATE attempt SET {values} WHERE {key}"  # noqa: S608  (our own names)
+        connection.exec_driver_sql(statement, list(rows))
         return
     columns = CLOSED_COLUMNS | KEY_COLUMNS
     values = ", ".join(f"{name} = made.{name}" for name in CLOSED_COLUMNS)
     key = " AND ".join(f"attempt.{name} = made.{name}" for name in KEY_COLUMNS)
     arrays = ", ".join(f"%s::{kind}[]" for kind in columns.values())
-    connection.exec_driver_sql(
-        f"UPDATE attempt SET {values} FROM unnest({arrays}) AS made ({', '.join(columns)}) "  # noqa: S608  (our names)
-        f"WHERE {key}",
-        tuple(list(column) for column in zip(*rows, strict=True)),
-    )
+    made = f"unnest({arrays}) AS made ({', '.join(columns)})"
+    statement = f"UPDATE attempt SET {values} FROM {made} WHERE {key}"  # noqa: S608  (our own names)
+    connection.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))

@@ -52,7 +52,7 @@ def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
     )
     session.add(batch)
     session.flush()
-    assert batch.id is not None  # noqa: S101  (a flushed row has its key)
+    assert batch.id is not None
     return batch.id, batch.ref
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, DateTime, Integer, LargeBinary, Table
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import Session, SQLModel
 
 Row = Sequence[Any]
@@ -30,10 +30,8 @@ def insert_rows(
         convert = _sqlite_converter([target.c[name] for name in columns])
         prepared = [convert(row) for row in rows] if convert else [tuple(row) for row in rows]
         if prepared:
-            session.connection().exec_driver_sql(
-                f"INSERT INTO {target.name} ({listed}) VALUES ({marks})",  # noqa: S608  (our names)
-                prepared,
-            )
+            statement = f"INSERT INTO {target.name} ({listed}) VALUES ({marks})"  # noqa: S608  (our own names)
+            session.connection().exec_driver_sql(statement, prepared)
         return
     listed = ", ".join(columns)
     import psycopg  # noqa: PLC0415  (an extra: one machine with SQLite does without)
@@ -48,6 +46,8 @@ def insert_rows(
                 copy.write_row(row)
     except psycopg.errors.IntegrityError as error:
         raise IntegrityError(statement, None, error) from error
+    except psycopg.OperationalError as error:
+        raise OperationalError(statement, None, error) from error
 
 
 @lru_cache(maxsize=64)

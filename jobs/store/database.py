@@ -8,17 +8,19 @@ on a lock of our own, because SQLite lets waiters sleep and poll.
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
 from jobs.clock import UTC, utcnow
-from jobs.errors import ConfigurationError
+from jobs.errors import ConfigurationError, ServiceUnavailable
 
 BUSY_TIMEOUT_S = 30
 """How long a SQLite writer waits for writers of other processes; their transactions take ms."""
@@ -40,23 +42,26 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Open a transaction that may write; commits at the end, rolls back on any exception."""
-        if not self.is_sqlite:
-            with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                yield session
-            return
-        with (
-            self._sqlite_writer,
-            Session(self.engine, expire_on_commit=False) as session,
-            session.begin(),
-        ):
-            yield session
+        """Open a transaction that may write; commits at the end, rolls back on any exception.
+
+        Raises:
+            ServiceUnavailable: the database doesn't answer, is locked for too long, or its disk is
+                full. If that happened at the commit, it is not known whether it took place.
+        """
+        with self._sqlite_writer if self.is_sqlite else nullcontext():
+            yield from self._transact(self.engine)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Open a transaction that only reads; on SQLite it never waits for a writer."""
-        with Session(self._reader, expire_on_commit=False) as session, session.begin():
-            yield session
+        """Open a transaction that only reads; on SQLite it never waits for a writer. Raises alike."""
+        yield from self._transact(self._reader)
+
+    def _transact(self, engine: Engine) -> Iterator[Session]:
+        try:
+            with Session(engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise ServiceUnavailable(f"the database can't be used now: {error.args[0]}") from error
 
     def close(self) -> None:
         """Close every pooled connection."""

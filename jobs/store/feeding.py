@@ -40,6 +40,7 @@ class _Share:
 
     batch_id: int
     ref: str
+    served: int
     weight: int
     slices: Sequence[tuple[int, int]]
 
@@ -54,54 +55,49 @@ def feed(session: Session, queue: str) -> list[FedSlice]:
     if room <= 0:
         return []
     moment = now(session)
-    waiting = _waiting(session, queue, room, moment)
-    fed: list[FedSlice] = []
-    for served, share, count in _share_out(waiting, room):
-        numbers = [no for no, _jobs in share.slices[:count]]
+    picked = _share_out(_waiting(session, queue, room, moment), room)
+    for share in {pick.share.batch_id: pick.share for pick in picked}.values():
+        of_batch = [pick for pick in picked if pick.share is share]
         session.connection().execute(
             update(Slice)
             .where(
                 col(Slice.batch_id) == share.batch_id,
-                col(Slice.no).in_(numbers),
+                col(Slice.no).in_([pick.slice_no for pick in of_batch]),
                 col(Slice.state) == SliceState.WAITING,
             )
             .values(state=SliceState.FED, fed_at=moment)
         )
         session.connection().execute(
-            update(Batch).where(col(Batch.id) == share.batch_id).values(served=served)
+            update(Batch)
+            .where(col(Batch.id) == share.batch_id)
+            .values(served=of_batch[-1].served_after)
         )
-        fed += [FedSlice(queue, share.ref, no) for no in numbers]
-    return fed
+    return [FedSlice(queue, pick.share.ref, pick.slice_no) for pick in picked]
 
 
-def _share_out(waiting: Sequence[tuple[int, _Share]], room: int) -> list[tuple[int, _Share, int]]:
-    """Give each free place to the batch served least for its weight.
+@dataclass(frozen=True, slots=True)
+class _Pick:
+    """A slice that gets a place, and what its batch has been served then."""
 
-    Args:
-        waiting: (served so far, batch), for each batch with work.
-        room: places to give.
+    share: _Share
+    slice_no: int
+    served_after: int
 
-    Returns:
-        (served afterwards, batch, slices it gets), for each batch that gets any.
-    """
-    heap = [(served, share.batch_id, index) for index, (served, share) in enumerate(waiting)]
+
+def _share_out(waiting: Sequence[_Share], room: int) -> list[_Pick]:
+    """Give each of `room` places to the batch that was served least for its weight, in order."""
+    heap = [(share.served, index, 0) for index, share in enumerate(waiting)]
     heapq.heapify(heap)
-    taken = [0] * len(waiting)
-    after = [served for served, _share in waiting]
-    while heap and room > 0:
-        served, batch_id, index = heapq.heappop(heap)
-        share = waiting[index][1]
-        jobs = share.slices[taken[index]][1]
-        taken[index] += 1
-        after[index] = served + jobs * SERVICE_SCALE // share.weight
-        room -= 1
-        if taken[index] < len(share.slices):
-            heapq.heappush(heap, (after[index], batch_id, index))
-    return [
-        (after[index], share, taken[index])
-        for index, (_served, share) in enumerate(waiting)
-        if taken[index]
-    ]
+    picked: list[_Pick] = []
+    while heap and len(picked) < room:
+        served, index, taken = heapq.heappop(heap)
+        share = waiting[index]
+        slice_no, jobs = share.slices[taken]
+        served += jobs * SERVICE_SCALE // share.weight
+        picked.append(_Pick(share, slice_no, served))
+        if taken + 1 < len(share.slices):
+            heapq.heappush(heap, (served, index, taken + 1))
+    return picked
 
 
 def _room(session: Session, queue: str) -> int:
@@ -114,7 +110,7 @@ def _room(session: Session, queue: str) -> int:
     return window - open_slices
 
 
-def _waiting(session: Session, queue: str, room: int, moment: datetime) -> list[tuple[int, _Share]]:
+def _waiting(session: Session, queue: str, room: int, moment: datetime) -> list[_Share]:
     """Return the batches with due slices for a queue, at most `room` slices of each."""
     is_due = (
         Slice.queue == queue,
@@ -131,16 +127,16 @@ def _waiting(session: Session, queue: str, room: int, moment: datetime) -> list[
         .order_by(col(Batch.served), col(Batch.id))
         .limit(room)
     ).all()
-    shares: list[tuple[int, _Share]] = []
+    shares: list[_Share] = []
     for batch_id, ref, priority, served in rows:
-        assert batch_id is not None  # noqa: S101  (a stored row has its key)
+        assert batch_id is not None
         slices = session.exec(
             select(Slice.no, Slice.jobs)
             .where(Slice.batch_id == batch_id, *is_due)
             .order_by(col(Slice.no))
             .limit(room)
         ).all()
-        shares.append((served, _Share(batch_id, ref, WEIGHTS[Priority(priority)], slices)))
+        shares.append(_Share(batch_id, ref, served, WEIGHTS[Priority(priority)], slices))
     return shares
 
 

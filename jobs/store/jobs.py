@@ -57,8 +57,8 @@ def insert_chunk(session: Session, rows: Iterable[JobRow]) -> None:
     """Insert jobs.
 
     Raises:
-        DuplicateCustomId: two of them, or one of them and a stored one, have the same custom_id; the
-            transaction can't go on.
+        DuplicateCustomId: two of them, or one of them and a stored one, have the same custom_id;
+            the transaction can't go on.
     """
     try:
         insert_rows(session, Job, JOB_COLUMNS, rows)

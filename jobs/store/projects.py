@@ -53,7 +53,7 @@ def ensure_project(session: Session, name: str) -> int:
     project = Project(name=name, created_at=utcnow())
     session.add(project)
     session.flush()
-    assert project.id is not None  # noqa: S101  (a flushed row has its key)
+    assert project.id is not None
     return project.id
 
 

@@ -97,14 +97,16 @@ def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
         "source",
         "finished_at",
     ]
-    written = session.connection().execute(insert(Result).from_select(columns, open_jobs))
+    statement = insert(Result).from_select(columns, open_jobs)
+    written = session.connection().execute(statement, execution_options={"preserve_rowcount": True})
     batch.cancelled += written.rowcount
     session.add(batch)
 
 
 def _result_row(columns: tuple[Any, ...]) -> ResultRow:
     plain, counts = columns[:-5], columns[-5:]
-    return ResultRow(*plain, usage=None if counts[0] is None else Usage(*counts))
+    values = dict(zip(ResultRow.__slots__, plain, strict=False))
+    return ResultRow(**values, usage=None if counts[0] is None else Usage(*counts))
 
 
 def _finished(batch: Batch) -> int:

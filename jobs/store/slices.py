@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
+from sqlalchemy import or_, update
 from sqlmodel import Session, col, select
 
 from jobs.errors import LeaseLost
@@ -20,6 +20,10 @@ from jobs.tables import Batch, Slice
 LEASE = timedelta(seconds=12)
 """Without a renewal for so long a worker counts as gone. With a sweep every 2 s its jobs run
 elsewhere within 17 s."""
+
+LONGEST_WAIT_S = 60.0
+"""A slice that was given back is looked at again after so long at the latest: whatever it waited
+for may have recovered."""
 
 OWNED = (SliceState.LEASED, SliceState.DRAINING)
 
@@ -60,6 +64,9 @@ def claim(
     if batch.state == BatchState.QUEUED:
         batch.state = BatchState.RUNNING
         batch.started_at = batch.started_at or moment
+        session.add(batch)
+    if batch.waiting_for is not None:
+        batch.waiting_for = None
         session.add(batch)
     piece.state = SliceState.LEASED
     piece.fence += 1
@@ -116,10 +123,14 @@ def finish(session: Session, lease: Lease) -> bool:
     return batches.finish_if_complete(session, batch)
 
 
-def give_back(session: Session, lease: Lease, *, wait_s: float = 0.0) -> None:
+def give_back(
+    session: Session, lease: Lease, *, wait_s: float = 0.0, reason: str | None = None
+) -> None:
     """Return a slice with open jobs to the waiting ones, due `wait_s` from now.
 
-    Attempts that are still open were sent and will not be heard of: they become `unknown`.
+    Attempts that are still open were sent and will not be heard of: they become `unknown`. If there
+    is something to wait for, the batch's other slices of the queue wait with it, instead of being
+    leased one by one to find out the same; `reason` tells the operator.
 
     Raises:
         LeaseLost: the fence is newer; nothing was changed.
@@ -127,9 +138,22 @@ def give_back(session: Session, lease: Lease, *, wait_s: float = 0.0) -> None:
     batch = batches.lock(session, lease.batch_id)
     piece = _held(session, lease)
     void(session, batch, piece)
-    if wait_s > 0:
-        piece.not_before = now(session) + timedelta(seconds=wait_s)
-    session.add(piece)
+    if wait_s <= 0:
+        return
+    batch.waiting_for = reason
+    session.add(batch)
+    session.flush()
+    due = now(session) + timedelta(seconds=min(wait_s, LONGEST_WAIT_S))
+    session.connection().execute(
+        update(Slice)
+        .where(
+            col(Slice.batch_id) == lease.batch_id,
+            col(Slice.queue) == lease.queue,
+            col(Slice.state) == SliceState.WAITING,
+            or_(col(Slice.not_before).is_(None), col(Slice.not_before) < due),
+        )
+        .values(not_before=due)
+    )
 
 
 def renew(session: Session, owner: str) -> int:

@@ -3,7 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -35,7 +34,8 @@ def upgrade() -> None:
         sa.Column("latency_ms", sa.Integer(), nullable=True),
         sa.Column("error_code", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "outcome IS NULL OR outcome IN ('succeeded', 'rejected', 'failed', 'limited', 'unsent', 'unknown')",
+            "outcome IS NULL OR outcome IN "
+            "('succeeded', 'rejected', 'failed', 'limited', 'unsent', 'unknown')",
             name="ck_attempt_outcome_is_known",
         ),
         sa.PrimaryKeyConstraint("batch_id", "seq", "n", name="pk_attempt"),
@@ -207,7 +207,8 @@ def upgrade() -> None:
             name="ck_batch_priority_is_known",
         ),
         sa.CheckConstraint(
-            "state IN ('receiving', 'queued', 'running', 'paused', 'cancelling', 'finalizing', 'completed', 'failed', 'cancelled', 'expired')",
+            "state IN ('receiving', 'queued', 'running', 'paused', 'cancelling', 'finalizing', "
+            "'completed', 'failed', 'cancelled', 'expired')",
             name="ck_batch_state_is_known",
         ),
         sa.CheckConstraint("in_flight >= 0", name="ck_batch_in_flight_not_negative"),

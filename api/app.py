@@ -1,0 +1,53 @@
+"""The web application: wiring, start and end."""
+
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+
+from api.auth import KnownKeys, authenticate
+from api.errors import install_error_handlers
+from api.routes import batches, health, results, usage
+from api.services import Services
+from jobs.configuration import Configuration
+from jobs.feed import Feeder
+from jobs.queues import make_celery
+from jobs.routing import Catalogue
+from jobs.settings import Settings
+from jobs.store import open_database
+
+
+def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
+    """Return the application. The database is expected to be at this version's schema."""
+    database = open_database(settings.resolved_database_url())
+    services = Services(
+        settings=settings,
+        configuration=configuration,
+        catalogue=Catalogue(configuration),
+        database=database,
+        feeder=Feeder(database, make_celery(settings)),
+        feeding=ThreadPoolExecutor(1, thread_name_prefix="feed"),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        services.feeding.shutdown(cancel_futures=True)
+        database.close()
+
+    app = FastAPI(
+        title="Tidemill",
+        description="A job queue for bulk LLM generation.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.services = services
+    app.state.known_keys = KnownKeys()
+    install_error_handlers(app)
+    app.include_router(health.router)
+    for router in (batches.router, results.router, usage.router):
+        app.include_router(router, prefix="/api", dependencies=[Depends(authenticate)])
+    return app

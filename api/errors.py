@@ -1,0 +1,121 @@
+"""Errors as problem+json (RFC 9457): one table from our tree to statuses, one shape for all."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from jobs.errors import (
+    Conflict,
+    InvalidSubmission,
+    NotAuthorised,
+    NotFound,
+    ServiceUnavailable,
+    SubmissionError,
+    SubmissionTooLarge,
+    TidemillError,
+    UnsupportedMedia,
+)
+
+log = logging.getLogger(__name__)
+
+STATUSES: tuple[tuple[type[TidemillError], HTTPStatus], ...] = (
+    (NotAuthorised, HTTPStatus.UNAUTHORIZED),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (SubmissionTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (UnsupportedMedia, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+    (SubmissionError, HTTPStatus.BAD_REQUEST),
+    (Conflict, HTTPStatus.CONFLICT),
+    (ServiceUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+"""The first match counts. Whatever is not here is our own fault: 500, without internals."""
+
+SHOWN_CHARACTERS = 80
+"""Of any value that an error repeats."""
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make every error of `app` a problem document."""
+
+    @app.exception_handler(TidemillError)
+    async def on_tidemill_error(_request: Request, error: TidemillError) -> JSONResponse:
+        return problem_of(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_bad_parameter(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return _of_bad_parameters(error)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_error(_request: Request, error: HTTPException) -> JSONResponse:
+        status = HTTPStatus(error.status_code)
+        code = status.phrase.lower().replace(" ", "_")
+        return problem(status, code, str(error.detail), headers=dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def on_fault(_request: Request, _error: Exception) -> JSONResponse:
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Tidemill failed; its log says why."
+        )
+
+
+def problem_of(error: TidemillError) -> JSONResponse:
+    """Return the problem document of an error of our tree."""
+    status = next(
+        (found for kind, found in STATUSES if isinstance(error, kind)),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("unexpected here: %s", error, exc_info=error)
+        return problem(status, "internal_error", "Tidemill failed; its log says why.")
+    extra: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+    if isinstance(error, InvalidSubmission) and error.fault_count:
+        extra["error_count"] = error.fault_count
+        extra["errors"] = [
+            {"line": f.line, "field": f.field, "code": f.code, "message": f.message}
+            for f in error.faults
+        ]
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["retry-after"] = "2"
+    return problem(status, error.code, error.message, extra=extra, headers=headers)
+
+
+def problem(
+    status: HTTPStatus,
+    code: str,
+    detail: str,
+    *,
+    extra: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    """Return a problem document."""
+    body = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "code": code,
+        "detail": detail,
+        **(extra or {}),
+    }
+    return JSONResponse(body, status.value, headers=headers, media_type="application/problem+json")
+
+
+def _of_bad_parameters(error: RequestValidationError) -> JSONResponse:
+    faults = [
+        {
+            "field": ".".join(str(part) for part in fault["loc"][1:]),
+            "code": "unknown_parameter" if fault["type"] == "extra_forbidden" else fault["type"],
+            "message": str(fault["msg"])[: 4 * SHOWN_CHARACTERS],
+        }
+        for fault in error.errors()
+    ]
+    detail = "; ".join(f"{fault['field'] or 'request'}: {fault['message']}" for fault in faults[:5])
+    return problem(
+        HTTPStatus.BAD_REQUEST, "invalid_parameter", detail, extra={"errors": faults[:100]}
+    )

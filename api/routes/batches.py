@@ -1,0 +1,149 @@
+"""Batches: submitted, listed, watched, paused, resumed, cancelled."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from starlette.concurrency import run_in_threadpool
+
+from api.auth import ProjectId
+from api.cursors import decode_cursor, encode_cursor
+from api.services import Services, ServicesDep
+from api.shapes import BatchPage, BatchShape, batch_shape
+from api.upload import body_is_json, receive
+from jobs.ingest import Intake
+from jobs.lines import JobDefaults, LineReader
+from jobs.money import parse_usd
+from jobs.states import BatchState, Priority
+from jobs.store import batches
+from jobs.store.batches import BatchDraft
+
+router = APIRouter(tags=["batches"])
+
+
+OF_THE_BATCH = frozenset({"name", "priority", "max_cost_usd"})
+"""Parameters of a submission that are no defaults of its lines."""
+
+
+class SubmissionQuery(BaseModel):
+    """What is said about a batch as a whole; line defaults fill what a line leaves out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str | None, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = None
+    priority: Priority = Priority.NORMAL
+    max_cost_usd: str | None = None
+    kind: str | None = None
+    model: str | None = None
+    system: str | None = None
+    max_tokens: str | None = None
+    temperature: str | None = None
+    top_p: str | None = None
+    stop: str | None = None
+    seed: str | None = None
+    schema_: Annotated[str | None, Field(alias="schema", description="a JSON Schema, as text")] = (
+        None
+    )
+
+    @field_validator("max_cost_usd")
+    @classmethod
+    def _is_money(cls, text: str | None) -> str | None:
+        if text is not None:
+            parse_usd(text)
+        return text
+
+
+@router.post("/batches", status_code=202)
+async def submit(
+    request: Request,
+    services: ServicesDep,
+    project_id: ProjectId,
+    query: Annotated[SubmissionQuery, Query()],
+) -> BatchShape:
+    """Accept a batch of jobs: NDJSON, one job a line, or `{"jobs": [...]}` as JSON.
+
+    The jobs are parsed as they arrive. Either all of them are accepted, or none is and the answer
+    names up to 100 bad lines with the field and what was expected.
+    """
+    is_json = body_is_json(request)
+    given = query.model_dump(exclude_none=True, by_alias=True)
+    defaults = JobDefaults.from_query({k: v for k, v in given.items() if k not in OF_THE_BATCH})
+    draft = BatchDraft(
+        project_id=project_id,
+        defaults=defaults.to_json(),
+        name=query.name,
+        priority=query.priority,
+        max_cost_nanos=None if query.max_cost_usd is None else parse_usd(query.max_cost_usd),
+    )
+
+    def begin() -> Intake:
+        return Intake(
+            services.database,
+            draft,
+            LineReader(defaults, services.catalogue),
+            slice_size=services.settings.slice_size,
+            max_jobs=services.settings.max_jobs_per_batch,
+        )
+
+    intake = await run_in_threadpool(begin)
+    accepted = await receive(request, intake, is_json=is_json)
+    services.feed(accepted.queues)
+    return await run_in_threadpool(_read, services, project_id, accepted.ref)
+
+
+@router.get("/batches")
+def list_batches(
+    services: ServicesDep,
+    project_id: ProjectId,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> BatchPage:
+    """List the project's batches, newest first."""
+    before_id = None if cursor is None else decode_cursor(cursor)
+    with services.database.read() as session:
+        found = batches.page(session, project_id, before_id=before_id, limit=limit + 1)
+        project = batches.project_name(session, project_id)
+    shown = found[:limit]
+    more = len(found) > limit
+    return BatchPage(
+        data=[batch_shape(batch, project) for batch in shown],
+        next_cursor=encode_cursor(shown[-1].id or 0) if more else None,
+    )
+
+
+@router.get("/batches/{batch_id}")
+def get_batch(services: ServicesDep, project_id: ProjectId, batch_id: str) -> BatchShape:
+    """Return a batch: where it stands, its counts, usage and cost."""
+    return _read(services, project_id, batch_id)
+
+
+@router.post("/batches/{batch_id}/pause")
+def pause(services: ServicesDep, project_id: ProjectId, batch_id: str) -> BatchShape:
+    """Send no more calls; those in flight end."""
+    return _move(services, project_id, batch_id, BatchState.PAUSED)
+
+
+@router.post("/batches/{batch_id}/resume")
+def resume(services: ServicesDep, project_id: ProjectId, batch_id: str) -> BatchShape:
+    """Go on with a paused batch."""
+    shape = _move(services, project_id, batch_id, BatchState.RUNNING)
+    services.feed(tuple(services.configuration.providers))
+    return shape
+
+
+@router.post("/batches/{batch_id}/cancel")
+def cancel(services: ServicesDep, project_id: ProjectId, batch_id: str) -> BatchShape:
+    """Send no more calls and give the open jobs the result `cancelled`; those in flight end."""
+    return _move(services, project_id, batch_id, BatchState.CANCELLING)
+
+
+def _read(services: Services, project_id: int, ref: str) -> BatchShape:
+    with services.database.read() as session:
+        batch = batches.find(session, project_id, ref)
+        return batch_shape(batch, batches.project_name(session, project_id))
+
+
+def _move(services: Services, project_id: int, ref: str, target: BatchState) -> BatchShape:
+    with services.database.write() as session:
+        batch = batches.move(session, project_id, ref, target)
+        return batch_shape(batch, batches.project_name(session, project_id))

@@ -1,0 +1,76 @@
+"""The results of a batch, as a stream of NDJSON; they can be read while it runs."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import StreamingResponse
+
+from api.auth import ProjectId
+from api.services import Services, ServicesDep
+from api.shapes import result_line
+from jobs.store import batches
+from jobs.store.results import ResultOrder, page
+
+router = APIRouter(tags=["results"])
+
+ROWS_PER_PAGE = 1000
+"""Rows that are read in one short transaction: a slow reader holds no snapshot of the database."""
+
+
+@router.get(
+    "/batches/{batch_id}/results",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/x-ndjson": {}}}},
+)
+def get_results(
+    services: ServicesDep,
+    project_id: ProjectId,
+    batch_id: str,
+    order: Annotated[
+        ResultOrder, Query(description="`finished`: as they came; `input`: as they were submitted")
+    ] = ResultOrder.FINISHED,
+    after: Annotated[
+        int | None,
+        Query(
+            ge=-1,
+            le=2**31 - 1,
+            description="`x-next-cursor` of an earlier answer; for order=input the last `seq` seen",
+        ),
+    ] = None,
+    limit: Annotated[int | None, Query(ge=1, le=10_000_000)] = None,
+) -> StreamingResponse:
+    """Stream the results that are there. `x-next-cursor` continues after them (order=finished).
+
+    What arrives while the answer is being sent is left for the next request, so that the cursor is
+    exact.
+    """
+    with services.database.read() as session:
+        batch = batches.find(session, project_id, batch_id)
+        arrived = batch.succeeded + batch.failed + batch.cancelled + batch.expired
+        row_id, total = batch.id, batch.total_jobs
+    assert row_id is not None
+    headers = {"x-content-type-options": "nosniff"}
+    if order is ResultOrder.FINISHED:
+        start = max(after or 0, 0)
+        last = arrived if limit is None else min(arrived, start + limit)
+        headers["x-next-cursor"] = str(max(start, last))
+        left = max(0, last - start)
+    else:
+        start = -1 if after is None else after
+        left = total if limit is None else limit
+    lines = _lines(services, row_id, order, start, left)
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+
+
+def _lines(
+    services: Services, batch_id: int, order: ResultOrder, after: int, left: int
+) -> Iterator[bytes]:
+    while left > 0:
+        with services.database.read() as session:
+            rows = page(session, batch_id, order=order, after=after, limit=min(left, ROWS_PER_PAGE))
+        if not rows:
+            return
+        yield b"".join([result_line(row) for row in rows])
+        left -= len(rows)
+        after = rows[-1].position if order is ResultOrder.FINISHED else rows[-1].seq

@@ -1,0 +1,48 @@
+"""What an API process is made of, and how a route gets at it."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from jobs.configuration import Configuration
+from jobs.feed import Feeder
+from jobs.routing import Catalogue
+from jobs.settings import Settings
+from jobs.store import Database
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of one API process, built by `create_app`."""
+
+    settings: Settings
+    configuration: Configuration
+    catalogue: Catalogue
+    database: Database
+    feeder: Feeder
+    feeding: ThreadPoolExecutor
+    """One thread that talks to the broker, so that no answer waits for it."""
+
+    def feed(self, queues: tuple[str, ...]) -> None:
+        """Feed queues soon; whatever goes wrong, the sweep does it."""
+        for queue in queues:
+            self.feeding.submit(self._feed, queue)
+
+    def _feed(self, queue: str) -> None:
+        try:
+            self.feeder.feed(queue)
+        except Exception:  # the sweep feeds whatever is missed here
+            log.exception("feeding %s failed", queue)
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(_services)]

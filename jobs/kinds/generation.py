@@ -1,0 +1,134 @@
+"""Generation: a prompt or a conversation in, a text or a JSON value out."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from jobs.exchange import Answer, Finish, Message, ModelRequest
+from jobs.kinds.kind import Bad, FieldFault, Good, Verdict
+from jobs.kinds.schemas import UnusableSchema, judge_json, read_schema
+
+MaxTokens = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
+TopP = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Seed = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+StopText = Annotated[str, msgspec.Meta(min_length=1)]
+Stop = StopText | Annotated[tuple[StopText, ...], msgspec.Meta(max_length=4)]
+"""One text or up to four: the most that every provider takes."""
+
+DEFAULT_MAX_TOKENS = 1024
+
+NO_SCHEMA = msgspec.Raw()
+
+
+class GenerationLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One job line. null says "none", also where the batch has a default."""
+
+    custom_id: str
+    kind: Literal["generation"] = "generation"
+    model: str = ""
+    system: str | None = None
+    prompt: str | None = None
+    messages: tuple[Message, ...] | None = None
+    max_tokens: MaxTokens = DEFAULT_MAX_TOKENS
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    stop: Stop | None = None
+    seed: Seed | None = None
+    schema: msgspec.Raw = NO_SCHEMA
+
+
+class Generation:
+    """The kind `generation`."""
+
+    name = "generation"
+    line_type = GenerationLine
+
+    def check(self, line: GenerationLine) -> FieldFault | None:
+        """Return what is wrong between the fields."""
+        if line.messages is not None:
+            fault = _check_messages(line, line.messages)
+        elif not line.prompt:
+            fault = FieldFault("missing_prompt", "prompt", "expected a `prompt` or `messages`")
+        else:
+            fault = None
+        if fault is None and (raw := _schema_bytes(line)) is not None:
+            try:
+                read_schema(raw)
+            except UnusableSchema as error:
+                return FieldFault(error.code, "schema", str(error))
+        return fault
+
+    def request(self, line: GenerationLine) -> ModelRequest:
+        """Return what the line asks: leading system messages become `system`."""
+        system, messages = line.system, line.messages
+        if messages is None:
+            turns: tuple[Message, ...] = (Message("user", line.prompt or ""),)
+        else:
+            turns = tuple(message for message in messages if message.role != "system")
+            if len(turns) < len(messages):
+                leading = messages[: len(messages) - len(turns)]
+                system = "\n\n".join(message.content for message in leading)
+        stop = (line.stop,) if isinstance(line.stop, str) else line.stop or ()
+        raw = _schema_bytes(line)
+        return ModelRequest(
+            messages=turns,
+            max_tokens=line.max_tokens,
+            system=system,
+            temperature=line.temperature,
+            top_p=line.top_p,
+            stop=stop,
+            seed=line.seed,
+            schema=None if raw is None else read_schema(raw).document,
+        )
+
+    def judge(self, line: GenerationLine, answer: Answer) -> Verdict:
+        """Return the text, or with a schema the JSON value that satisfies it.
+
+        A truncated text is an answer (its finish reason says so); truncated JSON is not.
+        """
+        raw = _schema_bytes(line)
+        if answer.finish is Finish.REFUSED:
+            return Bad("refused", answer.refusal or "the model refused to answer")
+        if answer.finish is Finish.MALFUNCTION:
+            return Bad("model_malfunction", "the model broke off with an error of its own")
+        if answer.finish is Finish.TRUNCATED and raw is not None:
+            return Bad("truncated", f"the answer was cut off at {line.max_tokens} tokens")
+        if not answer.text.strip():
+            return Bad("empty_output", f"the answer is empty (finish: {answer.finish.value})")
+        return Good(answer.text) if raw is None else judge_json(answer.text, read_schema(raw))
+
+
+def _schema_bytes(line: GenerationLine) -> bytes | None:
+    """Return the JSON text of the schema, None where there is none."""
+    if line.schema is NO_SCHEMA:
+        return None
+    raw = bytes(line.schema)
+    return None if raw in {b"", b"null"} else raw
+
+
+def _check_messages(line: GenerationLine, messages: tuple[Message, ...]) -> FieldFault | None:
+    if line.prompt is not None:
+        return FieldFault(
+            "conflicting_fields", "messages", "expected either `prompt` or `messages`, not both"
+        )
+    turns = [index for index, message in enumerate(messages) if message.role != "system"]
+    if not turns:
+        return FieldFault("missing_prompt", "messages", "expected at least one turn of the user")
+    if len(turns) == len(messages):
+        return None
+    if line.system is not None:
+        return FieldFault(
+            "conflicting_fields",
+            "messages[0].role",
+            "the system text is given twice; expected `system` (of the line or of the batch) or a "
+            "system message",
+        )
+    for index in range(turns[0], len(messages)):
+        if messages[index].role == "system":
+            return FieldFault(
+                "invalid_value",
+                f"messages[{index}].role",
+                "expected system messages only before the first turn",
+            )
+    return None

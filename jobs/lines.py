@@ -1,0 +1,244 @@
+"""Job lines: from the bytes of a submission to jobs, and again to the same jobs in a worker.
+
+What is stored is the line as it was sent, beside its batch's defaults; both are decoded by the same
+typed decoder wherever they are needed, so that the API and the workers can't read them differently.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Self
+
+import msgspec
+
+from jobs.errors import InvalidSubmission, LineFault, UnknownModel
+from jobs.kinds import KINDS
+from jobs.kinds.faults import fault_of
+from jobs.kinds.generation import DEFAULT_MAX_TOKENS, MaxTokens, Seed, Stop, Temperature, TopP
+from jobs.kinds.kind import FieldFault, Kind
+from jobs.kinds.schemas import UnusableSchema, read_schema
+from jobs.routing import Catalogue
+from jobs.tokens import estimate_request
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""Far above any context window; a line is held in memory several times while it is read."""
+
+MAX_CUSTOM_ID_CHARACTERS = 512
+FINGERPRINT_BYTES = 16
+
+KEPT_DECODERS = 256
+"""Decoders that are kept, one for each batch at work and kind of job."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What fills the fields that a batch's lines leave out; stored with the batch, never changed.
+
+    Made by `from_query` or `from_json`, which check; the constructor does not. `schema` is JSON text.
+    A kind takes the fields that its lines have.
+    """
+
+    kind: str = "generation"
+    model: str = ""
+    system: str | None = None
+    max_tokens: MaxTokens = DEFAULT_MAX_TOKENS
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    stop: Stop | None = None
+    seed: Seed | None = None
+    schema: str | None = None
+
+    @classmethod
+    def from_query(cls, values: Mapping[str, str]) -> Self:
+        """Return the defaults that a query gives as texts, by the names of the fields.
+
+        Raises:
+            InvalidSubmission: an unknown field, or a value that can't be; the message names it.
+        """
+        try:
+            defaults = msgspec.convert(dict(values), cls, strict=False)
+            if defaults.schema is not None:
+                read_schema(defaults.schema.encode())
+        except msgspec.ValidationError as error:
+            fault = fault_of(error, b"", cls)
+            raise InvalidSubmission(f"the default `{fault.field}`: {fault.message}") from error
+        except UnusableSchema as error:
+            raise InvalidSubmission(f"the default `schema` {error.message}") from error
+        if any("\0" in value for value in values.values()):
+            raise InvalidSubmission("the defaults: expected texts without NUL characters")
+        if defaults.kind not in KINDS:
+            raise InvalidSubmission(f"the default `kind`: {_expected_kinds()}")
+        return defaults
+
+    def to_json(self) -> str:
+        """Return the text that is stored with the batch."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the defaults that `to_json` wrote."""
+        return msgspec.json.decode(text, type=cls)
+
+
+class JobLine(msgspec.Struct, frozen=True, gc=False):
+    """A line that is a valid job.
+
+    `request` is the line's JSON text as it was sent. `fingerprint` is the same for lines that ask
+    the same of the same model, whatever their custom_id and however they are written.
+    """
+
+    custom_id: str
+    kind: str
+    model: str
+    queue: str
+    request: str
+    estimated_tokens: int
+    fingerprint: bytes
+
+
+class _KindOfLine(msgspec.Struct):
+    kind: Any = None
+
+
+class LineReader:
+    """Reads the lines of one submission."""
+
+    def __init__(self, defaults: JobDefaults, catalogue: Catalogue) -> None:
+        self._defaults = defaults
+        self._kind = KINDS[defaults.kind]
+        self._decode = _decoder(defaults.kind, defaults)
+        self._catalogue = catalogue
+        self._encode = msgspec.json.Encoder(order="deterministic").encode
+
+    def read(self, line_number: int, raw: bytes) -> JobLine | LineFault:
+        """Return the job of a line, or what is wrong with it. Blank lines are the caller's matter."""
+        job = self._read(raw.removeprefix(_BYTE_ORDER_MARK) if line_number == 1 else raw)
+        if isinstance(job, JobLine):
+            return job
+        return LineFault(line_number, job.code, job.field, job.message)
+
+    def _read(self, raw: bytes) -> JobLine | FieldFault:
+        if len(raw) > MAX_LINE_BYTES:
+            return FieldFault(
+                "line_too_long",
+                "",
+                f"the line has {len(raw):,} bytes; expected at most {MAX_LINE_BYTES:,}",
+            )
+        try:
+            return self._job(self._kind, self._decode(raw), raw, raw.decode())
+        except _UNDECODABLE as error:
+            kind = self._kind_of(raw)
+            if isinstance(kind, FieldFault):
+                return kind
+            if kind is self._kind:
+                return fault_of(error, raw, kind.line_type)
+        try:
+            line = _decoder(kind.name, self._defaults)(raw)
+            return self._job(kind, line, raw, raw.decode())
+        except _UNDECODABLE as error:
+            return fault_of(error, raw, kind.line_type)
+
+    def _kind_of(self, raw: bytes) -> Kind | FieldFault:
+        """Return the kind of a line that can't be decoded as one of the default kind."""
+        try:
+            name = msgspec.json.decode(raw, type=_KindOfLine).kind
+        except _UNDECODABLE:
+            return self._kind
+        if not isinstance(name, str):
+            return self._kind
+        return KINDS.get(name) or FieldFault("unknown_kind", "kind", _expected_kinds())
+
+    def _job(self, kind: Kind, line: Any, raw: bytes, text: str) -> JobLine | FieldFault:
+        fault = _check_custom_id(line.custom_id) or _check_characters(raw) or kind.check(line)
+        if fault is not None:
+            return fault
+        if not line.model:
+            return FieldFault(
+                "missing_model", "model", "expected a model, on the line or as the batch's default"
+            )
+        try:
+            resolved = self._catalogue.resolve(line.model)
+        except UnknownModel as error:
+            return FieldFault(error.code, "model", error.message)
+        request = kind.request(line)
+        canonical = self._encode((kind.name, line.model, request))
+        return JobLine(
+            line.custom_id,
+            kind.name,
+            line.model,
+            resolved.queue,
+            text,
+            estimate_request(request),
+            blake2b(canonical, digest_size=FINGERPRINT_BYTES).digest(),
+        )
+
+
+def rebuild(kind_name: str, request_text: str, defaults: JobDefaults) -> Any:
+    """Return the line, merged with its batch's defaults, of a job that was accepted.
+
+    It equals what the job was accepted as, and is an instance of the kind's `line_type`.
+
+    Raises:
+        InvalidSubmission: this version of the program would not accept the line any more.
+    """
+    try:
+        return _decoder(kind_name, defaults)(request_text.encode())
+    except _UNDECODABLE as error:
+        raise InvalidSubmission(f"the stored line is no {kind_name} job: {error}") from error
+
+
+@lru_cache(maxsize=KEPT_DECODERS)
+def _decoder(kind_name: str, defaults: JobDefaults) -> Callable[[bytes], Any]:
+    """Return the decoder of a kind's lines whose absent fields take the batch's defaults.
+
+    The defaults become those of a derived struct, so decoding is merging, and costs no more.
+    """
+    line_type = KINDS[kind_name].line_type
+    values = {
+        name: value
+        for name in set(defaults.__struct_fields__) - {"kind"}
+        if (value := getattr(defaults, name)) is not None
+    }
+    if defaults.schema is not None:
+        values["schema"] = msgspec.Raw(defaults.schema.encode())
+    merged = msgspec.defstruct(
+        line_type.__name__,
+        [
+            (field.name, field.type, values[field.name])
+            for field in msgspec.structs.fields(line_type)
+            if field.name in values
+        ],
+        bases=(line_type,),
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+    return msgspec.json.Decoder(merged).decode
+
+
+def _check_custom_id(custom_id: str) -> FieldFault | None:
+    if 0 < len(custom_id) <= MAX_CUSTOM_ID_CHARACTERS and (
+        custom_id.isprintable() or not _CONTROL.search(custom_id)
+    ):
+        return None
+    return FieldFault(
+        "invalid_custom_id",
+        "custom_id",
+        f"expected 1 to {MAX_CUSTOM_ID_CHARACTERS} characters without control characters",
+    )
+
+
+def _check_characters(raw: bytes) -> FieldFault | None:
+    # From cheap to dear: most lines have no escape at all, or only those of line ends and quotes.
+    if b"\\" in raw and b"\\u0000" in raw and _ESCAPED_NUL.search(raw):
+        return FieldFault("invalid_unicode", "", "expected a text without NUL characters")
+    return None
+
+
+def _expected_kinds() -> str:
+    return f"expected {' or '.join(f'`{name}`' for name in KINDS)}"

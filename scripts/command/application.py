@@ -1,0 +1,45 @@
+"""Puts the `tidemill` command together, from a function per command."""
+
+import typer
+
+from scripts.command import look, parts, results, steer, submit, usage, watch
+from scripts.command.ending import Commands, end_unexpectedly
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+
+@app.callback(
+    epilog=(
+        "Exit status: 0 done; 1 the batch failed, or finished with failures; 2 wrong usage, or the "
+        "server rejected the request; 3 not authorised; 4 not found; 5 the server can't be reached "
+        "or doesn't work; 130 interrupted."
+    )
+)
+def tidemill() -> None:
+    """Tidemill: a distributed job queue for bulk LLM generation.
+
+    Client commands find the server by --url or TIDEMILL_URL, and take the key from --key,
+    TIDEMILL_API_KEY, or the file api-key in TIDEMILL_HOME (default .tidemill).
+    """
+
+
+app.command("submit")(submit.submit)
+app.command("batches")(look.batches)
+app.command("show")(look.show)
+app.command("watch")(watch.watch)
+app.command("results")(results.results)
+app.command("cancel")(steer.cancel)
+app.command("pause")(steer.pause)
+app.command("resume")(steer.resume)
+app.command("usage")(usage.usage)
+parts.register(app)
+
+
+def main() -> None:
+    """Run the command that the process's arguments name, and exit."""
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001 - the last resort: no person is shown a traceback
+        raise SystemExit(end_unexpectedly(error)) from None

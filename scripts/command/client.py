@@ -1,0 +1,173 @@
+"""A small client of the HTTP API. What can go wrong comes out as the errors of `jobs.errors`."""
+
+import ipaddress
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from jobs.errors import ConfigurationError, ServiceUnavailable
+from scripts.command.problems import error_from
+from scripts.command.upload import Upload
+
+CONNECT_S = 5.0
+ANSWER_S = 30.0
+SUBMIT_S = 600.0
+"""Between the last byte of an upload and the answer: a million jobs are being committed."""
+
+RESULTS_PER_PAGE = 1000
+"""Results held in memory at once; a page is a few megabytes."""
+
+JsonObject = dict[str, Any]
+
+
+def open_http(url: str, key: str | None) -> httpx.Client:
+    """Return the HTTP client for the server at `url`.
+
+    Raises:
+        ConfigurationError: `url` is not an http or https address.
+    """
+    try:
+        host = urlsplit(url).hostname
+        base_url = httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        host, base_url = None, httpx.URL("")
+    if not host or base_url.scheme not in {"http", "https"}:
+        raise ConfigurationError(f"{url!r} is not the address of a server: http://HOST:PORT")
+    headers = {"user-agent": "tidemill"}
+    if key:
+        if not (key.isascii() and key.isprintable()):
+            raise ConfigurationError("the API key holds characters that no key has")
+        headers["authorization"] = f"Bearer {key}"
+    timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
+    # A proxy that the environment names can't reach this machine's own loopback.
+    return httpx.Client(
+        base_url=base_url, headers=headers, timeout=timeout, trust_env=not _is_loopback(host)
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Client:
+    """The API's native surface. Objects are as the API sends them.
+
+    Every method may raise what `jobs.errors` has for the answer: `ServiceUnavailable` (there is
+    none, or none of a working Tidemill), `NotAuthorised`, `NotFound`, `Conflict`,
+    `InvalidSubmission`, `SubmissionTooLarge`.
+    """
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def submit(self, upload: Upload, defaults: Mapping[str, str]) -> JsonObject:
+        """Send a submission and return its batch, accepted and durable."""
+        timeout = httpx.Timeout(SUBMIT_S, connect=CONNECT_S)
+        request = self._http.build_request(
+            "POST",
+            "/api/batches",
+            params=defaults,
+            content=upload.blocks,
+            headers=upload.headers,
+            timeout=timeout,
+        )
+        return _object(self._send(request))
+
+    def batches(self, limit: int, cursor: str | None = None) -> JsonObject:
+        """Return a page of batches, the newest first, as `{"data", "next_cursor"}`."""
+        params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
+        return self._get("/api/batches", params)
+
+    def batch(self, batch_id: str) -> JsonObject:
+        """Return a batch."""
+        return self._get(_path(batch_id))
+
+    def act(self, batch_id: str, verb: str) -> JsonObject:
+        """Ask for `cancel`, `pause` or `resume`, and return the batch as it is then."""
+        return _object(self._send(self._http.build_request("POST", f"{_path(batch_id)}/{verb}")))
+
+    def results(self, batch_id: str, order: str) -> Iterator[bytes]:
+        """Yield the results that there are now, each a line of JSON without its end.
+
+        `order` is `finished` or `input`. A page is read whole before its first line is yielded, so
+        what was yielded before an error is complete.
+        """
+        params = {"order": order, "limit": str(RESULTS_PER_PAGE)}
+        while True:
+            response = self._send(
+                self._http.build_request("GET", f"{_path(batch_id)}/results", params=params)
+            )
+            lines = [line for line in response.content.split(b"\n") if line.strip()]
+            yield from lines
+            if len(lines) < RESULTS_PER_PAGE:
+                return
+            # In the order of the input, the cursor is the place of the last result.
+            next_cursor = response.headers.get("x-next-cursor")
+            params["after"] = next_cursor or str(json.loads(lines[-1])["seq"])
+
+    def usage(self, query: Mapping[str, str]) -> JsonObject:
+        """Return sums of tokens and cost as `{"data", "total"}`."""
+        return self._get("/api/usage", query)
+
+    def _get(self, path: str, params: Mapping[str, str] | None = None) -> JsonObject:
+        return _object(self._send(self._http.build_request("GET", path, params=params)))
+
+    def _send(self, request: httpx.Request) -> httpx.Response:
+        with _reachability(request):
+            response = self._http.send(request)
+        if response.is_success:
+            return response
+        raise error_from(response)
+
+
+@contextmanager
+def _reachability(request: httpx.Request) -> Iterator[None]:
+    address = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
+    doubt = (
+        "" if request.method == "GET" else "; it may have been done, so look before asking again"
+    )
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        raise ServiceUnavailable(
+            f"no server answers at {address}: start one with `tidemill up`, or name one with --url"
+        ) from error
+    except httpx.TimeoutException as error:
+        raise ServiceUnavailable(f"{address} does not answer in time{doubt}") from error
+    except httpx.HTTPError as error:
+        raise ServiceUnavailable(
+            f"the connection to {address} was lost ({error}){doubt}"
+        ) from error
+
+
+def _path(batch_id: str) -> str:
+    return f"/api/batches/{quote(batch_id, safe='')}"
+
+
+def _object(response: httpx.Response) -> JsonObject:
+    try:
+        value = response.json()
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ServiceUnavailable(f"what answers at {response.url} is not Tidemill")
+    return value

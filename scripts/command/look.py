@@ -1,0 +1,39 @@
+"""`tidemill batches` and `tidemill show`: what there is, and where one batch stands."""
+
+from typing import Annotated
+
+import typer
+
+from scripts.command.connection import DEFAULT_URL, BatchId, Json, Key, Url, connect
+from scripts.command.render import print_json, stdout
+from scripts.command.tables import batch_summary, batch_table
+
+
+def batches(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
+    cursor: Annotated[
+        str | None, typer.Option(help="Go on after a list that ended with this cursor.")
+    ] = None,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """List batches, the newest first."""
+    with connect(url, key) as client:
+        page = client.batches(limit, cursor)
+    if as_json:
+        print_json(page)
+        return
+    stdout().print(batch_table(page["data"]))
+    if page["next_cursor"] is not None:
+        stdout().print(f"There are more: --cursor {page['next_cursor']}")
+
+
+def show(batch_id: BatchId, url: Url = DEFAULT_URL, key: Key = None, as_json: Json = False) -> None:
+    """Show where a batch stands, what it used and what it costs."""
+    with connect(url, key) as client:
+        batch = client.batch(batch_id)
+    if as_json:
+        print_json(batch)
+    else:
+        stdout().print(batch_summary(batch))

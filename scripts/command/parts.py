@@ -1,0 +1,165 @@
+"""The commands that start something: everything on one machine, one part, a check, a simulator.
+
+What they need is imported when they run: a client command must not pay for a server's imports.
+"""
+
+# ruff: noqa: PLC0415 - see above: imports within functions are the point here
+
+import os
+import signal
+from typing import Annotated
+
+import typer
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    for command in (up, api, worker, beat, flower, check):
+        app.command()(command)
+    app.command(
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(simulate)
+
+
+def up(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the API and the dashboard.")] = 8080,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes; one a core.")] = 1,
+    no_flower: Annotated[bool, typer.Option("--no-flower", help="Leave Flower out.")] = False,
+    flower_port: Annotated[int, typer.Option(help="Flower's port, on 127.0.0.1.")] = 5555,
+    local_model: Annotated[
+        bool, typer.Option("--local-model", help="Also serve a small model on this machine.")
+    ] = False,
+) -> None:
+    """Run everything on this machine: broker, API, workers, schedules, Flower.
+
+    Ready when GET /readyz answers 200. Ctrl-C or SIGTERM lets calls in flight finish and stops.
+    """
+    from rich.console import Console
+
+    from scripts.launcher.environment import read_settings
+    from scripts.launcher.up import UpOptions
+    from scripts.launcher.up import up as run
+
+    options = UpOptions(
+        host=host,
+        port=port,
+        workers=workers,
+        flower_port=None if no_flower else flower_port,
+        local_model=local_model,
+    )
+    raise typer.Exit(run(read_settings(), options, Console(highlight=False)))
+
+
+def api(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+) -> None:
+    """Serve the HTTP API and the dashboard; upgrades the database's schema first."""
+    import uvicorn
+
+    from api.app import create_app
+    from jobs.configuration import load_configuration
+    from jobs.store import migrate, open_database
+    from scripts.launcher.environment import begin_part
+    from scripts.launcher.home import make_private_folder
+
+    settings = begin_part()
+    if not settings.database_url:
+        make_private_folder(settings.home)
+    database = open_database(settings.resolved_database_url(), connections=1)
+    migrate(database)
+    database.close()
+    application = create_app(settings, load_configuration(settings.config))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application,
+            host=host,
+            port=port,
+            loop="uvloop",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            # Uploads get this long; whoever watches events is cut off and connects again.
+            timeout_graceful_shutdown=5,
+        )
+    )
+    # The server raises the signal that stopped it once more, at the end: that is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server.run()
+    if not server.started:
+        raise typer.Exit(1)
+
+
+def worker(
+    slots: Annotated[
+        int, typer.Option(min=1, help="Slices open at once; each waits in a thread of 20 KB.")
+    ] = 128,
+    name: Annotated[str | None, typer.Option(help="Name in Flower; default: host and pid.")] = None,
+) -> None:
+    """Run jobs, from the queues of all configured providers. SIGTERM drains."""
+    from jobs.configuration import load_configuration
+    from scripts.launcher.descriptors import check_enough, raise_limit
+    from scripts.launcher.environment import begin_part
+    from workers.main import run_worker
+
+    settings = begin_part()
+    check_enough(settings.max_in_flight, raise_limit())
+    configuration = load_configuration(settings.config)
+    raise typer.Exit(run_worker(settings, configuration, slots=slots, name=name))
+
+
+def beat() -> None:
+    """Run the clock: leases, lost messages, deadlines. One is enough; more do no harm."""
+    from jobs.configuration import load_configuration
+    from scripts.launcher.environment import begin_part
+    from workers.main import run_beat
+
+    settings = begin_part()
+    raise typer.Exit(run_beat(settings, load_configuration(settings.config)))
+
+
+def flower(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5555,
+) -> None:
+    """Serve Flower: workers, queues and tasks, read only and never without a password.
+
+    The login is TIDEMILL_FLOWER_AUTH (user:password), else user `tidemill` with the password in
+    $TIDEMILL_HOME/flower-password.
+    """
+    from scripts.launcher.environment import begin_part
+    from scripts.launcher.flower import serve
+    from scripts.launcher.flower_login import AUTH_VARIABLE, credentials
+
+    settings = begin_part()
+    serve(settings, credentials(settings, os.environ.get(AUTH_VARIABLE)), host, port)
+
+
+def check(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check the configuration and whether what it names answers. Exit status 1 on an error."""
+    from scripts.launcher.checks import Level, examine
+    from scripts.launcher.report import as_json, print_table
+
+    findings = examine()
+    if json:
+        typer.echo(as_json(findings))
+    else:
+        from rich.console import Console
+
+        print_table(findings, Console(highlight=False))
+    raise typer.Exit(int(any(finding.level is Level.ERROR for finding in findings)))
+
+
+def simulate(context: typer.Context) -> None:
+    """Serve simulated providers on loopback; `tidemill simulate --help` lists its options."""
+    from scripts.simulator import parse_arguments, serve
+
+    serve(parse_arguments(context.args))

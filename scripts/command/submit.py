@@ -1,0 +1,144 @@
+"""`tidemill submit`: send a file of jobs, and stay until they are done if asked to."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TransferSpeedColumn,
+)
+
+from jobs.clock import utcnow
+from jobs.money import parse_usd
+from jobs.states import Priority
+from scripts.command.client import Client
+from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
+from scripts.command.deadline import parse_deadline
+from scripts.command.ending import ExitStatus, say
+from scripts.command.render import JsonObject, print_json, stderr, stdout
+from scripts.command.results import Order, check_writable, save
+from scripts.command.upload import open_upload
+from scripts.command.watch import finish, follow_on_terminal
+
+
+def _deadline(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        return parse_deadline(text, utcnow()).isoformat()
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _amount(text: str | None) -> str | None:
+    try:
+        if text is not None:
+            parse_usd(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
+
+
+def submit(  # noqa: PLR0913 - a command's options are its parameters
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            allow_dash=True,
+            help="NDJSON, or by its ending .json, .csv, .parquet, .gz, .zst; - is stdin.",
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(help="What the batch is called in lists.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Default for jobs without a kind.")] = None,
+    model: Annotated[str | None, typer.Option(help="Default for jobs without a model.")] = None,
+    system: Annotated[str | None, typer.Option(help="Default system prompt.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Default output limit.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="Default.")] = None,
+    priority: Annotated[Priority | None, typer.Option(help="Share of a busy queue.")] = None,
+    deadline: Annotated[
+        str | None,
+        typer.Option(
+            callback=_deadline, help="After it, open jobs expire: 12h, 2d or an ISO time."
+        ),
+    ] = None,
+    max_cost_usd: Annotated[
+        str | None, typer.Option(callback=_amount, help="Budget in dollars, never exceeded.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay until the batch has ended.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Write the results here at the end; implies --watch."),
+    ] = None,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Submit a file of jobs as one batch: all of it is accepted, or nothing.
+
+    With --watch, exit status 1 tells that some job has no answer, and Ctrl-C leaves the batch
+    running.
+    """
+    if output is not None:
+        check_writable(output)
+    given = {
+        "name": name,
+        "kind": kind,
+        "model": model,
+        "system": system,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "priority": priority,
+        "deadline": deadline,
+        "max_cost_usd": max_cost_usd,
+    }
+    defaults = {field: str(value) for field, value in given.items() if value is not None}
+    with connect(url, key) as client:
+        batch = _send(client, file, defaults)
+        if watch or output is not None:
+            _stay(client, batch, output, as_json=as_json)
+    if as_json:
+        print_json(batch)
+    else:
+        stdout().print(_accepted(batch))
+        stdout().print(f"`tidemill watch {batch['id']}` follows it.")
+
+
+def _send(client: Client, file: Path, defaults: dict[str, str]) -> JsonObject:
+    console = stderr()
+    columns = (TextColumn("sending"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    try:
+        with open_upload(file) as upload, bar:
+            task = bar.add_task("", total=upload.size_bytes)
+            return client.submit(replace(upload, blocks=_shown(upload.blocks, bar, task)), defaults)
+    except KeyboardInterrupt:
+        say("interrupted before the answer: `tidemill batches` tells whether it was accepted")
+        raise typer.Exit(ExitStatus.INTERRUPTED) from None
+    except OSError as error:
+        raise typer.BadParameter(f"{file} can't be read: {error.strerror}") from error
+
+
+def _shown(blocks: Iterable[bytes], bar: Progress, task: TaskID) -> Iterator[bytes]:
+    for block in blocks:
+        yield block
+        bar.advance(task, len(block))
+
+
+def _stay(client: Client, batch: JsonObject, output: Path | None, *, as_json: bool) -> None:
+    say(_accepted(batch))
+    batch = follow_on_terminal(client, batch["id"])
+    if output is not None:
+        say(f"{save(client.results(batch['id'], Order.INPUT), output):,} results are in {output}")
+    finish(batch, as_json=as_json)
+
+
+def _accepted(batch: JsonObject) -> str:
+    return f"Batch {batch['id']} is accepted: {batch['counts']['total']:,} jobs."

@@ -1,0 +1,152 @@
+"""The tables that commands print: a batch, batches, results, usage, a submission's faults."""
+
+import json
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from rich.table import Column, Table
+from rich.text import Text
+
+from jobs.errors import LineFault
+from scripts.command.render import JsonObject, dollars, local_time, printable, state, tokens
+
+LONGEST_OUTPUT = 160
+"""Characters of an answer in a table; the file has it whole."""
+
+_ENDINGS = ("succeeded", "failed", "cancelled", "expired")
+
+_USAGE_FIGURES = (
+    ("attempts", "attempts"),
+    ("input_tokens", "input"),
+    ("cached_input_tokens", "cached"),
+    ("cache_write_tokens", "cache write"),
+    ("output_tokens", "output"),
+    ("reasoning_tokens", "reasoning"),
+)
+
+
+def done_jobs(counts: JsonObject) -> int:
+    """Return how many jobs have their result, of whatever kind."""
+    return sum(counts[word] for word in _ENDINGS)
+
+
+def batch_summary(batch: JsonObject) -> Table:
+    """Return everything about one batch that has something to say."""
+    counts, (into, out) = batch["counts"], tokens(batch["usage"])
+    parts = [f"{counts[word]:,} {word}" for word in (*_ENDINGS, "running", "waiting")]
+    shown = [part for part in parts if not part.startswith("0 ")]
+    unpriced, unknown = batch["unpriced_jobs"], batch["unknown_attempts"]
+    rows: list[tuple[str, str | Text]] = [
+        ("batch", batch["id"]),
+        ("name", printable(batch["name"] or "")),
+        ("state", state(batch["state"])),
+        ("waiting for", printable(str(batch["waiting_for"] or ""))),
+        ("jobs", f"{counts['total']:,}: {', '.join(shown)}"),
+        ("tokens", f"{into:,} in, {out:,} out"),
+        ("cost", _cost(batch)),
+        ("without price", f"{unpriced:,} jobs, which the cost leaves out" if unpriced else ""),
+        ("unknown", f"{unknown:,} calls, charged at their worst case" if unknown else ""),
+        ("created", local_time(batch["created_at"])),
+        ("deadline", local_time(batch["deadline"])),
+        ("finished", local_time(batch["finished_at"])),
+    ]
+    table = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        if value:
+            table.add_row(Text(name, style="bold"), value)
+    return table
+
+
+def batch_table(batches: Iterable[JsonObject]) -> Table:
+    """Return one row per batch."""
+    table = Table(
+        Column("id", no_wrap=True),
+        "name",
+        "state",
+        *(Column(name, justify="right") for name in ("jobs", "done", "failed", "cost")),
+        "created",
+    )
+    for batch in batches:
+        counts = batch["counts"]
+        table.add_row(
+            batch["id"],
+            printable(batch["name"] or ""),
+            state(batch["state"]),
+            f"{counts['total']:,}",
+            f"{done_jobs(counts):,}",
+            f"{counts['failed']:,}",
+            dollars(batch["cost_usd"]),
+            local_time(batch["created_at"]),
+        )
+    return table
+
+
+def result_table(results: Iterable[JsonObject]) -> Table:
+    """Return one row per result: the answer, or why there is none."""
+    table = Table(
+        "custom_id",
+        "status",
+        Column("output", ratio=1, overflow="fold"),
+        *(Column(name, justify="right") for name in ("in", "out", "cost", "latency")),
+        expand=True,
+    )
+    for result in results:
+        into, out = tokens(result["usage"]) if result.get("usage") else (0, 0)
+        latency_ms = result.get("latency_ms")
+        table.add_row(
+            printable(result["custom_id"]),
+            state(result["status"]),
+            _outcome(result),
+            f"{into:,}",
+            f"{out:,}",
+            dollars(result["cost_usd"]) if result.get("attempts") else "",
+            "" if latency_ms is None else f"{latency_ms / 1000:.1f} s",
+        )
+    return table
+
+
+def usage_table(rows: Sequence[JsonObject], total: JsonObject, by: Sequence[str]) -> Table:
+    """Return the sums, one row per combination of the words in `by`, and their total."""
+    table = Table(*by, show_footer=True)
+    if table.columns:
+        table.columns[0].footer = "total"
+    for name, title in _USAGE_FIGURES:
+        table.add_column(title, f"{total[name]:,}", justify="right")
+    table.add_column("cost", dollars(total["cost_usd"]), justify="right")
+    table.add_column("without price", f"{total['unpriced_attempts']:,}", justify="right")
+    for row in rows:
+        table.add_row(
+            *(printable(str(row[word])) for word in by),
+            *(f"{row[name]:,}" for name, _ in _USAGE_FIGURES),
+            dollars(row["cost_usd"]),
+            f"{row['unpriced_attempts']:,}",
+        )
+    return table
+
+
+def fault_table(faults: Iterable[LineFault]) -> Table:
+    """Return one row per bad line of a submission."""
+    table = Table(Column("line", justify="right"), "field", Column("what is wrong", ratio=1))
+    for fault in faults:
+        table.add_row(
+            f"{fault.line:,}", printable(fault.field), printable(fault.message or fault.code)
+        )
+    return table
+
+
+def _cost(batch: JsonObject) -> str:
+    cost = dollars(batch["cost_usd"])
+    if batch["max_cost_usd"] is not None:
+        cost += f" of at most {dollars(batch['max_cost_usd'])}"
+    if Decimal(batch["reserved_usd"]):
+        cost += f", {dollars(batch['reserved_usd'])} reserved for calls in flight"
+    return cost
+
+
+def _outcome(result: JsonObject) -> Text:
+    if (error := result.get("error")) is not None:
+        return Text(printable(f"{error['code']}: {error['message']}"), style="red")
+    output = result.get("output")
+    text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+    text = printable(text.strip())
+    return Text(text if len(text) <= LONGEST_OUTPUT else f"{text[: LONGEST_OUTPUT - 1]}…")

@@ -1,0 +1,157 @@
+"""What `tidemill check` looks at: can this configuration work, here and now?
+
+What can't work is an error; what is unwise, or only not there yet, is a warning.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from redis import Redis
+
+from jobs.configuration import Configuration, load_configuration
+from jobs.errors import ConfigurationError, TidemillError
+from jobs.queues import CONTROL_QUEUE, REDELIVERY_S, make_celery, queue_length
+from jobs.settings import Settings
+from jobs.store import check_schema, open_database
+from scripts.launcher import valkey
+from scripts.launcher.descriptors import check_enough, raise_limit
+from scripts.launcher.environment import read_settings
+from scripts.launcher.keys import key_faults
+from scripts.launcher.mounts import network_file_system
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. No message holds a secret."""
+
+    level: Level
+    subject: str
+    message: str
+
+
+def examine() -> list[Finding]:
+    """Read the environment and the configuration, try what they name, and report."""
+    try:
+        settings = read_settings()
+    except ConfigurationError as error:
+        return [Finding(Level.ERROR, "environment", error.message)]
+    findings = list(_check_settings(settings))
+    try:
+        configuration = load_configuration(settings.config)
+    except ConfigurationError as error:
+        findings.append(Finding(Level.ERROR, "configuration", error.message))
+    else:
+        findings += _check_configuration(settings.config, configuration)
+    return [*findings, *_check_services(settings)]
+
+
+def _check_settings(settings: Settings) -> Iterator[Finding]:
+    limit = raise_limit()
+    try:
+        check_enough(settings.max_in_flight, limit)
+    except ConfigurationError as error:
+        yield Finding(Level.ERROR, "files", error.message)
+    else:
+        message = f"{settings.max_in_flight} calls in flight, {limit} open files allowed"
+        yield Finding(Level.OK, "files", message)
+    if 4 * (settings.call_deadline_s + settings.drain_grace_s) > REDELIVERY_S:
+        yield Finding(
+            Level.WARNING,
+            "deadlines",
+            f"a call may take {settings.call_deadline_s:g} s: a broker that hands out a slice "
+            f"again after {REDELIVERY_S} s may do so while it still runs, which costs work",
+        )
+
+
+def _check_configuration(path: Path, configuration: Configuration) -> Iterator[Finding]:
+    names = ", ".join(configuration.providers)
+    if not names:
+        found = "names no provider" if path.exists() else "does not exist"
+        yield Finding(Level.WARNING, "configuration", f"{path} {found}: no job can run")
+    else:
+        yield Finding(Level.OK, "configuration", f"{path}: {names}")
+    for provider, fault in key_faults(configuration):
+        yield Finding(Level.WARNING, f"provider {provider}", fault)
+
+
+def _check_services(settings: Settings) -> Iterator[Finding]:
+    yield _check_database(settings.resolved_database_url())
+    embedded = str(settings.embedded_socket())
+    embedded_runs = valkey.answers(settings.embedded_socket())
+    for subject, url, ask in (
+        ("broker", settings.resolved_broker_url(), lambda: _ask_broker(settings)),
+        ("redis", settings.resolved_redis_url(), lambda: _ask_redis(settings.resolved_redis_url())),
+    ):
+        if embedded in url and not embedded_runs:
+            message = "the embedded server, which starts with `tidemill up`"
+            yield Finding(Level.WARNING, subject, message)
+        else:
+            yield _tried(subject, ask)
+
+
+def _check_database(url: str) -> Finding:
+    scheme, _, rest = url.partition(":///")
+    if scheme.startswith("sqlite"):
+        file = Path(rest.partition("?")[0])
+        if (kind := network_file_system(file)) is not None:
+            return Finding(
+                Level.ERROR,
+                "database",
+                f"{file} is on a network file system ({kind}), where SQLite's locks don't hold; "
+                "move TIDEMILL_HOME, or use PostgreSQL",
+            )
+        if not file.exists():
+            return Finding(Level.OK, "database", f"{file} is made at the first start")
+
+    def ask() -> str:
+        database = open_database(url, connections=1)
+        try:
+            check_schema(database)
+        finally:
+            database.close()
+        return "answers, with this version's schema"
+
+    return _tried("database", ask)
+
+
+def _ask_broker(settings: Settings) -> str:
+    waiting = queue_length(make_celery(settings), CONTROL_QUEUE)
+    if waiting is None:
+        raise ConfigurationError("no answer; is TIDEMILL_BROKER_URL right, and the server up?")
+    return f"answers; {waiting} control messages wait"
+
+
+def _ask_redis(url: str) -> str:
+    client = Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0)
+    with client:
+        version = client.info("server")["redis_version"]
+        policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
+    if policy != "noeviction":
+        raise ConfigurationError(
+            f"its maxmemory-policy is {policy}: it would forget quotas; set it to noeviction"
+        )
+    return f"answers, speaks as {version}"
+
+
+def _tried(subject: str, ask: Callable[[], str]) -> Finding:
+    try:
+        return Finding(Level.OK, subject, ask())
+    except TidemillError as error:
+        return Finding(Level.ERROR, subject, error.message)
+    except Exception as error:  # noqa: BLE001 - whatever a driver raises is the finding
+        return Finding(Level.ERROR, subject, f"{type(error).__name__}: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    # The rest is for the driver's authors.
+    return (str(error).splitlines() or [""])[0]

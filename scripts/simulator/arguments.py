@@ -1,0 +1,107 @@
+"""The command line of the simulator."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from scripts.simulator.faults import parse_fault
+from scripts.simulator.latency import parse_latency
+from scripts.simulator.limits import parse_limit
+from scripts.simulator.options import SimulatorOptions, parse_output_tokens
+from scripts.simulator.prices import DEFAULT_PRICES, parse_price
+
+T = TypeVar("T")
+
+
+def parse_arguments(argv: Sequence[str]) -> SimulatorOptions:
+    """Return the options that `argv` (without the program's name) asks for.
+
+    Raises:
+        SystemExit: an argument can't be; the reason is on stderr.
+    """
+    parser = _parser()
+    words = vars(parser.parse_args(argv))
+    words["limits"] = tuple(words["limits"])
+    words["faults"] = tuple(words["faults"])
+    words["prices"] = DEFAULT_PRICES | dict(words["prices"])
+    try:
+        return SimulatorOptions(**words)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _parser() -> argparse.ArgumentParser:
+    default = SimulatorOptions()
+    parser = argparse.ArgumentParser(
+        prog="tidemill simulate",
+        description="Four LLM providers on loopback, with limits, faults and a ledger.",
+    )
+    add = parser.add_argument
+    add("--host", default=default.host, help="a loopback address")
+    add("--port", type=int, default=default.port, help="0 is any free one")
+    add("--seed", type=int, default=default.seed, help="decides latencies and faults")
+    add(
+        "--latency",
+        type=_word(parse_latency),
+        default=default.latency,
+        help="constant:MS, uniform:MS,PERCENT or lognormal:MEDIAN_MS,SIGMA[,CAP_MS]",
+    )
+    add(
+        "--output-tokens",
+        type=_word(parse_output_tokens),
+        default=default.output_tokens,
+        metavar="N|LEAST-MOST",
+        help="how long answers are",
+    )
+    add(
+        "--limit",
+        dest="limits",
+        type=_word(parse_limit),
+        action="append",
+        default=[],
+        metavar="[PROTOCOL[/MODEL]]:NAME=VALUE,…",
+        help="rps, rpm, tpm, itpm, otpm, concurrency, per, burst_s, start, hint; repeatable",
+    )
+    add(
+        "--fault",
+        dest="faults",
+        type=_word(parse_fault),
+        action="append",
+        default=[],
+        metavar="KIND[:NAME=VALUE,…]",
+        help="probability, times, protocol, model, wait_s, delay_s; repeatable",
+    )
+    add(
+        "--price",
+        dest="prices",
+        type=_word(parse_price),
+        action="append",
+        default=[],
+        metavar="MODEL=INPUT/OUTPUT",
+        help="in dollars per million tokens; repeatable",
+    )
+    add("--cached-percent", type=_word(_percent), default=0, help="of long prompts' input")
+    add("--reasoning-percent", type=_word(_percent), default=0, help="of the output")
+    add("--ledger", type=Path, metavar="FILE", help="append each closed row as a JSON line")
+    add("--fsync", action="store_true", help="force the ledger's file to the disk")
+    return parser
+
+
+def _percent(text: str) -> int:
+    percent = int(text)
+    if not 0 <= percent <= 100:
+        raise ValueError(f"{percent} is not a percentage")
+    return percent
+
+
+def _word(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Let argparse show a parser's own words, which it does for this one kind of error only."""
+
+    def read(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read

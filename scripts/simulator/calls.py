@@ -1,0 +1,123 @@
+"""What passes between a dialect and the simulated model, in words that all four dialects share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+CHARACTERS_PER_TOKEN = 4
+"""The simulator's tokenizer: every four characters are one token, in and out."""
+
+JOB_MARK = "[job:"
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, read. `text` is every message's text; `max_tokens` is None where none was named.
+
+    `schema` is the JSON Schema that was asked for, None where text was.
+    """
+
+    model: str
+    text: str
+    max_tokens: int | None
+    schema: Mapping[str, Any] | None
+    job_id: str
+    input_tokens: int
+
+
+def read_call(
+    model: str, text: str, max_tokens: int | None, schema: Mapping[str, Any] | None
+) -> Call:
+    """Return the call, with its job's id found in the text and its input counted."""
+    tokens = max(1, -(-len(text) // CHARACTERS_PER_TOKEN))
+    return Call(model, text, max_tokens, schema, find_job_id(text), tokens)
+
+
+def find_job_id(text: str) -> str:
+    """Return ID of the first `[job:ID]` in `text`, empty where there is none."""
+    start = text.find(JOB_MARK)
+    if start < 0:
+        return ""
+    start += len(JOB_MARK)
+    end = text.find("]", start)
+    return text[start:end] if end > start else ""
+
+
+class Finish(StrEnum):
+    """Why the model stopped."""
+
+    COMPLETE = "complete"
+    TRUNCATED = "truncated"
+    REFUSED = "refused"
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the model said, and what it takes money for.
+
+    `input_tokens` includes `cached_tokens`, `output_tokens` includes `reasoning_tokens`.
+    """
+
+    text: str
+    finish: Finish
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+
+
+class FailureKind(StrEnum):
+    """The errors that a provider documents, by the word that a fault is asked for with."""
+
+    BAD_REQUEST = "400"
+    CONTEXT_TOO_LONG = "context"
+    UNPROCESSABLE = "422"
+    UNAUTHORISED = "401"
+    QUOTA_EXHAUSTED = "quota"
+    SPEND_LIMIT = "spend"
+    FORBIDDEN = "403"
+    NOT_FOUND = "404"
+    RATE_LIMITED = "429"
+    SERVER_ERROR = "500"
+    UNAVAILABLE = "503"
+    OVERLOADED = "529"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error to be answered in a provider's own shape.
+
+    `wait_s` is the wish that the provider states, None for none. `dimension` is the limit that was
+    reached (`rpm`, `tpm`, …), empty where the error comes from no limit; `limit`, `used` and
+    `requested` are its figures.
+    """
+
+    kind: FailureKind
+    message: str = ""
+    wait_s: float | None = None
+    dimension: str = ""
+    limit: int = 0
+    used: int = 0
+    requested: int = 0
+
+    @property
+    def is_about_tokens(self) -> bool:
+        """Whether the limit that was reached counts tokens, not requests or calls in flight."""
+        return self.dimension.endswith("tpm")
+
+
+class Rejected(Exception):
+    """The provider would not take this request; `failure` says why."""
+
+    def __init__(self, message: str, kind: FailureKind = FailureKind.BAD_REQUEST) -> None:
+        super().__init__(message)
+        self.failure = Failure(kind, message)
+
+
+class ErrorReply(NamedTuple):
+    """An error in a provider's own shape."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]

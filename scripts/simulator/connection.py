@@ -1,0 +1,262 @@
+"""One client's connection: HTTP/1.1, one request at a time, and every way to break it.
+
+Written to the bare socket where possible, because the ledger must know what the kernel took.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from http import HTTPStatus
+from typing import NamedTuple, cast
+
+import httptools
+
+from scripts.simulator.control import ROWS_TYPE, control, stream
+from scripts.simulator.faults import Trouble
+from scripts.simulator.provider import Exchange, Provider, Reply
+from scripts.simulator.routes import find_route
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key"})
+VERSION_HEADER = b"anthropic-version"
+REASONS = {status.value: status.phrase for status in HTTPStatus}
+CLOSE_BY_RESET = struct.pack("ii", 1, 0)
+
+
+class Request(NamedTuple):
+    """A whole request; `version` is the header `anthropic-version`."""
+
+    method: str
+    path: str
+    key: str
+    version: str
+    body: bytes
+    keep_alive: bool
+
+
+def head(reply: Reply, framing: str, *, keep_alive: bool) -> bytes:
+    """Return the status line and headers, ending in an empty line."""
+    extra = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
+    closing = "" if keep_alive else "connection: close\r\n"
+    return (
+        f"HTTP/1.1 {reply.status} {REASONS.get(reply.status, 'Overloaded')}\r\n"
+        f"content-type: {reply.content_type}\r\n{framing}\r\n{extra}{closing}\r\n"
+    ).encode("latin-1")
+
+
+def render(reply: Reply, *, keep_alive: bool) -> bytes:
+    """Return a whole reply."""
+    framing = f"content-length: {len(reply.body)}"
+    return head(reply, framing, keep_alive=keep_alive) + reply.body
+
+
+class Connection(asyncio.Protocol):
+    """Reads requests and answers them in order.
+
+    The methods `on_…` are httptools' interface, the other public ones asyncio's.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, provider: Provider) -> None:
+        self._loop = loop
+        self._provider = provider
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: deque[Request] = deque()
+        self._is_busy = False
+        self._exchange: Exchange | None = None
+        self._status = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._when_sent: Callable[[], object] | None = None
+        self._keep_alive = True
+
+    def on_message_begin(self) -> None:
+        """Start reading a request."""
+        self._url = b""
+        self._key = b""
+        self._version = b""
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the address."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; two of them matter."""
+        name = name.lower()
+        if name in KEY_HEADERS:
+            self._key = value
+        elif name == VERSION_HEADER:
+            self._version = value
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._body_bytes += len(body)
+        if self._body_bytes > MAX_BODY_BYTES:
+            self._transport.abort()
+            return
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """Answer the request, or keep it until the one before is answered."""
+        path, _, _ = self._url.partition(b"?")
+        request = Request(
+            self._parser.get_method().decode("ascii"),
+            path.decode("latin-1"),
+            self._key.decode("latin-1"),
+            self._version.decode("latin-1"),
+            self._body[0] if len(self._body) == 1 else b"".join(self._body),
+            self._parser.should_keep_alive(),
+        )
+        if self._is_busy:
+            self._waiting.append(request)
+        else:
+            self._begin(request)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Prepare the connection; without a buffer limit, a drained buffer would not be told."""
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)
+        self._socket: socket.socket = transport.get_extra_info("socket")
+        self._descriptor = self._socket.fileno()
+
+    def data_received(self, data: bytes) -> None:
+        """Read; what is not HTTP ends the connection, and so does a fault of our own, loudly."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            self._transport.abort()
+            raise
+        except httptools.HttpParserError:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Enter what the client will never read."""
+        self._waiting.clear()
+        self._when_sent = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._end_exchange(whole=False)
+
+    def resume_writing(self) -> None:
+        """Go on: the kernel has taken everything."""
+        when_sent, self._when_sent = self._when_sent, None
+        if when_sent is not None:
+            when_sent()
+
+    def _begin(self, request: Request) -> None:
+        self._is_busy = True
+        self._keep_alive = request.keep_alive
+        route = find_route(request.path) if request.method == "POST" else None
+        if route is None:
+            self._control(request)
+            return
+        exchange = self._provider.begin(
+            route.dialect, route.model, request.key, request.version, request.body
+        )
+        self._exchange = exchange
+        self._status = 0
+        if exchange.trouble is Trouble.RESET:
+            self._reset()
+        elif exchange.trouble is Trouble.HANG:
+            return
+        elif exchange.delay_s > 0:
+            self._timer = self._loop.call_later(exchange.delay_s, self._answer, exchange)
+        else:
+            self._answer(exchange)
+
+    def _answer(self, exchange: Exchange) -> None:
+        self._timer = None
+        if exchange.trouble is Trouble.CLOSE:
+            self._transport.close()
+            return
+        reply = exchange.reply(self._loop.time())
+        data = render(reply, keep_alive=self._keep_alive)
+        self._status = reply.status
+        match exchange.trouble:
+            case Trouble.DRIP if exchange.fault is not None:
+                self._drip(iter(data), exchange.fault.delay_s)
+            case Trouble.CUT:
+                self._keep_alive = False
+                self._send(data[: len(data) - len(reply.body) // 2], self._finish)
+            case _:
+                self._send(data, self._finish)
+
+    def _reset(self) -> None:
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CLOSE_BY_RESET)
+        self._transport.abort()
+
+    def _drip(self, left: Iterator[int], delay_s: float) -> None:
+        byte = next(left, None)
+        if byte is None:
+            self._finish()
+            return
+
+        def go_on() -> None:
+            self._timer = self._loop.call_later(delay_s, self._drip, left, delay_s)
+
+        self._send(bytes((byte,)), go_on)
+
+    def _control(self, request: Request) -> None:
+        pieces = stream(self._provider, request.method, request.path)
+        if pieces is None:
+            reply = control(self._provider, request.method, request.path, request.body)
+            self._send(render(reply, keep_alive=self._keep_alive), self._finish)
+            return
+        start = head(
+            Reply(200, {}, ROWS_TYPE, b""),
+            "transfer-encoding: chunked",
+            keep_alive=self._keep_alive,
+        )
+        self._send(start, partial(self._send_pieces, pieces))
+
+    def _send_pieces(self, pieces: Iterator[bytes]) -> None:
+        """Send a piece per turn of the loop, so that others are answered meanwhile."""
+        piece = next(pieces, None)
+        if piece is None:
+            self._send(b"0\r\n\r\n", self._finish)
+            return
+        chunk = b"%x\r\n%b\r\n" % (len(piece), piece)
+        self._send(chunk, partial(self._loop.call_soon, self._send_pieces, pieces))
+
+    def _send(self, data: bytes, when_sent: Callable[[], object]) -> None:
+        """Send, and call `when_sent` once the kernel has taken it all: mostly at once."""
+        if self._transport.is_closing():
+            return
+        try:
+            sent = os.write(self._descriptor, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._transport.abort()
+            return
+        if sent < len(data):
+            self._transport.write(data[sent:])
+            if self._transport.get_write_buffer_size() > 0:
+                self._when_sent = when_sent
+                return
+        when_sent()
+
+    def _finish(self) -> None:
+        """The reply is out: settle it and take the next request."""
+        self._end_exchange(whole=True)
+        if not self._keep_alive:
+            self._transport.close()
+        elif self._waiting:
+            self._loop.call_soon(self._begin_next)
+        else:
+            self._is_busy = False
+
+    def _begin_next(self) -> None:
+        with contextlib.suppress(IndexError):  # emptied when the connection was lost
+            self._begin(self._waiting.popleft())
+
+    def _end_exchange(self, *, whole: bool) -> None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.end(self._status, whole=whole)

@@ -1,0 +1,52 @@
+"""What is not a provider's: the ledger, the changes while running, the list of models."""
+
+from collections.abc import Iterator
+
+import msgspec
+import orjson
+
+from scripts.simulator.provider import JSON, Change, Provider, Reply
+
+ROWS_TYPE = "application/x-ndjson"
+
+_decoder = msgspec.json.Decoder(Change)
+
+
+def control(provider: Provider, method: str, path: str, body: bytes) -> Reply:
+    """Answer a request that is not for a model."""
+    match method, path:
+        case "GET", "/_sim/ledger":
+            return _json(200, provider.ledger.summary())
+        case "POST", "/_sim/faults":
+            return _change(provider, body)
+        case "POST", "/_sim/reset":
+            provider.reset()
+            return _json(200, provider.change(Change()))
+        case "GET", "/v1/models" | "/mistral/v1/models":
+            models = [
+                {"id": name, "object": "model", "created": 0, "owned_by": "simulator"}
+                for name in provider.models()
+            ]
+            return _json(200, {"object": "list", "data": models})
+        case _:
+            message = f"no such endpoint: {method} {path}"
+            return _json(404, {"error": {"message": message, "code": None}})
+
+
+def stream(provider: Provider, method: str, path: str) -> Iterator[bytes] | None:
+    """Return the pieces of an answer that is too long to be held whole, None for any other."""
+    if (method, path) == ("GET", "/_sim/ledger/rows"):
+        return provider.ledger.pieces()
+    return None
+
+
+def _change(provider: Provider, body: bytes) -> Reply:
+    try:
+        change = _decoder.decode(body or b"{}")
+        return _json(200, provider.change(change))
+    except (msgspec.DecodeError, ValueError) as error:
+        return _json(400, {"error": {"message": str(error), "code": "invalid_change"}})
+
+
+def _json(status: int, body: object) -> Reply:
+    return Reply(status, {}, JSON, orjson.dumps(body))

@@ -1,0 +1,189 @@
+"""The simulator's own account of what it was asked and what it answered: the judge of every test.
+
+Columns of numbers, not rows of objects: some 115 bytes for a request with a short job id.
+"""
+
+import os
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import compress
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from scripts.simulator.calls import Answer
+from scripts.simulator.prices import Price
+
+SHOWN_REPEATS = 20
+ROWS_PER_PIECE = 500
+FREE = Price(0, 0)
+
+
+class Ledger:
+    """One row per request to a model, in the order of arrival.
+
+    A row is opened when the request was read and closed when the simulator is done with it. Until
+    then, and where no status was ever sent, its status is 0. `answered` is true once a whole
+    well-formed answer of the model was handed to the kernel; a row with a cost that was not
+    answered is one that a real provider may have billed all the same.
+    """
+
+    def __init__(
+        self, prices: Mapping[str, Price], on_close: Callable[[bytes], None] | None = None
+    ) -> None:
+        self._prices = prices
+        self._on_close = on_close
+        self._protocols = _Names()
+        self._models = _Names()
+        self._job_ids: list[str] = []
+        self._protocol = array("B")
+        self._model = array("H")
+        self._arrived_s = array("d")
+        self._status = array("H")
+        self._is_open = bytearray()
+        self._answered = bytearray()
+        self._input = array("Q")
+        self._cached = array("I")
+        self._output = array("I")
+        self._reasoning = array("I")
+        self._cost_nanos = array("Q")
+        self._in_flight = 0
+        self._max_in_flight = 0
+
+    def open(self, job_id: str, protocol: str, model: str, arrived_s: float) -> int:
+        """Enter a request and return its row's number."""
+        self._job_ids.append(job_id)
+        self._protocol.append(self._protocols.number(protocol))
+        self._model.append(self._models.number(model))
+        self._arrived_s.append(arrived_s)
+        self._status.append(0)
+        self._is_open.append(1)
+        self._answered.append(0)
+        for column in (self._input, self._cached, self._output, self._reasoning, self._cost_nanos):
+            column.append(0)
+        self._in_flight += 1
+        self._max_in_flight = max(self._max_in_flight, self._in_flight)
+        return len(self._job_ids) - 1
+
+    def close(self, row: int, status: int, billed: Answer | None, *, answered: bool) -> None:
+        """Enter how a request ended; `billed` is None where the model did no work for it."""
+        self._in_flight -= 1
+        self._is_open[row] = 0
+        self._status[row] = status
+        self._answered[row] = answered
+        if billed is not None:
+            self._input[row] = billed.input_tokens
+            self._cached[row] = billed.cached_tokens
+            self._output[row] = billed.output_tokens
+            self._reasoning[row] = billed.reasoning_tokens
+            price = self._prices.get(self._models.names[self._model[row]], FREE)
+            self._cost_nanos[row] = price.cost_nanos(billed.input_tokens, billed.output_tokens)
+        if self._on_close is not None:
+            self._on_close(orjson.dumps(self._row(row), option=orjson.OPT_APPEND_NEWLINE))
+
+    def finish(self) -> None:
+        """Close what is still open: the simulator ends without having answered it."""
+        for row, is_open in enumerate(self._is_open):
+            if is_open:
+                self.close(row, 0, None, answered=False)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the totals; tokens and cost are of answered requests unless they say otherwise."""
+        answered = self._answered
+        cost_nanos = sum(compress(self._cost_nanos, answered))
+        times = Counter(compress(self._job_ids, answered))
+        without_id = times.pop("", 0)
+        repeated = [job_id for job_id, count in times.items() if count > 1]
+        return {
+            "requests": len(self._job_ids),
+            "answered": sum(answered),
+            "in_flight": self._in_flight,
+            "max_in_flight": self._max_in_flight,
+            "by_status": {str(status): count for status, count in Counter(self._status).items()},
+            "tokens": {
+                "input": sum(compress(self._input, answered)),
+                "cached": sum(compress(self._cached, answered)),
+                "output": sum(compress(self._output, answered)),
+                "reasoning": sum(compress(self._reasoning, answered)),
+            },
+            "cost_nanos": cost_nanos,
+            "unanswered_cost_nanos": sum(self._cost_nanos) - cost_nanos,
+            "job_ids_answered": len(times),
+            "answered_without_job_id": without_id,
+            "answered_more_than_once": {
+                "count": len(repeated),
+                "first": repeated[:SHOWN_REPEATS],
+            },
+            "unpriced_models": sorted(set(self._models.names) - set(self._prices)),
+        }
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield all rows as JSON lines, some hundred at a time; later arrivals are not included."""
+        for start in range(0, len(self._job_ids), ROWS_PER_PIECE):
+            end = min(start + ROWS_PER_PIECE, len(self._job_ids))
+            yield b"".join(
+                orjson.dumps(self._row(row), option=orjson.OPT_APPEND_NEWLINE)
+                for row in range(start, end)
+            )
+
+    def _row(self, row: int) -> dict[str, Any]:
+        return {
+            "job_id": self._job_ids[row],
+            "protocol": self._protocols.names[self._protocol[row]],
+            "model": self._models.names[self._model[row]],
+            "arrived_s": round(self._arrived_s[row], 6),
+            "status": self._status[row],
+            "answered": bool(self._answered[row]),
+            "input_tokens": self._input[row],
+            "cached_tokens": self._cached[row],
+            "output_tokens": self._output[row],
+            "reasoning_tokens": self._reasoning[row],
+            "cost_nanos": self._cost_nanos[row],
+        }
+
+
+class _Names:
+    """A number for each of a few names."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._numbers: dict[str, int] = {}
+
+    def number(self, name: str) -> int:
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self.names)
+            self.names.append(name)
+        return number
+
+
+class LedgerFile:
+    """The rows as JSON lines in a file, in the order of closing; the caller says when to flush."""
+
+    def __init__(self, path: Path, *, fsync: bool) -> None:
+        self._file = path.open("ab", buffering=0)
+        self._fsync = fsync
+        self._lines: list[bytes] = []
+
+    def append(self, line: bytes) -> bool:
+        """Keep a line for the next flush; true where it is the first, so that a flush is due."""
+        self._lines.append(line)
+        return len(self._lines) == 1
+
+    def flush(self) -> None:
+        """Write what was kept, and force it to the disk if that was asked for."""
+        if not self._lines:
+            return
+        data = memoryview(b"".join(self._lines))
+        self._lines.clear()
+        while data:
+            data = data[self._file.write(data) :]
+        if self._fsync:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Flush and close."""
+        self.flush()
+        self._file.close()

@@ -1,0 +1,84 @@
+"""Rows that tests start from."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from jobs.states import Priority
+from jobs.store import Database, batches, migrate, open_database
+from jobs.store.batches import BatchDraft
+from jobs.store.jobs import SliceRange, insert_chunk, insert_slices
+from jobs.store.projects import ensure_project
+from jobs.store.settlement import Journal
+from jobs.store.slices import Lease, claim
+from jobs.tables import Batch
+
+
+@contextmanager
+def migrated(url: str) -> Iterator[Database]:
+    """Open a database at the present schema, and close it."""
+    database = open_database(url)
+    try:
+        migrate(database)
+        yield database
+    finally:
+        database.close()
+
+
+def seed_batch(
+    database: Database,
+    *,
+    jobs: int = 10,
+    slice_size: int = 10,
+    queue: str = "sim",
+    priority: Priority = Priority.NORMAL,
+    max_cost_nanos: int | None = None,
+) -> str:
+    """Accept a batch of plain jobs and return its ref."""
+    with database.write() as session:
+        project_id = ensure_project(session, "default")
+        draft = BatchDraft(
+            project_id=project_id, defaults="{}", priority=priority, max_cost_nanos=max_cost_nanos
+        )
+        batch_id, ref = batches.begin(session, draft)
+        insert_chunk(
+            session,
+            [
+                (batch_id, seq, f"job-{seq}", "generation", queue, "{}", 10, b"f" * 16)
+                for seq in range(jobs)
+            ],
+        )
+        ranges = [
+            SliceRange(no, queue, first, min(first + slice_size, jobs) - 1, slice_size)
+            for no, first in enumerate(range(0, jobs, slice_size))
+        ]
+        insert_slices(session, batch_id, ranges)
+        batches.accept(session, batch_id, total_jobs=jobs, total_slices=len(ranges))
+    return ref
+
+
+def batch_of(database: Database, ref: str) -> Batch:
+    """Read a batch of the project `default`."""
+    with database.read() as session:
+        return batches.find(session, 1, ref)
+
+
+def lease_of(database: Database, ref: str, slice_no: int = 0, owner: str = "worker-1") -> Lease:
+    """Lease a slice, which must be free."""
+    with database.write() as session:
+        claimed = claim(session, ref, slice_no, owner)
+    assert claimed is not None
+    return claimed[0]
+
+
+def journal_of(lease: Lease, seq: int, n: int = 1, reserved_nanos: int = 100) -> Journal:
+    """Return an attempt on a priced model."""
+    return Journal(
+        lease=lease,
+        seq=seq,
+        n=n,
+        provider="sim",
+        pool="main",
+        model="sim-small",
+        price="{}",
+        reserved_nanos=reserved_nanos,
+    )

@@ -1,0 +1,401 @@
+"""The commands as a person runs them, against a server that answers what the test says."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from scripts import command
+from scripts.command import application
+from scripts.command.client import Client
+from tests.support.ports import free_port
+from tests.unit.test_command_render import TOKENS, batch, result
+
+JOBS = b'{"custom_id":"a1","prompt":"hello"}\n'
+RESULT_LINES = b"".join(
+    json.dumps(row).encode() + b"\n"
+    for row in (
+        result(seq=0),
+        result(
+            seq=1,
+            custom_id="a2",
+            status="failed",
+            output=None,
+            error={"code": "refused", "message": "the model refused"},
+        ),
+    )
+)
+DONE = batch(state="completed", finished_at="2026-03-01T12:01:00+00:00")
+FLAWLESS = DONE | {"counts": DONE["counts"] | {"succeeded": 10, "failed": 0, "running": 0}}
+
+
+@dataclass
+class StubServer:
+    """A server of prepared answers, by method and path; the last of a list stays."""
+
+    url: str = ""
+    answers: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict)
+    requests: list[tuple[str, dict[str, list[str]], dict[str, str], bytes]] = field(
+        default_factory=list
+    )
+
+    def on(self, route: str, *values: object, status: int = 200) -> None:
+        self.answers[route] = [
+            (status, value if isinstance(value, bytes) else json.dumps(value).encode())
+            for value in values
+        ]
+
+    def answer(self, route: str) -> tuple[int, bytes]:
+        answers = self.answers.get(route)
+        if not answers:
+            return 404, b'{"detail": "there is no such thing"}'
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+
+@pytest.fixture
+def server() -> Iterator[StubServer]:
+    stub = StubServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._answer()
+
+        def do_POST(self) -> None:
+            self._answer()
+
+        def _answer(self) -> None:
+            address = urlsplit(self.path)
+            route = f"{self.command} {address.path}"
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            stub.requests.append((route, parse_qs(address.query), headers, body))
+            status, content = stub.answer(route)
+            self.send_response(status)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    stub.url = f"http://127.0.0.1:{http.server_address[1]}"
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield stub
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+Tidemill = Callable[..., Result]
+
+
+@pytest.fixture
+def tidemill(server: StubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tidemill:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TIDEMILL_URL", server.url)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str, stdin: bytes | None = None) -> Result:
+        return CliRunner().invoke(command.app, list(arguments), input=stdin)
+
+    return run
+
+
+@pytest.fixture
+def jobs_file(tmp_path: Path) -> str:
+    path = tmp_path / "jobs.jsonl"
+    path.write_bytes(JOBS)
+    return str(path)
+
+
+def one_line(text: str) -> str:
+    lines = text.splitlines()
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def test_submit_sends_the_file_and_tells_the_batch(
+    server: StubServer, tidemill: Tidemill, jobs_file: str
+) -> None:
+    server.on("POST /api/batches", batch(state="queued"), status=202)
+    ended = tidemill(
+        *("submit", jobs_file, "--name", "night", "--kind", "generation", "--model", "m1"),
+        *("--priority", "high", "--max-cost-usd", "1.50", "--max-tokens", "7"),
+        *("--temperature", "0.5", "--deadline", "2099-01-01T00:00:00Z"),
+    )
+    assert ended.exit_code == 0, ended.stderr
+    assert "bat_1" in ended.stdout
+    assert "tidemill watch bat_1" in ended.stdout
+    (_, query, headers, body) = server.requests[0]
+    assert body == JOBS
+    assert headers["content-type"] == "application/x-ndjson"
+    assert query == {
+        "name": ["night"],
+        "kind": ["generation"],
+        "model": ["m1"],
+        "priority": ["high"],
+        "max_cost_usd": ["1.50"],
+        "max_tokens": ["7"],
+        "temperature": ["0.5"],
+        "deadline": ["2099-01-01T00:00:00+00:00"],
+    }
+
+
+def test_submit_says_nothing_about_what_it_was_not_told(
+    server: StubServer, tidemill: Tidemill, jobs_file: str
+) -> None:
+    server.on("POST /api/batches", batch(state="queued"), status=202)
+    assert tidemill("submit", jobs_file).exit_code == 0
+    assert server.requests[0][1] == {}
+
+
+def test_a_submission_that_is_rejected_shows_its_bad_lines_and_ends_with_2(
+    server: StubServer, tidemill: Tidemill, jobs_file: str
+) -> None:
+    fault = {"line": 17, "field": "max_tokens", "code": "wrong", "message": "expected 1 or more"}
+    problem = {"detail": "3 of 20 lines are bad", "errors": [fault], "error_count": 3}
+    server.on("POST /api/batches", problem, status=400)
+    ended = tidemill("submit", jobs_file, "--watch")
+    assert ended.exit_code == 2
+    assert ended.stdout == ""
+    assert "3 of 20 lines are bad" in ended.stderr
+    row = next(line for line in ended.stderr.splitlines() if "max_tokens" in line)
+    assert "17" in row
+    assert "expected 1 or more" in row
+    assert "2 more faults are not listed" in ended.stderr
+
+
+def test_submit_can_stay_until_the_results_are_in_a_file(
+    server: StubServer, tidemill: Tidemill, jobs_file: str, tmp_path: Path
+) -> None:
+    server.on("POST /api/batches", batch(state="queued"), status=202)
+    server.on("GET /api/batches/bat_1", batch(), DONE)
+    server.on("GET /api/batches/bat_1/results", RESULT_LINES)
+    output = tmp_path / "out.jsonl"
+    ended = tidemill("submit", jobs_file, "-o", str(output))
+    assert ended.exit_code == 1
+    assert output.read_bytes() == RESULT_LINES
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+    assert "9/10 done, 2 failed" in ended.stderr
+    assert "2 failed" in ended.stdout
+
+
+def test_submit_prints_the_ended_batch_as_json_and_nothing_else(
+    server: StubServer, tidemill: Tidemill, jobs_file: str
+) -> None:
+    server.on("POST /api/batches", batch(state="queued"), status=202)
+    server.on("GET /api/batches/bat_1", FLAWLESS)
+    ended = tidemill("submit", jobs_file, "--watch", "--json")
+    assert ended.exit_code == 0
+    assert json.loads(ended.stdout) == FLAWLESS
+
+
+def test_a_place_that_results_can_not_be_written_to_is_refused_before_anything_is_sent(
+    server: StubServer, tidemill: Tidemill, jobs_file: str, tmp_path: Path
+) -> None:
+    for output in (tmp_path, tmp_path / "missing" / "out.jsonl"):
+        ended = tidemill("submit", jobs_file, "-o", str(output))
+        assert ended.exit_code == 2
+        assert str(output) in one_line(ended.stderr)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("submit", "no-such-file.jsonl"),
+        ("submit", "jobs.jsonl", "--max-cost-usd", "cheap"),
+        ("submit", "jobs.jsonl", "--deadline", "soon"),
+        ("submit", "jobs.jsonl", "--priority", "urgent"),
+        ("show",),
+        ("no-such-command",),
+        ("batches", "--url", "localhost"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_sends_nothing(
+    server: StubServer, tidemill: Tidemill, jobs_file: str, arguments: tuple[str, ...]
+) -> None:
+    del jobs_file
+    ended = tidemill(*arguments)
+    assert ended.exit_code == 2
+    assert ended.stdout == ""
+    assert ended.stderr != ""
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 3), (404, 4), (409, 2), (503, 5), (500, 5)])
+@pytest.mark.parametrize("arguments", [("show", "bat_1"), ("results", "bat_1"), ("batches",)])
+def test_a_refusal_is_one_line_and_an_exit_status(
+    server: StubServer, tidemill: Tidemill, status: int, code: int, arguments: tuple[str, ...]
+) -> None:
+    for route in ("/bat_1", "/bat_1/results", ""):
+        server.on(f"GET /api/batches{route}", {"detail": "not\x1b[2Jnow"}, status=status)
+    ended = tidemill(*arguments)
+    assert ended.exit_code == code
+    assert ended.stdout == ""
+    assert "not\\x1b[2Jnow" in one_line(ended.stderr)
+
+
+def test_a_server_that_is_not_there_is_one_line_and_5(tidemill: Tidemill) -> None:
+    ended = tidemill("batches", "--url", f"http://127.0.0.1:{free_port()}")
+    assert ended.exit_code == 5
+    assert "tidemill up" in one_line(ended.stderr)
+
+
+def test_the_environments_proxy_is_not_asked_for_this_machine(
+    server: StubServer, tidemill: Tidemill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    server.on("GET /api/batches/bat_1", DONE)
+    assert tidemill("show", "bat_1").exit_code == 0
+
+
+def test_the_key_is_the_options_then_the_environments_then_the_homes(
+    server: StubServer, tidemill: Tidemill, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server.on("GET /api/batches/bat_1", DONE)
+
+    def sent(*arguments: str) -> str | None:
+        assert tidemill("show", "bat_1", *arguments).exit_code == 0
+        return server.requests[-1][2].get("authorization")
+
+    assert sent() is None
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "api-key").write_text("of-home\n")
+    monkeypatch.setenv("TIDEMILL_HOME", str(home))
+    assert sent() == "Bearer of-home"
+    monkeypatch.setenv("TIDEMILL_API_KEY", "of-environment")
+    assert sent() == "Bearer of-environment"
+    assert sent("--key", "of-option") == "Bearer of-option"
+
+
+def test_batches_are_listed_with_where_to_go_on(server: StubServer, tidemill: Tidemill) -> None:
+    page = {"data": [DONE, batch(id="bat_0", name=None)], "next_cursor": "c2"}
+    server.on("GET /api/batches", page)
+    ended = tidemill("batches", "--limit", "2", "--cursor", "c1")
+    assert ended.exit_code == 0
+    assert "bat_1" in ended.stdout
+    assert "bat_0" in ended.stdout
+    assert "--cursor c2" in ended.stdout
+    assert server.requests[0][1] == {"limit": ["2"], "cursor": ["c1"]}
+    assert json.loads(tidemill("batches", "--json").stdout) == page
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume"])
+def test_a_batch_is_steered_by_its_verb(server: StubServer, tidemill: Tidemill, verb: str) -> None:
+    changed = batch(state="paused")
+    server.on(f"POST /api/batches/bat_1/{verb}", changed)
+    assert "paused" in tidemill(verb, "bat_1").stdout
+    assert json.loads(tidemill(verb, "bat_1", "--json").stdout) == changed
+
+
+def test_results_are_lines_of_json_where_no_terminal_is(
+    server: StubServer, tidemill: Tidemill
+) -> None:
+    server.on("GET /api/batches/bat_1/results", RESULT_LINES)
+    ended = tidemill("results", "bat_1", "--order", "finished")
+    assert ended.stdout_bytes == RESULT_LINES
+    assert server.requests[0][1]["order"] == ["finished"]
+
+
+def test_results_can_be_those_without_an_answer(server: StubServer, tidemill: Tidemill) -> None:
+    server.on("GET /api/batches/bat_1/results", RESULT_LINES)
+    ended = tidemill("results", "bat_1", "--failed")
+    assert [json.loads(line)["custom_id"] for line in ended.stdout.splitlines()] == ["a2"]
+
+
+def test_a_download_that_fails_leaves_the_old_file(
+    server: StubServer, tidemill: Tidemill, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    output.write_text("yesterday's")
+    server.on("GET /api/batches/bat_1/results", {"detail": "down"}, status=503)
+    assert tidemill("results", "bat_1", "-o", str(output)).exit_code == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+    assert output.read_text() == "yesterday's"
+
+
+def test_usage_is_summed_by_what_was_asked(server: StubServer, tidemill: Tidemill) -> None:
+    figures = {**TOKENS, "attempts": 3, "cost_usd": "0.250000000", "unpriced_attempts": 0}
+    sums = {"data": [{"day": "2026-03-01", "model": "m1", **figures}], "total": figures}
+    server.on("GET /api/usage", sums)
+    ended = tidemill("usage", "--by", "day, model", "--since", "2026-03-01")
+    assert ended.exit_code == 0
+    assert "m1" in ended.stdout
+    assert "$0.25" in ended.stdout
+    assert server.requests[0][1] == {"by": ["day,model"], "since": ["2026-03-01"]}
+    assert json.loads(tidemill("usage", "--json").stdout) == sums
+
+
+def test_an_interrupted_watch_leaves_the_batch_running_and_says_how_to_go_on(
+    server: StubServer, tidemill: Tidemill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del server
+
+    def interrupt(_self: Client, _batch_id: str) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "batch", interrupt)
+    ended = tidemill("watch", "bat_1")
+    assert ended.exit_code == 130
+    assert "tidemill watch bat_1" in one_line(ended.stderr)
+
+
+def test_an_interrupted_upload_ends_with_130_and_says_where_to_look(
+    server: StubServer, tidemill: Tidemill, jobs_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del server
+
+    def interrupt(*_: object) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Client, "submit", interrupt)
+    ended = tidemill("submit", jobs_file)
+    assert ended.exit_code == 130
+    assert "tidemill batches" in one_line(ended.stderr)
+
+
+def fail() -> None:
+    raise ZeroDivisionError("an unlikely fault")
+
+
+def test_a_fault_of_the_program_is_a_line_for_a_person_that_names_a_file_with_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(application, "app", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with pytest.raises(SystemExit):
+        command.main()
+    said = one_line(capsys.readouterr().err)
+    (kept,) = tmp_path.iterdir()
+    assert "ZeroDivisionError: an unlikely fault" in said
+    assert str(kept) in said
+    assert "Traceback" in kept.read_text()
+
+
+def test_a_fault_of_the_program_is_in_a_log_with_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(application, "app", fail)
+    with pytest.raises(SystemExit):
+        command.main()
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_help_tells_every_exit_status(tidemill: Tidemill) -> None:
+    text = tidemill("--help").stdout
+    for status in ("0 done", "1 the batch", "2 wrong usage", "3 not", "4 not", "5 the", "130"):
+        assert status in " ".join(text.split())

@@ -1,0 +1,236 @@
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from jobs.exchange import Answer, Finish, Message, Usage
+from jobs.kinds import KINDS
+from jobs.kinds.generation import Generation, GenerationLine
+from jobs.kinds.kind import Bad, FieldFault, Good
+from jobs.kinds.schemas import KEPT_SCHEMAS, MAX_DEPTH, MAX_SCHEMA_BYTES, read_schema
+
+GENERATION = Generation()
+
+HOURS = {
+    "type": "object",
+    "properties": {
+        "hour": {"type": "integer"},
+        "a/b~c": {"type": "array", "items": {"type": "null"}},
+    },
+    "required": ["hour"],
+}
+
+
+def line(**fields: Any) -> GenerationLine:
+    return msgspec.json.decode(
+        json.dumps({"custom_id": "a1", "model": "gpt-4o", **fields}), type=GenerationLine
+    )
+
+
+def answer(text: str, finish: Finish = Finish.COMPLETE, refusal: str | None = None) -> Answer:
+    return Answer(text=text, finish=finish, usage=Usage(5, 0, 0, 5), refusal=refusal)
+
+
+def nested(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        schema = {"not": schema}
+    return schema
+
+
+def test_the_kind_is_found_by_its_name() -> None:
+    assert isinstance(KINDS["generation"], Generation)
+    assert all(kind.name == name for name, kind in KINDS.items())
+
+
+def test_every_kinds_lines_have_the_fields_that_all_jobs_have() -> None:
+    for kind in KINDS.values():
+        assert {"custom_id", "kind", "model"} <= set(kind.line_type.__struct_fields__)
+        with pytest.raises(msgspec.ValidationError, match="unknown field `unheard_of`"):
+            msgspec.json.decode(b'{"custom_id":"a","unheard_of":1}', type=kind.line_type)
+
+
+def test_a_prompt_becomes_one_turn_of_the_user() -> None:
+    request = GENERATION.request(line(prompt="What hour is it?", system="Be brief."))
+    assert request.messages == (Message("user", "What hour is it?"),)
+    assert request.system == "Be brief."
+    assert request.schema is None
+
+
+def test_everything_that_a_line_sets_reaches_the_request() -> None:
+    request = GENERATION.request(
+        line(
+            messages=[
+                {"role": "user", "content": "What hour is it?"},
+                {"role": "assistant", "content": "Look at the mud."},
+                {"role": "user", "content": "I did."},
+            ],
+            max_tokens=7,
+            temperature=0,
+            top_p=0.5,
+            stop=["\n", "END"],
+            seed=42,
+            schema=HOURS,
+        )
+    )
+    assert [message.role for message in request.messages] == ["user", "assistant", "user"]
+    assert (request.max_tokens, request.temperature, request.top_p) == (7, 0.0, 0.5)
+    assert (request.stop, request.seed, request.schema) == (("\n", "END"), 42, HOURS)
+
+
+def test_one_stop_text_is_a_list_of_one() -> None:
+    assert GENERATION.request(line(prompt="x", stop="END")).stop == ("END",)
+
+
+def test_leading_system_messages_become_the_system_text() -> None:
+    spoken = line(
+        messages=[
+            {"role": "system", "content": "Be brief."},
+            {"role": "system", "content": "Be kind."},
+            {"role": "user", "content": "What hour is it?"},
+        ]
+    )
+    assert GENERATION.check(spoken) is None
+    request = GENERATION.request(spoken)
+    assert request.system == "Be brief.\n\nBe kind."
+    assert request.messages == (Message("user", "What hour is it?"),)
+
+
+USER = {"role": "user", "content": "x"}
+SYSTEM = {"role": "system", "content": "y"}
+
+CROSS_FIELD_FAULTS: list[tuple[dict[str, Any], str, str]] = [
+    ({}, "missing_prompt", "prompt"),
+    ({"prompt": ""}, "missing_prompt", "prompt"),
+    ({"prompt": None}, "missing_prompt", "prompt"),
+    ({"messages": []}, "missing_prompt", "messages"),
+    ({"messages": [SYSTEM]}, "missing_prompt", "messages"),
+    ({"prompt": "x", "messages": [USER]}, "conflicting_fields", "messages"),
+    ({"system": "x", "messages": [SYSTEM, USER]}, "conflicting_fields", "messages[0].role"),
+    ({"messages": [SYSTEM, USER, SYSTEM]}, "invalid_value", "messages[2].role"),
+    ({"prompt": "x", "schema": []}, "wrong_type", "schema"),
+    ({"prompt": "x", "schema": True}, "wrong_type", "schema"),
+    ({"prompt": "x", "schema": {"type": "integr"}}, "invalid_schema", "schema"),
+    ({"prompt": "x", "schema": {"pattern": "(("}}, "invalid_schema", "schema"),
+    ({"prompt": "x", "schema": {"$ref": "#/nowhere"}}, "invalid_schema", "schema"),
+    ({"prompt": "x", "schema": {"$ref": "http://127.0.0.1:9/x"}}, "invalid_schema", "schema"),
+    ({"prompt": "x", "schema": {"$ref": "file:///etc/hostname"}}, "invalid_schema", "schema"),
+    ({"prompt": "x", "schema": {"title": "x" * MAX_SCHEMA_BYTES}}, "invalid_schema", "schema"),
+    ({"prompt": "x", "schema": nested(MAX_DEPTH + 1)}, "too_deep", "schema"),
+    ({"prompt": "x", "schema": nested(900)}, "too_deep", "schema"),
+]
+
+
+@pytest.mark.parametrize(("fields", "code", "field"), CROSS_FIELD_FAULTS)
+def test_fields_that_do_not_fit_together_are_named(
+    fields: dict[str, Any], code: str, field: str
+) -> None:
+    fault = GENERATION.check(line(**fields))
+    assert isinstance(fault, FieldFault)
+    assert (fault.code, fault.field) == (code, field)
+    assert len(fault.message) < 400
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"prompt": "x"},
+        {"prompt": "x", "messages": None, "schema": None, "stop": None, "seed": None},
+        {"messages": [USER]},
+        {"prompt": "x", "schema": HOURS},
+        {"prompt": "x", "schema": nested(MAX_DEPTH)},
+    ],
+)
+def test_a_good_line_has_no_fault(fields: dict[str, Any]) -> None:
+    assert GENERATION.check(line(**fields)) is None
+
+
+TEXT_VERDICTS: list[tuple[Answer, Good | str]] = [
+    (answer("High water."), Good("High water.")),
+    (answer(" High\n"), Good(" High\n")),
+    (answer("High wa", Finish.TRUNCATED), Good("High wa")),
+    (answer("High wa", Finish.OTHER), Good("High wa")),
+    (answer(""), "empty_output"),
+    (answer(" \n"), "empty_output"),
+    (answer("", Finish.TRUNCATED), "empty_output"),
+    (answer("I can't.", Finish.REFUSED), "refused"),
+    (answer("", Finish.REFUSED, "No."), "refused"),
+    (answer("oops", Finish.MALFUNCTION), "model_malfunction"),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), TEXT_VERDICTS)
+def test_the_verdict_on_a_text(given: Answer, expected: Good | str) -> None:
+    verdict = GENERATION.judge(line(prompt="x"), given)
+    assert (verdict.code if isinstance(verdict, Bad) else verdict) == expected
+
+
+JSON_VERDICTS: list[tuple[str, Finish, Good | Bad | str]] = [
+    ('{"hour": 5}', Finish.COMPLETE, Good({"hour": 5})),
+    ('\n {"hour": 5} \n', Finish.COMPLETE, Good({"hour": 5})),
+    ('```json\n{"hour": 5}\n```', Finish.COMPLETE, Good({"hour": 5})),
+    ('```\r\n{"hour": 5}\r\n```\n', Finish.COMPLETE, Good({"hour": 5})),
+    ('{"hour": 5}', Finish.TRUNCATED, "truncated"),
+    ('{"hour": 5}', Finish.REFUSED, "refused"),
+    ("", Finish.COMPLETE, "empty_output"),
+    ("It is five.", Finish.COMPLETE, "invalid_json"),
+    ('Here:\n```json\n{"hour": 5}\n```', Finish.COMPLETE, "invalid_json"),
+    ('{"hour": 5', Finish.COMPLETE, "invalid_json"),
+    ('{"hour": NaN}', Finish.COMPLETE, "invalid_json"),
+    ('{"hour": "\\ud800"}', Finish.COMPLETE, "invalid_json"),
+    ("[" * 400 + "]" * 400, Finish.COMPLETE, "invalid_json"),
+    ("[" * 100_000, Finish.COMPLETE, "invalid_json"),
+    ("[]", Finish.COMPLETE, Bad("schema_violation", '/: [] is not of type "object"')),
+    ("{}", Finish.COMPLETE, Bad("schema_violation", '/: "hour" is a required property')),
+    (
+        '{"hour": 1, "a/b~c": [null, 2]}',
+        Finish.COMPLETE,
+        Bad("schema_violation", '/a~1b~0c/1: 2 is not of type "null"'),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "finish", "expected"), JSON_VERDICTS)
+def test_the_verdict_on_json_that_a_schema_demands(
+    text: str, finish: Finish, expected: Good | Bad | str
+) -> None:
+    verdict = GENERATION.judge(line(prompt="x", schema=HOURS), answer(text, finish))
+    if isinstance(expected, str):
+        assert isinstance(verdict, Bad)
+        assert verdict.code == expected
+    else:
+        assert verdict == expected
+
+
+def test_a_refusal_is_quoted() -> None:
+    verdict = GENERATION.judge(line(prompt="x"), answer("", Finish.REFUSED, "I may not."))
+    assert verdict == Bad("refused", "I may not.")
+
+
+def test_a_reason_does_not_repeat_a_long_answer() -> None:
+    verdict = GENERATION.judge(
+        line(prompt="x", schema={"type": "object"}), answer(json.dumps("x" * 100_000))
+    )
+    assert isinstance(verdict, Bad)
+    assert len(verdict.message) < 250
+
+
+def test_a_pattern_runs_in_linear_time() -> None:
+    """With a backtracking engine this answer would take longer than anybody lives."""
+    schema = {"type": "string", "pattern": "^(a+)+$"}
+    verdict = GENERATION.judge(
+        line(prompt="x", schema=schema), answer(json.dumps("a" * 50_000 + "!"))
+    )
+    assert isinstance(verdict, Bad)
+
+
+def test_a_schema_is_compiled_once_for_all_the_jobs_that_share_it() -> None:
+    raw = json.dumps(HOURS).encode()
+    assert read_schema(raw) is read_schema(bytes(bytearray(raw)))
+
+
+def test_a_million_different_schemas_take_no_more_memory_than_a_few() -> None:
+    for number in range(2 * KEPT_SCHEMAS):
+        read_schema(json.dumps({"const": number}).encode())
+    assert read_schema.cache_info().currsize == KEPT_SCHEMAS

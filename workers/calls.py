@@ -1,0 +1,139 @@
+"""One call to a provider: from a `ModelRequest` to an `Answer`, or to the exact `ProviderError`.
+
+Whether to call again, and when, is decided in `retry`; when a call may leave, by the gate.
+"""
+
+import asyncio
+from functools import lru_cache
+
+import httpx
+from pydantic import SecretStr
+
+from jobs.configuration import Provider
+from jobs.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    MalformedReply,
+    ProviderError,
+    RequestRejected,
+    TimedOut,
+)
+from jobs.exchange import Answer, ModelRequest
+from workers.protocols import Protocol, WireRequest, protocol_of
+from workers.transport import ReplyTooLarge
+
+CONNECT_TIMEOUT_S = 10.0
+"""For name, connection and TLS together; what takes longer is an outage."""
+
+_EXTENSIONS = {"timeout": {"connect": CONNECT_TIMEOUT_S}}
+"""No limit between two bytes: a model may think for minutes, and the deadline counts in total."""
+
+
+class Caller:
+    """Makes the calls of a process over one transport, each under one total deadline.
+
+    Any number of calls may run at once. The transport belongs to whoever made it.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, *, deadline_s: float) -> None:
+        self._transport = transport
+        self._deadline_s = deadline_s
+        self._protocols: dict[tuple[str, str], Protocol] = {}
+
+    async def call(
+        self, provider: Provider, key: SecretStr | None, model: str, request: ModelRequest
+    ) -> Answer:
+        """Return the model's answer.
+
+        Raises:
+            ProviderError: the exact subclass; `may_have_run` tells what may have been billed.
+        """
+        protocol = self._protocol(provider)
+        try:
+            wire = protocol.request(request, model, key)
+            url = _url(provider.base_url + wire.path)
+        except RecursionError:
+            raise RequestRejected("the request's schema is nested too deeply") from None
+        except httpx.InvalidURL as error:
+            raise RequestRejected(f"the model's name fits no address: {error}") from None
+        status, headers, body = await self._post(url, wire)
+        return protocol.answer(status, headers, without_key(body, key))
+
+    def _protocol(self, provider: Provider) -> Protocol:
+        # Not keyed by the provider itself, all of whose pools would be hashed for every call.
+        name = (provider.protocol, provider.base_url)
+        protocol = self._protocols.get(name)
+        if protocol is None:
+            try:
+                _url(provider.base_url)
+                protocol = self._protocols[name] = protocol_of(provider)
+            except (httpx.InvalidURL, ValueError) as error:
+                raise ConnectFailed(f"{provider.base_url!r} is no address: {error}") from None
+        return protocol
+
+    async def _post(self, url: httpx.URL, wire: WireRequest) -> tuple[int, dict[str, str], bytes]:
+        """Return the reply's status, its headers with lower-case names, and its body."""
+        # A stream instead of content: httpx then derives no headers, which the transport does.
+        request = httpx.Request(
+            "POST",
+            url,
+            headers=_headers(wire.headers),
+            stream=httpx.ByteStream(wire.body),
+            extensions=_EXTENSIONS,
+        )
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                response = await self._transport.handle_async_request(request)
+                body = await _body(response)
+        except (httpx.RequestError, TimeoutError) as error:
+            raise self._translated(error) from error
+        headers = {
+            name.lower().decode("latin-1"): value.decode("latin-1")
+            for name, value in response.headers.raw
+        }
+        return response.status_code, headers, body
+
+    def _translated(self, error: Exception) -> ProviderError:
+        """Return our error for one of httpx's. Only what is certain counts as never sent."""
+        match error:
+            case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout():
+                return ConnectFailed(f"no connection: {error}")
+            case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
+                return ConnectFailed(f"the address can't be called: {error}")
+            case ReplyTooLarge():
+                return MalformedReply(str(error))
+            case httpx.TimeoutException():
+                return TimedOut(f"no answer in time: {error}")
+            case TimeoutError():
+                return TimedOut(f"no complete answer within {self._deadline_s:g} s")
+            case _:
+                return ConnectionLost(f"connection lost: {error}")
+
+
+def without_key(body: bytes, key: SecretStr | None) -> bytes:
+    """Return the body with the key blotted out: some servers repeat it in their errors.
+
+    Done before anything is read or cut, so that no part of it gets into a message.
+    """
+    secret = b"" if key is None else key.get_secret_value().encode()
+    return body.replace(secret, b"[key]") if secret else body
+
+
+async def _body(response: httpx.Response) -> bytes:
+    """Return the body, which the transport has decoded already; so httpx's decoders are left out."""
+    stream = response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)
+    try:
+        return b"".join([chunk async for chunk in stream])
+    finally:
+        await stream.aclose()
+
+
+@lru_cache(maxsize=1024)
+def _url(address: str) -> httpx.URL:
+    return httpx.URL(address)
+
+
+@lru_cache(maxsize=1024)
+def _headers(pairs: tuple[tuple[str, str], ...]) -> httpx.Headers:
+    return httpx.Headers([("user-agent", "tidemill"), *pairs])

@@ -1,0 +1,112 @@
+"""What an answer or an error means for an attempt and its job: pure, from values to a settlement."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from jobs.errors import (
+    ConnectFailed,
+    Overloaded,
+    Permanent,
+    ProviderError,
+    ProviderUnusable,
+    RateLimited,
+)
+from jobs.exchange import Answer
+from jobs.kinds.kind import Bad, Good, Kind, Verdict
+from jobs.prices import Price
+from jobs.states import Outcome, ResultStatus
+from jobs.store.settlement import Journal, ResultDraft, Settlement
+
+MESSAGE_CHARACTERS = 500
+"""Of an error's message that are stored."""
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+"""What PostgreSQL refuses in a text."""
+
+
+def of_answer(
+    journal: Journal, answer: Answer, price: Price | None, kind: Kind, line: Any, latency_ms: int
+) -> Settlement:
+    """Settle an attempt that was answered. An answer without usage is charged what was reserved."""
+    if price is None:
+        cost_nanos = None
+    elif answer.usage is None:
+        cost_nanos = journal.reserved_nanos
+    else:
+        cost_nanos = price.cost_nanos(answer.usage)
+    result = _result(kind.judge(line, answer), answer)
+    return Settlement(
+        journal=journal,
+        outcome=Outcome.SUCCEEDED,
+        usage=answer.usage,
+        cost_nanos=cost_nanos,
+        latency_ms=latency_ms,
+        error_code=result.error_code,
+        result=result,
+    )
+
+
+def _result(verdict: Verdict, answer: Answer) -> ResultDraft:
+    match verdict:
+        case Good(output):
+            return ResultDraft(
+                status=ResultStatus.SUCCEEDED,
+                output=msgspec.json.encode(output).decode(),
+                finish_reason=answer.finish.value,
+            )
+        case Bad(code, message):
+            return ResultDraft(
+                status=ResultStatus.FAILED,
+                output=msgspec.json.encode(answer.text).decode(),
+                finish_reason=answer.finish.value,
+                error_code=code,
+                error_message=storable(message),
+            )
+
+
+def of_error(
+    journal: Journal, error: ProviderError, latency_ms: int, *, is_final: bool
+) -> Settlement:
+    """Settle an attempt that failed; the job's result is the error only if it `is_final`.
+
+    What may have run is charged at its worst case until somebody knows better.
+    """
+    outcome = outcome_of(error)
+    cost_nanos = None
+    if outcome is Outcome.UNKNOWN and journal.price is not None:
+        cost_nanos = journal.reserved_nanos
+    return Settlement(
+        journal=journal,
+        outcome=outcome,
+        cost_nanos=cost_nanos,
+        latency_ms=latency_ms,
+        error_code=error.code,
+        result=failure(error.code, error.message) if is_final else None,
+    )
+
+
+def outcome_of(error: ProviderError) -> Outcome:
+    """Return how an attempt that ended in this error ended."""
+    match error:
+        case ConnectFailed():
+            return Outcome.UNSENT
+        case RateLimited() | Overloaded() | ProviderUnusable():
+            return Outcome.LIMITED
+        case Permanent():
+            return Outcome.REJECTED
+        case _ if error.may_have_run:
+            return Outcome.UNKNOWN
+        case _:
+            return Outcome.FAILED
+
+
+def failure(code: str, message: str) -> ResultDraft:
+    """Return the result of a job that failed for this reason."""
+    return ResultDraft(status=ResultStatus.FAILED, error_code=code, error_message=storable(message))
+
+
+def storable(message: str) -> str:
+    """Return a message as both databases store it, cut to a readable length."""
+    return _UNSTORABLE.sub("\ufffd", message)[:MESSAGE_CHARACTERS]

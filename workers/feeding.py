@@ -1,0 +1,47 @@
+"""Feeding from the event loop: slices that have dispatched their last job make room for the next."""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+from jobs.feed import Feeder
+from jobs.store.slices import Lease
+
+log = logging.getLogger(__name__)
+
+
+class FeedLine:
+    """Gathers drained slices while a feed is under way, and feeds once for all of them."""
+
+    def __init__(self, feeder: Feeder) -> None:
+        self._feeder = feeder
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
+        self._drained: dict[str, list[Lease]] = {}
+        self._feeding: asyncio.Task[None] | None = None
+
+    def drained(self, lease: Lease) -> None:
+        """Note that a slice has dispatched its last job. Never waits."""
+        self._drained.setdefault(lease.queue, []).append(lease)
+        if self._feeding is None:
+            self._feeding = asyncio.create_task(self._feed_all())
+
+    async def close(self) -> None:
+        """Finish what is under way and stop the thread."""
+        if self._feeding is not None:
+            await self._feeding
+        self._thread.shutdown()
+
+    async def _feed_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._drained:
+                queue, leases = self._drained.popitem()
+                try:
+                    await loop.run_in_executor(self._thread, self._feed, queue, leases)
+                except Exception:  # the sweep feeds whatever is missed here
+                    log.exception("feeding %s failed", queue)
+        finally:
+            self._feeding = None
+
+    def _feed(self, queue: str, leases: list[Lease]) -> None:
+        self._feeder.feed(queue, drained=leases)

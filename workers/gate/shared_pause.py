@@ -1,0 +1,104 @@
+"""A gate that knows pauses only: what one worker learns from a 429 or an outage holds for all.
+
+Redis keys: `tidemill:pause:PROVIDER:POOL`, a string with the reason; its time to live is the pause.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from jobs.exchange import Usage
+from workers.gate.gate import Ask, ComeBack, Grant, PoolId
+
+log = logging.getLogger(__name__)
+
+FRESH_S = 0.05
+"""How long what was read of a pool is believed; a pause reaches every process within this."""
+
+RETRY_S = 1.0
+"""Between two tries to reach a Redis that doesn't answer."""
+
+LONGEST_PAUSE_S = 24 * 3600.0
+"""Nothing that a provider says holds a pool longer without a new look."""
+
+
+@dataclass(slots=True)
+class _View:
+    """What this process last read of a pool, in the event loop's time."""
+
+    read_at: float
+    paused_until: float
+    reason: str
+
+
+class SharedPause:
+    """See `workers.gate.gate.Gate`."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._views: dict[PoolId, _View] = {}
+        self._reading: dict[PoolId, asyncio.Task[_View]] = {}
+
+    async def ask(self, ask: Ask) -> Grant | ComeBack:
+        """Grant at once, unless the pool is paused."""
+        now = asyncio.get_running_loop().time()
+        view = self._views.get(ask.pool)
+        if view is None or now - view.read_at > FRESH_S:
+            view = await self._read_once(ask.pool)
+            now = asyncio.get_running_loop().time()
+        if view.paused_until > now:
+            return ComeBack(view.paused_until - now, view.reason)
+        return Grant(ask)
+
+    async def settle(self, grant: Grant, usage: Usage | None) -> None:
+        """Nothing was taken, so nothing is corrected."""
+
+    async def pause(self, pool: PoolId, wait_s: float, reason: str) -> None:
+        """Pause a pool for all, at least in this process if Redis can't be reached."""
+        wait_s = min(max(wait_s, 0.001), LONGEST_PAUSE_S)
+        now = asyncio.get_running_loop().time()
+        view = self._views.get(pool)
+        if view is not None and view.paused_until >= now + wait_s:
+            return
+        self._views[pool] = _View(now, now + wait_s, reason)
+        try:
+            # A shorter pause never replaces a longer one.
+            await self._redis.set(_key(pool), reason, px=int(wait_s * 1000) + 1, nx=True)
+            await self._redis.pexpire(_key(pool), int(wait_s * 1000) + 1, gt=True)
+        except RedisError as error:
+            log.warning("the pause of %s/%s reaches this process only: %s", *pool, error)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._redis.aclose()
+
+    async def _read_once(self, pool: PoolId) -> _View:
+        """Read a pool's state; all jobs that ask meanwhile share the one read."""
+        reading = self._reading.get(pool)
+        if reading is None:
+            reading = asyncio.create_task(self._read(pool))
+            self._reading[pool] = reading
+            reading.add_done_callback(lambda _done: self._reading.pop(pool, None))
+        return await asyncio.shield(reading)
+
+    async def _read(self, pool: PoolId) -> _View:
+        while True:
+            try:
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    pipe.pttl(_key(pool))
+                    pipe.get(_key(pool))
+                    ttl_ms, reason = await pipe.execute()
+            except RedisError as error:
+                log.warning("the gate's Redis doesn't answer, calls wait: %s", error)
+                await asyncio.sleep(RETRY_S)
+                continue
+            now = asyncio.get_running_loop().time()
+            view = self._views[pool] = _View(now, now + max(ttl_ms, 0) / 1000, reason or "")
+            return view
+
+
+def _key(pool: PoolId) -> str:
+    return f"tidemill:pause:{pool.provider}:{pool.pool}"

@@ -1,0 +1,141 @@
+"""The processes of this package: a worker for the providers' queues, and the clock with its sweep."""
+
+import logging
+import os
+import socket
+import threading
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+from celery.beat import EmbeddedService
+
+from jobs.configuration import Configuration
+from jobs.errors import ConfigurationError
+from jobs.queues import CONTROL_QUEUE, RUN_SLICE, SWEEP, make_celery
+from jobs.settings import Settings
+from jobs.store import check_schema, open_database
+from workers.boot import build_runtime
+from workers.runtime import Runtime
+from workers.sweep import SWEEP_S, Sweep
+
+log = logging.getLogger(__name__)
+
+CONTROL_SLOTS = 2
+"""One sweeps, one finds that out and returns."""
+
+EXPIRES_S = 10
+"""A sweep that nobody has begun for so long is forgotten: the next one does its work."""
+
+
+def run_worker(
+    settings: Settings, configuration: Configuration, *, slots: int, name: str | None
+) -> int:
+    """Run a worker on the queues of all providers until it is told to stop; return its exit code.
+
+    Args:
+        settings: where things are.
+        configuration: the providers.
+        slots: slices that may be open at once; each takes a waiting thread, some 20 KB.
+        name: of this worker on its host; None for one that nobody else has.
+
+    Raises:
+        ConfigurationError: no provider is configured, so there is nothing to work for.
+        SchemaMismatch: the database is not at this version's schema.
+    """
+    if not configuration.providers:
+        raise ConfigurationError(f"{settings.config} configures no provider")
+    celery = make_celery(settings)
+    runtime = build_runtime(settings, configuration, celery, slots=slots)
+
+    @celery.task(name=RUN_SLICE)
+    def run_slice(batch_ref: str, slice_no: int) -> None:
+        runtime.run_slice(batch_ref, slice_no)
+
+    celery.steps["worker"].add(_runtime_step(runtime))
+    signals.worker_shutting_down.connect(lambda **_: runtime.drain(), weak=False)
+    return _serve(
+        celery, list(configuration.providers), slots=slots, name=name or f"worker-{os.getpid()}"
+    )
+
+
+def run_beat(settings: Settings, configuration: Configuration) -> int:
+    """Run the clock, and the small worker that sweeps, until told to stop; return its exit code.
+
+    Two of them do no harm. Without any, lost messages and dead workers' slices wait for one.
+
+    Raises:
+        SchemaMismatch: the database is not at this version's schema.
+    """
+    del configuration  # pipelines will be scheduled from here
+    celery = make_celery(settings)
+    database = open_database(settings.resolved_database_url(), connections=CONTROL_SLOTS)
+    check_schema(database)
+    sweep = Sweep(database, celery)
+    one_at_a_time = threading.Lock()
+
+    @celery.task(name=SWEEP)
+    def run_sweep() -> None:
+        if one_at_a_time.acquire(blocking=False):
+            try:
+                sweep.run()
+            finally:
+                one_at_a_time.release()
+
+    every_sweep = {"task": SWEEP, "schedule": SWEEP_S}
+    every_sweep["options"] = {"queue": CONTROL_QUEUE, "expires": EXPIRES_S}
+    celery.conf.beat_schedule = {"sweep": every_sweep}
+    celery.steps["worker"].add(_clock_step(celery))
+    try:
+        return _serve(celery, [CONTROL_QUEUE], slots=CONTROL_SLOTS, name=f"beat-{os.getpid()}")
+    finally:
+        database.close()
+
+
+def _runtime_step(runtime: Runtime) -> type[bootsteps.StartStopStep]:
+    """Return the step that starts the event loop after the threads and ends it before them."""
+
+    class RuntimeStep(bootsteps.StartStopStep):
+        requires = ("celery.worker.components:Pool",)
+
+        def start(self, worker: Any) -> None:
+            runtime.start()
+            log.info("ready for slices")
+
+        def stop(self, worker: Any) -> None:
+            runtime.stop()
+
+    return RuntimeStep
+
+
+def _clock_step(celery: Celery) -> type[bootsteps.StartStopStep]:
+    """Return the step that runs Celery's beat in a thread; it keeps nothing on disk."""
+
+    class ClockStep(bootsteps.StartStopStep):
+        requires = ("celery.worker.components:Pool",)
+
+        def start(self, worker: Any) -> None:
+            service: Any = EmbeddedService(
+                celery, thread=True, max_interval=1, scheduler_cls="celery.beat:Scheduler"
+            )
+            service.start()
+            self.clock = service
+
+        def stop(self, worker: Any) -> None:
+            self.clock.stop()
+
+    return ClockStep
+
+
+def _serve(celery: Celery, queues: list[str], *, slots: int, name: str) -> int:
+    """Run a Celery worker of threads on these queues until it is told to stop."""
+    worker = celery.Worker(
+        hostname=f"{name}@{socket.gethostname()}",
+        pool="threads",
+        concurrency=slots,
+        queues=queues,
+        without_gossip=True,
+        without_mingle=True,
+        loglevel="INFO",
+    )
+    worker.start()
+    return int(worker.exitcode or 0)

@@ -1,0 +1,34 @@
+"""What a worker process is made of: built once, handed to whatever needs a part of it."""
+
+from dataclasses import dataclass
+
+from jobs.configuration import Configuration
+from jobs.prices import PriceBook
+from jobs.routing import Catalogue
+from jobs.settings import Settings
+from workers.calls import Caller
+from workers.feeding import FeedLine
+from workers.gate.gate import Gate
+from workers.keys import Keyring
+from workers.permits import Permits
+from workers.transactions import Transactions
+from workers.transport import AiohttpTransport
+from workers.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The shared parts of one process; all of them live on its event loop."""
+
+    settings: Settings
+    configuration: Configuration
+    catalogue: Catalogue
+    prices: PriceBook
+    keys: Keyring
+    transactions: Transactions
+    writer: Writer
+    feed: FeedLine
+    permits: Permits
+    gate: Gate
+    transport: AiohttpTransport
+    caller: Caller

@@ -1,0 +1,221 @@
+"""Anthropic's messages."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from pydantic import SecretStr
+
+from jobs.errors import (
+    AccessForbidden,
+    AuthenticationFailed,
+    Overloaded,
+    ProviderError,
+    QuotaExhausted,
+    RateLimited,
+    RequestRejected,
+    ServerFailed,
+)
+from jobs.exchange import Answer, Finish, ModelRequest, Usage
+from workers.protocols.counts import NotCredibleError, optional, part, required
+from workers.protocols.encoding import json_body, key_value
+from workers.protocols.faults import (
+    UNREADABLE,
+    Fault,
+    decoded,
+    kind_by_status,
+    malformed,
+    read_fault,
+)
+from workers.protocols.protocol import WireRequest
+
+VERSION = "2023-06-01"
+"""The version that takes `temperature`; from 2026-10-21 on it is a 400, even at its default."""
+
+FINISHES = {
+    "end_turn": Finish.COMPLETE,
+    "stop_sequence": Finish.COMPLETE,
+    "max_tokens": Finish.TRUNCATED,
+    "model_context_window_exceeded": Finish.TRUNCATED,
+    "tool_use": Finish.TOOL_CALL,
+    "pause_turn": Finish.TOOL_CALL,
+    "refusal": Finish.REFUSED,
+}
+
+TYPES: dict[str, type[ProviderError]] = {
+    "authentication_error": AuthenticationFailed,
+    "billing_error": QuotaExhausted,
+    "permission_error": AccessForbidden,
+    "not_found_error": RequestRejected,
+    "request_too_large": RequestRejected,
+    "conflict_error": ServerFailed,
+    "rate_limit_error": RateLimited,
+    "api_error": ServerFailed,
+    "timeout_error": ServerFailed,
+    "overloaded_error": Overloaded,
+}
+"""What `error.type` decides before the status; `invalid_request_error` is left to the status."""
+
+ERROR_CODES: dict[str, type[ProviderError]] = {
+    "enforced_spend_limit_reached": QuotaExhausted,
+    "contract_spend_limit_reached": QuotaExhausted,
+    "organization_on_hold": AccessForbidden,
+}
+"""What `error.details.error_code` decides before anything else does."""
+
+_DATA_KEYS = frozenset({"const", "default", "enum", "examples"})
+"""Keywords of a schema that hold data, which may look like a schema."""
+
+_MAP_KEYS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
+"""Keywords of a schema that hold schemas by a name of the user's choice."""
+
+
+class _Block(msgspec.Struct):
+    type: Any = None
+    text: Any = None
+
+
+class _Reply(msgspec.Struct):
+    content: list[_Block]
+    stop_reason: Any = None
+    stop_details: Any = None
+    model: Any = None
+    usage: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Reply)
+
+
+class Anthropic:
+    """Messages. It has no seed, so a request's seed, best effort everywhere, is not sent."""
+
+    def request(self, request: ModelRequest, model: str, key: SecretStr | None) -> WireRequest:
+        """Return the POST to `/messages`."""
+        document: dict[str, object] = {
+            "model": model,
+            "max_tokens": request.max_tokens,
+            "messages": request.messages,
+        }
+        if request.system is not None:
+            document["system"] = request.system
+        if request.temperature is not None:
+            document["temperature"] = request.temperature
+        if request.top_p is not None:
+            document["top_p"] = request.top_p
+        if request.stop:
+            document["stop_sequences"] = request.stop
+        if request.schema is not None:
+            schema = closed(dict(request.schema))
+            document["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+        credentials = () if key is None else (("x-api-key", key_value(key)),)
+        headers = (
+            ("content-type", "application/json"),
+            ("anthropic-version", VERSION),
+            *credentials,
+        )
+        return WireRequest("/messages", headers, json_body(document))
+
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Return the answer, or raise what the reply says instead."""
+        request_id = headers.get("request-id")
+        if status != 200:
+            fault, error_code = read_fault(body), error_code_of(body)
+            kind = kind_of(status, fault, error_code)
+            fault = Fault(fault.message, error_code, fault.error_type)
+            raise fault.error(kind, status, headers, request_id=request_id)
+        try:
+            reply = _decoder.decode(body)
+        except UNREADABLE as error:
+            raise malformed(str(error), body, request_id) from None
+        reason = reply.stop_reason
+        finish = FINISHES.get(reason, Finish.OTHER) if isinstance(reason, str) else Finish.OTHER
+        return Answer(
+            text="".join(
+                [
+                    block.text
+                    for block in reply.content
+                    if block.type == "text" and isinstance(block.text, str)
+                ]
+            ),
+            finish=finish,
+            usage=usage_of(reply.usage),
+            model=reply.model if isinstance(reply.model, str) else None,
+            request_id=request_id,
+            refusal=refusal_of(reply.stop_details) if finish is Finish.REFUSED else None,
+            headers=headers,
+        )
+
+
+def kind_of(status: int, fault: Fault, error_code: str) -> type[ProviderError]:
+    """Return what an error reply means: by its error code, else its type, else its status.
+
+    One 400 is told by its text alone, as the provider documents it: the spend limit that the user
+    set.
+    """
+    by_word = ERROR_CODES.get(error_code) or TYPES.get(fault.error_type)
+    if by_word is not None:
+        return by_word
+    is_own_limit = (
+        fault.message.startswith("You have reached your specified")
+        and "usage limits" in fault.message
+    )
+    return QuotaExhausted if status == 400 and is_own_limit else kind_by_status(status)
+
+
+def error_code_of(body: bytes) -> str:
+    """Return `error.details.error_code`, empty where there is none."""
+    match decoded(body):
+        case {"error": {"details": {"error_code": str(error_code)}}}:
+            return error_code
+        case _:
+            return ""
+
+
+def refusal_of(stop_details: object) -> str | None:
+    """Return why the model refused: its explanation, else the category."""
+    if not isinstance(stop_details, dict):
+        return None
+    said = stop_details.get("explanation") or stop_details.get("category")
+    return said if isinstance(said, str) else None
+
+
+def usage_of(usage: object) -> Usage | None:
+    """Return the usage, whose input counts are disjoint already; None where it is not credible."""
+    if not isinstance(usage, dict):
+        return None
+    try:
+        output = required(usage.get("output_tokens"))
+        return Usage(
+            input_tokens=required(usage.get("input_tokens")),
+            cached_input_tokens=optional(usage.get("cache_read_input_tokens")),
+            cache_write_tokens=optional(usage.get("cache_creation_input_tokens")),
+            output_tokens=output,
+            reasoning_tokens=min(
+                optional(part(usage, "output_tokens_details").get("thinking_tokens")), output
+            ),
+        )
+    except NotCredibleError:
+        return None
+
+
+def closed(schema: Any) -> Any:
+    """Return the schema with `additionalProperties: false` where an object doesn't say.
+
+    Anthropic refuses open objects. What satisfies the closed schema satisfies the one that was
+    asked for; where that one says more about further properties, it is the user's word and stays.
+    """
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    copy: dict[str, Any] = {}
+    for name, value in schema.items():
+        if name in _DATA_KEYS:
+            copy[name] = value
+        elif name in _MAP_KEYS and isinstance(value, dict):
+            copy[name] = {key: closed(inner) for key, inner in value.items()}
+        else:
+            copy[name] = closed(value)
+    if schema.get("type") == "object":
+        copy.setdefault("additionalProperties", False)
+    return copy

@@ -1,0 +1,39 @@
+"""Token counts as providers report them: believed only where they can be true.
+
+A count that can't be true makes the whole usage unknown: then the reservation stays charged, which
+is dear but safe, where a guess would be neither.
+"""
+
+MAX_CREDIBLE_TOKENS = 100_000_000
+"""Far above the largest context window that is sold; a larger count is a defect, not a bill."""
+
+
+class NotCredibleError(ValueError):
+    """A reported count can't be true."""
+
+
+def required(count: object) -> int:
+    """Return a count that must be there.
+
+    Raises:
+        NotCredibleError: absent, null, negative, absurdly large, or not a whole number.
+    """
+    # `type() is` because True is an int, and msgspec gives the very type.
+    if type(count) is int and 0 <= count <= MAX_CREDIBLE_TOKENS:
+        return count
+    raise NotCredibleError
+
+
+def optional(count: object) -> int:
+    """Return a count that is left out, or null, where it is zero.
+
+    Raises:
+        NotCredibleError: there, but as no count can be.
+    """
+    return 0 if count is None else required(count)
+
+
+def part(usage: dict[str, object], name: str) -> dict[str, object]:
+    """Return an object within the usage, empty where it is absent, null or something else."""
+    value = usage.get(name)
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,72 @@
+"""Mistral's chat completions: OpenAI's format with names of its own, which it insists on."""
+
+import re
+from collections.abc import Mapping
+
+from pydantic import SecretStr
+
+from jobs.errors import ContextTooLong, Overloaded, ProviderError, RateLimited, RequestRejected
+from jobs.exchange import Answer, Finish, Message, ModelRequest
+from workers.protocols.chat import read_answer, response_format
+from workers.protocols.encoding import bearer, json_body
+from workers.protocols.faults import Fault, kind_by_status, read_fault
+from workers.protocols.protocol import WireRequest
+
+FINISHES = {
+    "stop": Finish.COMPLETE,
+    "length": Finish.TRUNCATED,
+    "model_length": Finish.TRUNCATED,
+    "tool_calls": Finish.TOOL_CALL,
+    "content_filter": Finish.REFUSED,
+    "error": Finish.MALFUNCTION,
+}
+
+CODES: dict[str, type[ProviderError]] = {"1300": RateLimited, "3505": Overloaded}
+"""Its own numbers that decide before the status does: our rate; the model's capacity."""
+
+_ID_HEADER = "mistral-correlation-id"
+
+_CONTEXT = re.compile(r"context (?:length|size|window)|too many tokens", re.IGNORECASE)
+
+
+class Mistral:
+    """Chat completions. A field that it doesn't know is a 422, so only its own names are sent."""
+
+    def request(self, request: ModelRequest, model: str, key: SecretStr | None) -> WireRequest:
+        """Return the POST to `/chat/completions`."""
+        system = () if request.system is None else (Message("system", request.system),)
+        document: dict[str, object] = {
+            "model": model,
+            "messages": (*system, *request.messages),
+            "max_tokens": request.max_tokens,
+        }
+        if request.temperature is not None:
+            document["temperature"] = request.temperature
+        if request.top_p is not None:
+            document["top_p"] = request.top_p
+        if request.stop:
+            document["stop"] = request.stop
+        if request.seed is not None:
+            document["random_seed"] = request.seed
+        if request.schema is not None:
+            document["response_format"] = response_format(request.schema)
+        headers = (("content-type", "application/json"), *bearer(key))
+        return WireRequest("/chat/completions", headers, json_body(document))
+
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Return the answer, or raise what the reply says instead."""
+        if status == 200:
+            return read_answer(headers, body, FINISHES, _ID_HEADER)
+        fault = read_fault(body)
+        kind = kind_of(status, fault)
+        raise fault.error(kind, status, headers, request_id=headers.get(_ID_HEADER))
+
+
+def kind_of(status: int, fault: Fault) -> type[ProviderError]:
+    """Return what an error reply means: by its number, else its status and text."""
+    kind = CODES.get(fault.code) or kind_by_status(status)
+    if kind is RateLimited and "capacity exceeded" in fault.message.lower():
+        return Overloaded
+    if kind is RequestRejected and _CONTEXT.search(fault.message):
+        return ContextTooLong
+    return kind

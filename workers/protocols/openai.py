@@ -1,0 +1,124 @@
+"""OpenAI's chat completions, and the many servers that speak the same: vLLM, llama.cpp, Ollama."""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from jobs.errors import (
+    AuthenticationFailed,
+    ContextTooLong,
+    Overloaded,
+    ProviderError,
+    QuotaExhausted,
+    RateLimited,
+    RequestRejected,
+    ServerFailed,
+)
+from jobs.exchange import Answer, Finish, Message, ModelRequest
+from workers.protocols.chat import read_answer, response_format
+from workers.protocols.encoding import bearer, json_body
+from workers.protocols.faults import Fault, kind_by_status, read_fault
+from workers.protocols.protocol import WireRequest
+
+FINISHES = {
+    "stop": Finish.COMPLETE,
+    "length": Finish.TRUNCATED,
+    "tool_calls": Finish.TOOL_CALL,
+    "function_call": Finish.TOOL_CALL,
+    "content_filter": Finish.REFUSED,
+}
+
+WORDS: dict[str, type[ProviderError]] = {
+    "insufficient_quota": QuotaExhausted,
+    "credit_balance_exhausted": QuotaExhausted,
+    "organization_spend_limit_exceeded": QuotaExhausted,
+    "project_spend_limit_exceeded": QuotaExhausted,
+    "organization_usage_limit_exceeded": QuotaExhausted,
+    "invalid_api_key": AuthenticationFailed,
+    "context_length_exceeded": ContextTooLong,
+    "unsupported_parameter": RequestRejected,
+    "unsupported_value": RequestRejected,
+    "invalid_prompt": RequestRejected,
+    "content_policy_violation": RequestRejected,
+    "model_not_found": RequestRejected,
+    "rate_limit_exceeded": RateLimited,
+    "rate_limit_error": RateLimited,
+    "slow_down": RateLimited,
+    "server_error": ServerFailed,
+    "server_is_overloaded": Overloaded,
+    "service_unavailable_error": Overloaded,
+}
+"""What a `code`, or else a `type`, decides before the status does. As of November 2026."""
+
+_TOO_LARGE = re.compile(r"Limit:? ([\d,]{1,20}).{0,80}?Requested:? ([\d,]{1,20})", re.ASCII)
+
+_CONTEXT = re.compile(r"context (?:length|size|window)", re.IGNORECASE)
+
+
+class OpenAI:
+    """Chat completions. `base_url` decides how the bound on the output is called.
+
+    OpenAI's reasoning models refuse `max_tokens`; other servers may not know
+    `max_completion_tokens`, and those that ignore unknown fields would then write without a bound.
+    Sending both fails at OpenAI. So OpenAI's own hosts get the new name and all others the old one,
+    which every such server has.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        host = urlsplit(base_url).hostname or ""
+        self._is_openai = f".{host}".endswith(".openai.com")
+
+    def request(self, request: ModelRequest, model: str, key: SecretStr | None) -> WireRequest:
+        """Return the POST to `/chat/completions`."""
+        system = () if request.system is None else (Message("system", request.system),)
+        limit = "max_completion_tokens" if self._is_openai else "max_tokens"
+        document: dict[str, object] = {
+            "model": model,
+            "messages": (*system, *request.messages),
+            limit: request.max_tokens,
+        }
+        if request.temperature is not None:
+            document["temperature"] = request.temperature
+        if request.top_p is not None:
+            document["top_p"] = request.top_p
+        if request.stop:
+            document["stop"] = request.stop
+        if request.seed is not None:
+            document["seed"] = request.seed
+        if request.schema is not None:
+            document["response_format"] = response_format(request.schema)
+        headers = (("content-type", "application/json"), *bearer(key))
+        return WireRequest("/chat/completions", headers, json_body(document))
+
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Return the answer, or raise what the reply says instead."""
+        if status == 200:
+            return read_answer(headers, body, FINISHES, "x-request-id")
+        fault = read_fault(body)
+        kind = kind_of(status, fault)
+        raise fault.error(kind, status, headers, request_id=headers.get("x-request-id"))
+
+
+def kind_of(status: int, fault: Fault) -> type[ProviderError]:
+    """Return what an error reply means: by its code, else its type, else its status and text."""
+    kind = WORDS.get(fault.code) or WORDS.get(fault.error_type) or kind_by_status(status)
+    if kind is RateLimited and exceeds_limit(fault.message):
+        return RequestRejected
+    if kind is RateLimited and "resource unavailable" in fault.message.lower():
+        # The flex tier has no machines left; it is not our quota.
+        return Overloaded
+    if kind is RequestRejected and _CONTEXT.search(fault.message):
+        # vLLM and llama.cpp say this in words only.
+        return ContextTooLong
+    return kind
+
+
+def exceeds_limit(message: str) -> bool:
+    """Whether a rate limit's message says that this one request is larger than the whole limit."""
+    found = _TOO_LARGE.search(message)
+    if found is None:
+        return False
+    limit, requested = (int(number.replace(",", "") or 0) for number in found.groups())
+    return requested > limit

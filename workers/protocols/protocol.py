@@ -1,0 +1,41 @@
+"""What a wire format has to offer: a request's bytes, and the meaning of the reply's bytes."""
+
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+
+from jobs.exchange import Answer, ModelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """One POST. `path` begins with a slash and is relative to the provider's base URL.
+
+    Headers carry the key and the body carries people's text, so neither shows in a `repr`.
+    """
+
+    path: str
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Protocol(typing.Protocol):
+    """One wire format: pure functions between our words and a provider's."""
+
+    def request(self, request: ModelRequest, model: str, key: SecretStr | None) -> WireRequest:
+        """Return what to send so that `model` works on `request`.
+
+        Raises:
+            ProviderError: nothing that could be sent; the key or the text can't be put on the wire.
+        """
+
+    def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Return the answer in a complete reply, whatever bytes it consists of.
+
+        `headers` has lower-case names.
+
+        Raises:
+            ProviderError: the exact subclass for what the reply says; nothing else is ever raised.
+        """

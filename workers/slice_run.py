@@ -1,0 +1,71 @@
+"""The run of a slice: from its lease to its last result, or to giving the rest back."""
+
+import asyncio
+import logging
+
+from jobs.errors import LeaseLost
+from jobs.store import slices
+from jobs.store.jobs import OpenJob
+from workers.job_run import JobRun
+from workers.open_slice import OpenSlice
+
+log = logging.getLogger(__name__)
+
+SLICE_LIFE_S = 300.0
+"""After so long a slice starts no more calls and gives the rest back.
+
+So slices stay short whatever the pace is: others get their turn, and a broker's redelivery never
+meets a running one.
+"""
+
+
+class SliceRun:
+    """The tasks of one open slice."""
+
+    def __init__(self, opened: OpenSlice, jobs: list[OpenJob]) -> None:
+        self._opened = opened
+        self._jobs = jobs
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Run every open job, then finish the slice or give it back."""
+        life = asyncio.get_running_loop().call_later(SLICE_LIFE_S, self._opened.close)
+        try:
+            self._tasks = [
+                asyncio.create_task(JobRun(self._opened, job).run()) for job in self._jobs
+            ]
+            for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    log.error("a job of %s broke down", self._opened, exc_info=ended)
+                    self._opened.close()
+        finally:
+            life.cancel()
+        try:
+            await self._end()
+        except LeaseLost as error:
+            log.warning("%s", error)
+        self._opened.ended()
+
+    def drain(self) -> None:
+        """Start no more calls."""
+        self._opened.close()
+
+    def abort(self) -> None:
+        """Cancel the calls in flight as well; their attempts become unknown."""
+        self._opened.close()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _end(self) -> None:
+        opened = self._opened
+        transact = opened.parts.transactions.write
+        if opened.lease_lost:
+            return
+        if opened.is_closing:
+            await transact(
+                lambda session: slices.give_back(
+                    session, opened.lease, wait_s=opened.wait_s, reason=opened.reason
+                )
+            )
+        else:
+            await transact(lambda session: slices.finish(session, opened.lease))

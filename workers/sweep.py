@@ -1,0 +1,109 @@
+"""The sweep: whatever was lost is found again here. Every duty is harmless to do twice, or by two."""
+
+import logging
+from datetime import timedelta
+
+from celery import Celery
+
+from jobs.feed import Feeder
+from jobs.states import BatchState
+from jobs.store import Database, batches, now, results, slices, workers
+from jobs.tables import Batch
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 2.0
+"""Between two sweeps; with a lease of 12 s a killed worker's jobs run elsewhere within 17 s."""
+
+SILENT_UPLOAD = timedelta(minutes=10)
+"""An upload without a sign of life for so long has died: its process notes one with every chunk."""
+
+PER_SWEEP = 200
+"""Leases that one sweep expires, and slices that it cancels per batch: bounded, the next goes on."""
+
+
+class Sweep:
+    """The duties, each callable alone."""
+
+    def __init__(self, database: Database, celery: Celery) -> None:
+        self._database = database
+        self._feeder = Feeder(database, celery)
+
+    def run(self) -> None:
+        """Do every duty; one that fails does not keep the others from being done."""
+        for duty in (
+            self.expire_leases,
+            self.cancel_batches,
+            self.finish_batches,
+            self.feed,
+            self.publish_lost,
+            self.drop_abandoned_uploads,
+            self.forget_silent_workers,
+        ):
+            try:
+                duty()
+            except Exception:  # the next sweep tries again
+                log.exception("%s failed", duty.__name__)
+
+    def expire_leases(self) -> None:
+        """Take slices from workers that were not heard of, so that others may run them."""
+        with self._database.read() as session:
+            expired = slices.expired(session, limit=PER_SWEEP)
+        for batch_id, slice_no, _queue in expired:
+            with self._database.write() as session:
+                if slices.expire(session, batch_id, slice_no):
+                    log.warning("the lease of slice %d of batch %d ran out", slice_no, batch_id)
+
+    def cancel_batches(self) -> None:
+        """Answer the jobs of cancelled batches that no worker holds."""
+        for batch_id in self._in_state(BatchState.CANCELLING):
+            while self._cancel_some(batch_id):
+                pass
+
+    def finish_batches(self) -> None:
+        """Finalise batches whose last slice was done by somebody who died before finalising."""
+        for batch_id in self._in_state(
+            BatchState.RUNNING, BatchState.QUEUED, BatchState.PAUSED, BatchState.CANCELLING
+        ):
+            with self._database.read() as session:
+                batch = session.get(Batch, batch_id)
+                if batch is None or batch.done_slices < batch.total_slices:
+                    continue
+            with self._database.write() as session:
+                batches.finish_if_complete(session, batches.lock(session, batch_id))
+
+    def feed(self) -> None:
+        """Fill the windows of all queues."""
+        self._feeder.feed_all()
+
+    def publish_lost(self) -> None:
+        """Publish again what the broker seems to have lost."""
+        self._feeder.publish_lost()
+
+    def drop_abandoned_uploads(self) -> None:
+        """Delete what dead uploads have left."""
+        with self._database.read() as session:
+            dead = batches.abandoned(session, now(session) - SILENT_UPLOAD)
+        for batch_id in dead:
+            log.warning("deleting an upload that died: batch %d", batch_id)
+            batches.discard(self._database, batch_id)
+
+    def forget_silent_workers(self) -> None:
+        """Delete the cards of workers that are long gone."""
+        with self._database.write() as session:
+            workers.forget_silent(session)
+
+    def _in_state(self, *states: BatchState) -> list[int]:
+        with self._database.read() as session:
+            return batches.in_states(session, states)
+
+    def _cancel_some(self, batch_id: int) -> bool:
+        """Cancel some idle slices of a batch; return whether there were any."""
+        with self._database.write() as session:
+            batch = batches.lock(session, batch_id)
+            idle = slices.idle_slices(session, batch_id, limit=PER_SWEEP)
+            for piece in idle:
+                results.cancel_jobs(session, batch, piece)
+                slices.close(session, batch, piece)
+            batches.finish_if_complete(session, batch)
+        return bool(idle)

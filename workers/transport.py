@@ -1,0 +1,151 @@
+"""HTTP over aiohttp behind httpx's transport interface: what a call costs, and exactly how it failed.
+
+httpx's own pool walks all its connections at every call, which a thousand calls in flight can't
+afford; the ready-made bridges to faster clients report a request that the provider took and dropped
+as one that was never sent. Here every way to fail has the httpx class that tells these apart.
+"""
+
+import socket
+from functools import lru_cache
+
+import aiohttp
+import httpx
+from yarl import URL
+
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
+"""Decoded size of the largest reply that is read: far beyond what a model writes in one answer."""
+
+KEEPALIVE_S = 15.0
+"""How long an idle connection is kept.
+
+Well below the minute or so after which servers and load balancers close it: a POST that meets the
+closing is lost, and whether it ran is not known then.
+"""
+
+PROBE_S = 15
+"""Seconds of silence before the kernel probes a connection, and between its four probes.
+
+A peer that vanished is then noticed within 75 s and not at the deadline, and no NAT forgets a
+connection on which a model thinks for minutes.
+"""
+
+_WIRE_HEADERS = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+"""Headers that describe the reply on the wire and not the decoded body that is handed on."""
+
+
+class ReplyTooLarge(httpx.TransportError):
+    """The reply is larger than what is read of one."""
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """One pool of connections without a limit: calls in flight are limited by who makes the calls.
+
+    No cookies, no proxies, no redirects, nothing from the environment. Made, used and closed within
+    one running event loop.
+    """
+
+    def __init__(self, max_response_bytes: int = MAX_RESPONSE_BYTES) -> None:
+        self._max_response_bytes = max_response_bytes
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=KEEPALIVE_S, socket_factory=_probed_socket
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections, also those in use."""
+        await self._session.close()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request and return the reply with its body read and decoded.
+
+        Of httpx's time-outs, `connect` (name, connection and TLS) and `read` (between two bytes) are
+        observed.
+
+        Raises:
+            httpx.TransportError: the exact subclass; ConnectError, ConnectTimeout and
+                LocalProtocolError alone mean that nothing was sent.
+        """
+        limits_s = request.extensions.get("timeout", {})
+        try:
+            response = await self._session.request(
+                request.method,
+                _url(str(request.url)),
+                data=await request.aread(),
+                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
+                allow_redirects=False,
+                timeout=_timeout(limits_s.get("connect"), limits_s.get("read")),
+            )
+            try:
+                body = await self._read(response)
+            except BaseException:
+                # Also when cancelled: a connection in the middle of a reply is of no use any more.
+                response.close()
+                raise
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise translated(error, request) from error
+        headers = [pair for pair in response.raw_headers if pair[0].lower() not in _WIRE_HEADERS]
+        # A stream instead of content: httpx would copy, count and wrap it, at four times the cost.
+        return httpx.Response(response.status, headers=headers, stream=httpx.ByteStream(body))
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """Return the decoded body; its size is checked as it grows, so a bomb is never unpacked."""
+        chunks: list[bytes] = []
+        size_bytes = 0
+        while chunk := await response.content.readany():
+            size_bytes += len(chunk)
+            if size_bytes > self._max_response_bytes:
+                raise ReplyTooLarge(f"the reply exceeds {self._max_response_bytes} bytes")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def translated(error: Exception, request: httpx.Request) -> httpx.RequestError:
+    """Return the httpx error for one of aiohttp's; the cases go from the special to the general."""
+    kind: type[httpx.RequestError]
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            kind = httpx.ConnectTimeout
+        case TimeoutError():
+            kind = httpx.ReadTimeout
+        case aiohttp.ClientConnectorError() | aiohttp.ServerFingerprintMismatch():
+            kind = httpx.ConnectError
+        case aiohttp.ClientConnectionResetError():
+            kind = httpx.WriteError
+        case OSError():
+            kind = httpx.ReadError
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            kind = httpx.LocalProtocolError
+        case _:
+            # Cut off, or not HTTP; whatever else there may be is safest as "perhaps it ran".
+            kind = httpx.RemoteProtocolError
+    return kind(f"{type(error).__name__}: {error}", request=request)
+
+
+@lru_cache(maxsize=1024)
+def _url(text: str) -> URL:
+    # Quoted already, by httpx.
+    return URL(text, encoded=True)
+
+
+@lru_cache(maxsize=16)
+def _timeout(connect_s: float | None, read_s: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=read_s)
+
+
+def _probed_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """Return a socket that the kernel probes while it is silent."""
+    family, kind, proto, _, _ = address
+    sock = socket.socket(family, kind, proto)
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", PROBE_S),
+        ("TCP_KEEPINTVL", PROBE_S),
+        ("TCP_KEEPCNT", 4),
+    ):
+        # macOS lacks the first, and the kernel's own two hours stay.
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return sock
