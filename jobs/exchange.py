@@ -19,8 +19,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRequest:
+class ModelRequest(msgspec.Struct, frozen=True):
     """One call's content. `system` is apart from `messages`, which are user and assistant turns only.
 
     `max_tokens` bounds the output, hidden reasoning included. `schema` is a JSON Schema that the

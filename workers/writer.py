@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 ROWS_PER_FLUSH = 1000
 
-GATHER_S = 0.01
+GATHER_S = 0.02
 """A flush that follows another one closely waits so long for more rows to share its cost."""
 
 RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)

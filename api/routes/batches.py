@@ -67,7 +67,9 @@ async def submit(
     """
     is_json = body_is_json(request)
     given = query.model_dump(exclude_none=True, by_alias=True)
-    defaults = JobDefaults.from_query({k: v for k, v in given.items() if k not in OF_THE_BATCH})
+    of_lines = {name: text for name, text in given.items() if name not in OF_THE_BATCH}
+    default_max_tokens = str(services.configuration.default_max_tokens)
+    defaults = JobDefaults.from_query({"max_tokens": default_max_tokens, **of_lines})
     draft = BatchDraft(
         project_id=project_id,
         defaults=defaults.to_json(),

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import bindparam, delete, func, update
+from sqlalchemy import select as sa_select
 from sqlmodel import Session, col, select
 
 from jobs.errors import IllegalTransition, NotFound
@@ -18,6 +19,11 @@ UPLOAD_DROPPED = "the upload gave no sign of life for so long that it was droppe
 
 DELETED_PER_COMMIT = 20_000
 """Jobs of an abandoned upload that one transaction deletes: some 100 ms on SQLite."""
+
+
+# Built once: putting them together costs more than running them.
+_LOCK = sa_select(Batch).where(col(Batch.id) == bindparam("of")).with_for_update()
+_LOCK_BY_REF = sa_select(Batch).where(col(Batch.ref) == bindparam("named")).with_for_update()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +213,13 @@ def lock(session: Session, batch_id: int) -> Batch:
     Whoever changes a slice's fence, a batch's money or its results holds this lock, so that these
     can't interleave. (SQLite's write transactions exclude each other anyway.)
     """
-    return session.exec(select(Batch).where(Batch.id == batch_id).with_for_update()).one()
+    batch: Batch = session.execute(_LOCK, {"of": batch_id}).scalar_one()
+    return batch
+
+
+def lock_by_ref(session: Session, ref: str) -> Batch | None:
+    """Lock a batch's row as `lock` does; None if there is no such batch."""
+    return session.execute(_LOCK_BY_REF, {"named": ref}).scalar_one_or_none()
 
 
 def finish_if_complete(session: Session, batch: Batch) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, text, update
-from sqlmodel import Session, col, or_, select
+from sqlalchemy import bindparam, func, or_, select, text, update
+from sqlmodel import Session, col
 
 from jobs.states import FED_BATCH_STATES, WEIGHTS, Priority, SliceState
 from jobs.store.database import now
@@ -23,6 +23,50 @@ The rest is for the start, when a thousand permits are free at once.
 
 SERVICE_SCALE = 1 << 20
 """Units of `served` that a job costs a batch of weight 1; large, so that integers share finely."""
+
+
+# Built once: putting them together costs more than running them.
+_IS_DUE = (
+    col(Slice.queue) == bindparam("queue"),
+    col(Slice.state) == SliceState.WAITING,
+    or_(col(Slice.not_before).is_(None), col(Slice.not_before) <= bindparam("moment")),
+)
+_BATCHES_WITH_WORK = (
+    select(col(Batch.id), col(Batch.ref), col(Batch.priority), col(Batch.served))
+    .where(
+        col(Batch.state).in_(FED_BATCH_STATES),
+        col(Batch.finished_at).is_(None),
+        select(col(Slice.no)).where(col(Slice.batch_id) == col(Batch.id), *_IS_DUE).exists(),
+    )
+    .order_by(col(Batch.served), col(Batch.id))
+    .limit(bindparam("room"))
+)
+_DUE_SLICES = (
+    select(col(Slice.no), col(Slice.jobs))
+    .where(col(Slice.batch_id) == bindparam("of"), *_IS_DUE)
+    .order_by(col(Slice.no))
+    .limit(bindparam("room"))
+)
+_OPEN_SLICES = (
+    select(func.count())
+    .select_from(Slice)
+    .where(
+        col(Slice.queue) == bindparam("queue"),
+        col(Slice.state).in_((SliceState.FED, SliceState.LEASED)),
+    )
+)
+_MARK_FED = (
+    update(Slice)
+    .where(
+        col(Slice.batch_id) == bindparam("of"),
+        col(Slice.no) == bindparam("number"),
+        col(Slice.state) == SliceState.WAITING,
+    )
+    .values(state=SliceState.FED, fed_at=bindparam("at"))
+)
+_MARK_SERVED = (
+    update(Batch).where(col(Batch.id) == bindparam("of")).values(served=bindparam("so_far"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +100,17 @@ def feed(session: Session, queue: str) -> list[FedSlice]:
         return []
     moment = now(session)
     picked = _share_out(_waiting(session, queue, room, moment), room)
-    for share in {pick.share.batch_id: pick.share for pick in picked}.values():
-        of_batch = [pick for pick in picked if pick.share is share]
-        session.connection().execute(
-            update(Slice)
-            .where(
-                col(Slice.batch_id) == share.batch_id,
-                col(Slice.no).in_([pick.slice_no for pick in of_batch]),
-                col(Slice.state) == SliceState.WAITING,
-            )
-            .values(state=SliceState.FED, fed_at=moment)
-        )
-        session.connection().execute(
-            update(Batch)
-            .where(col(Batch.id) == share.batch_id)
-            .values(served=of_batch[-1].served_after)
-        )
+    if not picked:
+        return []
+    connection = session.connection()
+    connection.execute(
+        _MARK_FED,
+        [{"of": pick.share.batch_id, "number": pick.slice_no, "at": moment} for pick in picked],
+    )
+    served = {pick.share.batch_id: pick.served_after for pick in picked}
+    connection.execute(
+        _MARK_SERVED, [{"of": batch_id, "so_far": units} for batch_id, units in served.items()]
+    )
     return [FedSlice(queue, pick.share.ref, pick.slice_no) for pick in picked]
 
 
@@ -102,41 +141,20 @@ def _share_out(waiting: Sequence[_Share], room: int) -> list[_Pick]:
 
 def _room(session: Session, queue: str) -> int:
     window = WINDOW_PER_WORKER * max(1, live_workers(session, queue))
-    open_slices = session.exec(
-        select(func.count())
-        .select_from(Slice)
-        .where(Slice.queue == queue, col(Slice.state).in_((SliceState.FED, SliceState.LEASED)))
-    ).one()
+    open_slices = session.connection().execute(_OPEN_SLICES, {"queue": queue}).scalar_one()
     return window - open_slices
 
 
 def _waiting(session: Session, queue: str, room: int, moment: datetime) -> list[_Share]:
     """Return the batches with due slices for a queue, at most `room` slices of each."""
-    is_due = (
-        Slice.queue == queue,
-        Slice.state == SliceState.WAITING,
-        or_(col(Slice.not_before).is_(None), col(Slice.not_before) <= moment),
-    )
-    rows = session.exec(
-        select(Batch.id, Batch.ref, Batch.priority, Batch.served)
-        .where(
-            col(Batch.state).in_(FED_BATCH_STATES),
-            col(Batch.finished_at).is_(None),
-            select(Slice.no).where(Slice.batch_id == Batch.id, *is_due).exists(),
-        )
-        .order_by(col(Batch.served), col(Batch.id))
-        .limit(room)
-    ).all()
+    due = {"queue": queue, "moment": moment, "room": room}
+    connection = session.connection()
     shares: list[_Share] = []
-    for batch_id, ref, priority, served in rows:
-        assert batch_id is not None
-        slices = session.exec(
-            select(Slice.no, Slice.jobs)
-            .where(Slice.batch_id == batch_id, *is_due)
-            .order_by(col(Slice.no))
-            .limit(room)
-        ).all()
-        shares.append(_Share(batch_id, ref, served, WEIGHTS[Priority(priority)], slices))
+    for batch_id, ref, priority, served in connection.execute(_BATCHES_WITH_WORK, due).all():
+        assert batch_id is not None  # a stored row has its key
+        slices = connection.execute(_DUE_SLICES, {"of": batch_id, **due}).all()
+        weight = WEIGHTS[Priority(priority)]
+        shares.append(_Share(batch_id, ref, served, weight, [(no, jobs) for no, jobs in slices]))
     return shares
 
 

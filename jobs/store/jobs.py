@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert
+from sqlalchemy import bindparam, func, insert
+from sqlalchemy import select as sa_select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -101,21 +102,38 @@ def known_custom_ids(session: Session, batch_id: int, custom_ids: Sequence[str])
     return known
 
 
+# Built once: putting these together costs more than running them.
+_OPEN_JOBS = (
+    sa_select(col(Job.seq), col(Job.kind), col(Job.request), col(Job.estimated_tokens))
+    .outerjoin(
+        Result, (col(Result.batch_id) == col(Job.batch_id)) & (col(Result.seq) == col(Job.seq))
+    )
+    .where(
+        col(Job.batch_id) == bindparam("batch_id"),
+        col(Job.seq).between(bindparam("first_seq"), bindparam("last_seq")),
+        col(Job.queue) == bindparam("queue"),
+        col(Result.seq).is_(None),
+    )
+    .order_by(col(Job.seq))
+)
+_ANY_OPEN_JOB = _OPEN_JOBS.with_only_columns(col(Job.seq)).limit(1)
+_ATTEMPTS = (
+    sa_select(
+        col(Attempt.seq),
+        func.max(Attempt.n),
+        func.count(col(Attempt.n)).filter(col(Attempt.outcome).in_(COUNTED_OUTCOMES)),
+    )
+    .where(
+        col(Attempt.batch_id) == bindparam("batch_id"),
+        col(Attempt.seq).between(bindparam("first_seq"), bindparam("last_seq")),
+    )
+    .group_by(col(Attempt.seq))
+)
+
+
 def open_jobs(session: Session, piece: Slice) -> list[OpenJob]:
     """Return the jobs of a slice that have no result yet, in order, with their attempts counted."""
-    rows = session.exec(
-        select(Job.seq, Job.kind, Job.request, Job.estimated_tokens)
-        .outerjoin(
-            Result, (col(Result.batch_id) == col(Job.batch_id)) & (col(Result.seq) == col(Job.seq))
-        )
-        .where(
-            Job.batch_id == piece.batch_id,
-            col(Job.seq).between(piece.first_seq, piece.last_seq),
-            Job.queue == piece.queue,
-            col(Result.seq).is_(None),
-        )
-        .order_by(col(Job.seq))
-    ).all()
+    rows = session.connection().execute(_OPEN_JOBS, _range(piece))
     # Only a slice that was leased before can have attempts.
     attempts = _attempts(session, piece) if piece.fence > 1 else {}
     return [
@@ -124,15 +142,21 @@ def open_jobs(session: Session, piece: Slice) -> list[OpenJob]:
     ]
 
 
+def has_open_jobs(session: Session, piece: Slice) -> bool:
+    """Return whether a slice has a job without a result."""
+    return session.connection().execute(_ANY_OPEN_JOB, _range(piece)).first() is not None
+
+
 def _attempts(session: Session, piece: Slice) -> Mapping[int, tuple[int, int]]:
     """Return the newest number and the count of counted attempts of each job that has any."""
-    counted = col(Attempt.outcome).in_(COUNTED_OUTCOMES)
-    rows = session.exec(
-        select(Attempt.seq, func.max(Attempt.n), func.count(col(Attempt.n)).filter(counted))
-        .where(
-            Attempt.batch_id == piece.batch_id,
-            col(Attempt.seq).between(piece.first_seq, piece.last_seq),
-        )
-        .group_by(col(Attempt.seq))
-    )
+    rows = session.connection().execute(_ATTEMPTS, _range(piece))
     return {seq: (last, count) for seq, last, count in rows}
+
+
+def _range(piece: Slice) -> dict[str, object]:
+    return {
+        "batch_id": piece.batch_id,
+        "first_seq": piece.first_seq,
+        "last_seq": piece.last_seq,
+        "queue": piece.queue,
+    }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
+from functools import lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import Select, func, select
@@ -53,6 +54,7 @@ class LedgerSums:
         self.cost_nanos += cost_nanos
 
 
+KEY_NAMES = tuple(field.name for field in fields(LedgerKey))
 SUM_NAMES = tuple(field.name for field in fields(LedgerSums))
 
 
@@ -60,20 +62,26 @@ def add_to_ledger(session: Session, sums: Mapping[LedgerKey, LedgerSums]) -> Non
     """Add sums to the rows of their keys, in the keys' order so that two writers can't deadlock."""
     if not sums:
         return
-    table = SQLModel.metadata.tables["ledger_day"]
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(table)
-    statement = insert.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns),
-        set_={name: table.c[name] + insert.excluded[name] for name in SUM_NAMES},
-    )
-    session.connection().execute(
-        statement,
+    connection = session.connection()
+    connection.execute(
+        _upsert(connection.dialect.name),
         [
-            {name: getattr(key, name) for name in LedgerKey.__slots__}
+            {name: getattr(key, name) for name in KEY_NAMES}
             | {name: getattr(sums[key], name) for name in SUM_NAMES}
             for key in sorted(sums)
         ],
+    )
+
+
+@lru_cache
+def _upsert(dialect_name: str) -> Any:
+    """Return the statement, built once: that costs more than running it."""
+    table = SQLModel.metadata.tables["ledger_day"]
+    dialect = sqlite if dialect_name == "sqlite" else postgresql
+    insert = dialect.insert(table)
+    return insert.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={name: table.c[name] + insert.excluded[name] for name in SUM_NAMES},
     )
 
 
