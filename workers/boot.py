@@ -17,9 +17,9 @@ from jobs.store.workers import WorkerCard
 from workers.calls import Caller
 from workers.feeding import FeedLine
 from workers.gate.shared_pause import SharedPause
+from workers.in_flight import InFlight
 from workers.keys import Keyring
 from workers.parts import Parts
-from workers.permits import Permits
 from workers.runtime import Runtime, RuntimeOptions
 from workers.transactions import Transactions
 from workers.transport import AiohttpTransport
@@ -50,7 +50,7 @@ def build_parts(
         transactions=Transactions(database),
         writer=Writer(database),
         feed=FeedLine(Feeder(database, celery)),
-        permits=Permits(settings.max_in_flight),
+        in_flight=InFlight(settings.max_in_flight),
         gate=SharedPause(redis),
         transport=transport,
         caller=Caller(transport, deadline_s=settings.call_deadline_s),

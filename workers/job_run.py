@@ -1,4 +1,4 @@
-"""The way of one job: choose a target, take a permit, ask the gate, journal, call, settle."""
+"""The way of one job: choose a target, take a berth, ask the gate, journal, call, settle."""
 
 import asyncio
 from dataclasses import dataclass
@@ -108,9 +108,9 @@ class JobRun:
 
     async def _attempt(self, call: _Call) -> _Again | None:
         """Make one attempt if it may be made; None if the job needs no other from here."""
-        permits = self._parts.permits
+        in_flight = self._parts.in_flight
         try:
-            await permits.acquire(self._opened)
+            await in_flight.berths.acquire(self._opened)
         except Withdrawn:
             return None
         try:
@@ -129,9 +129,10 @@ class JobRun:
             if self._attempts == self._job.last_attempt:
                 self._opened.dispatched()
             self._attempts = journal.n
-            settlement, again = await self._call(call, journal, grant)
+            async with in_flight.place():
+                settlement, again = await self._call(call, journal, grant)
         finally:
-            permits.release()
+            in_flight.berths.release()
         await self._parts.writer.settle(settlement)
         return again
 

@@ -30,7 +30,7 @@ class OpenSlice:
         if wait_s >= self.wait_s:
             self.wait_s, self.reason = wait_s, reason
         self._closing.set()
-        self.parts.permits.withdraw(self)
+        self.parts.in_flight.berths.withdraw(self)
 
     def lose_lease(self) -> None:
         """Start no more calls, and give nothing back: another worker has the slice."""

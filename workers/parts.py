@@ -9,8 +9,8 @@ from jobs.settings import Settings
 from workers.calls import Caller
 from workers.feeding import FeedLine
 from workers.gate.gate import Gate
+from workers.in_flight import InFlight
 from workers.keys import Keyring
-from workers.permits import Permits
 from workers.transactions import Transactions
 from workers.transport import AiohttpTransport
 from workers.writer import Writer
@@ -28,7 +28,7 @@ class Parts:
     transactions: Transactions
     writer: Writer
     feed: FeedLine
-    permits: Permits
+    in_flight: InFlight
     gate: Gate
     transport: AiohttpTransport
     caller: Caller

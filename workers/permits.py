@@ -1,4 +1,4 @@
-"""In-flight permits of one worker process, handed round the open slices in turn.
+"""Permits of one worker process, handed round the open slices in turn.
 
 A slice's jobs ask in their order; between slices it goes round, so that a batch of ten that opens
 its slice beside eight full ones gets every ninth permit instead of waiting for eight hundred.
@@ -18,7 +18,7 @@ class Permits:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._free = count
+        self._free = count  # below zero after a shrinking, until enough are given back
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
 
     @property
@@ -46,6 +46,25 @@ class Permits:
 
     def release(self) -> None:
         """Give a permit back: to the next in turn, if somebody waits."""
+        self._free += 1
+        if self._free > 0:
+            self._hand_out()
+
+    def resize(self, count: int) -> None:
+        """Change how many there are; what is held stays held."""
+        self._free += count - self.count
+        self.count = count
+        while self._free > 0 and self._waiting:
+            self._hand_out()
+
+    def withdraw(self, holder: Hashable) -> None:
+        """Wake everybody who waits for this holder, without a permit."""
+        for turn in self._waiting.pop(holder, ()):
+            if not turn.done():
+                turn.set_exception(Withdrawn())
+
+    def _hand_out(self) -> None:
+        """Give one free permit to the next in turn, if anybody waits."""
         while self._waiting:
             holder, turns = self._waiting.popitem(last=False)
             while turns:
@@ -54,11 +73,5 @@ class Permits:
                     turn.set_result(None)
                     if turns:
                         self._waiting[holder] = turns
+                    self._free -= 1
                     return
-        self._free += 1
-
-    def withdraw(self, holder: Hashable) -> None:
-        """Wake everybody who waits for this holder, without a permit."""
-        for turn in self._waiting.pop(holder, ()):
-            if not turn.done():
-                turn.set_exception(Withdrawn())

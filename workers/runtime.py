@@ -158,7 +158,7 @@ class Runtime:
                 log.exception("a heartbeat failed")
 
     async def _beat(self) -> None:
-        card, in_flight = self._options.card, self.parts.permits.in_use
+        card, in_flight = self._options.card, self.parts.in_flight.in_use
 
         def beat(session: Session) -> None:
             workers.beat(session, card, in_flight)

@@ -18,6 +18,9 @@ So slices stay short whatever the pace is: others get their turn, and a broker's
 meets a running one.
 """
 
+BREAKDOWN_WAIT_S = 5.0
+"""Before a slice of which a job broke down by our own fault is tried again: no hot loop."""
+
 
 class SliceRun:
     """The tasks of one open slice."""
@@ -37,7 +40,7 @@ class SliceRun:
             for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
                 if isinstance(ended, Exception):
                     log.error("a job of %s broke down", self._opened, exc_info=ended)
-                    self._opened.close()
+                    self._opened.close(wait_s=BREAKDOWN_WAIT_S, reason=f"a fault: {ended}")
         finally:
             life.cancel()
         try:

@@ -7,9 +7,11 @@ hundred rows; when little is going on a row waits for nobody.
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from jobs.errors import ServiceUnavailable
 from jobs.store import Database
 from jobs.store.settlement import Admission, Journal, Settlement, Unattempted, flush
 
@@ -24,18 +26,13 @@ RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Waits between tries while the database is gone; the last one repeats. Nothing is given up: an
 answer that was paid for is held until it can be stored."""
 
-Work = Journal | Settlement | Unattempted
 
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """Something to write, and whom to tell when it is: what the journal said, else None."""
 
-@dataclass(slots=True)
-class _Load:
-    """One flush: the work, and whom to tell."""
-
-    journals: list[Journal] = field(default_factory=list)
-    settlements: list[Settlement] = field(default_factory=list)
-    unattempted: list[Unattempted] = field(default_factory=list)
-    admitted: list[asyncio.Future[Admission]] = field(default_factory=list)
-    written: list[asyncio.Future[None]] = field(default_factory=list)
+    work: Journal | Settlement | Unattempted
+    done: asyncio.Future[Admission | None]
 
 
 class Writer:
@@ -44,24 +41,27 @@ class Writer:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
-        self._journals: deque[tuple[Journal, asyncio.Future[Admission]]] = deque()
-        self._endings: deque[tuple[Settlement | Unattempted, asyncio.Future[None]]] = deque()
+        self._items: deque[_Item] = deque()
         self._flushing: asyncio.Task[None] | None = None
         self._last_flush_at = 0.0
 
     async def journal(self, wish: Journal) -> Admission:
-        """Return once an attempt is journaled, or refused."""
-        admitted: asyncio.Future[Admission] = asyncio.get_running_loop().create_future()
-        self._journals.append((wish, admitted))
-        self._start()
-        return await admitted
+        """Return once an attempt is journaled, or refused.
+
+        Raises:
+            Exception: the database's, for a row that it will never take.
+        """
+        admission = await self._put(wish)
+        assert admission is not None  # a journal is always answered
+        return admission
 
     async def settle(self, ending: Settlement | Unattempted) -> None:
-        """Return once the end of an attempt, or of a job without one, is committed."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._endings.append((ending, written))
-        self._start()
-        await written
+        """Return once the end of an attempt, or of a job without one, is committed.
+
+        Raises:
+            Exception: the database's, for a row that it will never take.
+        """
+        await self._put(ending)
 
     async def close(self) -> None:
         """Flush what is left and stop the thread."""
@@ -69,60 +69,78 @@ class Writer:
             await self._flushing
         self._thread.shutdown()
 
-    def _start(self) -> None:
+    async def _put(self, work: Journal | Settlement | Unattempted) -> Admission | None:
+        done: asyncio.Future[Admission | None] = asyncio.get_running_loop().create_future()
+        self._items.append(_Item(work, done))
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush_all())
+        return await done
 
     async def _flush_all(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            while self._journals or self._endings:
+            while self._items:
                 since = loop.time() - self._last_flush_at
-                if since < GATHER_S and len(self._journals) + len(self._endings) < ROWS_PER_FLUSH:
+                if since < GATHER_S and len(self._items) < ROWS_PER_FLUSH:
                     await asyncio.sleep(GATHER_S - since)
-                load = self._take()
-                admissions = await self._write(load)
+                await self._write(self._take(), again=False)
                 self._last_flush_at = loop.time()
-                for admitted, admission in zip(load.admitted, admissions, strict=True):
-                    if not admitted.done():
-                        admitted.set_result(admission)
-                for written in load.written:
-                    if not written.done():
-                        written.set_result(None)
         finally:
             self._flushing = None
 
-    def _take(self) -> _Load:
-        """Take the work of one flush: endings first, as they free money and finish slices."""
-        load = _Load()
-        while self._endings and len(load.written) < ROWS_PER_FLUSH:
-            ending, written = self._endings.popleft()
-            load.written.append(written)
-            if isinstance(ending, Settlement):
-                load.settlements.append(ending)
-            else:
-                load.unattempted.append(ending)
-        while self._journals and len(load.admitted) < ROWS_PER_FLUSH:
-            wish, admitted = self._journals.popleft()
-            if admitted.cancelled():  # nobody waits any more: it must not be journaled
-                continue
-            load.journals.append(wish)
-            load.admitted.append(admitted)
-        return load
+    def _take(self) -> list[_Item]:
+        """Take the work of one flush."""
+        items: list[_Item] = []
+        while self._items and len(items) < ROWS_PER_FLUSH:
+            item = self._items.popleft()
+            # Nobody waits for it any more: it must not be journaled. An ending is written always.
+            if not (isinstance(item.work, Journal) and item.done.cancelled()):
+                items.append(item)
+        return items
 
-    async def _write(self, load: _Load) -> list[Admission]:
-        """Flush until it is committed; a failed try may have been, so the next one looks first."""
+    async def _write(self, items: Sequence[_Item], *, again: bool) -> None:
+        """Flush until it is committed; a failed try may have been, so the next one looks first.
+
+        A row that the database will never take must not hold up the others: it is found by halving.
+        """
         loop = asyncio.get_running_loop()
         tries = 0
-        while True:
+        while items:
             try:
-                return await loop.run_in_executor(self._thread, self._transact, load, tries > 0)
-            except Exception:  # whatever the database's fault, an answer must not be dropped
+                admissions = await loop.run_in_executor(
+                    self._thread, self._transact, items, again or tries > 0
+                )
+            except ServiceUnavailable as error:
                 wait_s = RETRY_S[min(tries, len(RETRY_S) - 1)]
-                log.exception("a flush failed, trying again in %.1f s", wait_s)
+                log.warning("a flush failed, trying again in %.1f s: %s", wait_s, error)
                 tries += 1
                 await asyncio.sleep(wait_s)
+            except Exception as error:
+                if len(items) == 1:
+                    log.exception("the database takes no %s", type(items[0].work).__name__)
+                    if not items[0].done.done():
+                        items[0].done.set_exception(error)
+                    return
+                half = len(items) // 2
+                await self._write(items[:half], again=True)
+                await self._write(items[half:], again=True)
+                return
+            else:
+                _tell(items, admissions)
+                return
 
-    def _transact(self, load: _Load, again: bool) -> list[Admission]:
+    def _transact(self, items: Sequence[_Item], again: bool) -> list[Admission]:
+        journals = [item.work for item in items if isinstance(item.work, Journal)]
+        settlements = [item.work for item in items if isinstance(item.work, Settlement)]
+        unattempted = [item.work for item in items if isinstance(item.work, Unattempted)]
         with self._database.write() as session:
-            return flush(session, load.journals, load.settlements, load.unattempted, again=again)
+            return flush(session, journals, settlements, unattempted, again=again)
+
+
+def _tell(items: Sequence[_Item], admissions: Sequence[Admission]) -> None:
+    """Answer whoever waits; the admissions are those of the journals, in order."""
+    said = iter(admissions)
+    for item in items:
+        answer = next(said) if isinstance(item.work, Journal) else None
+        if not item.done.done():
+            item.done.set_result(answer)
