@@ -14,18 +14,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 from rich.panel import Panel
 
+from jobs.configuration import load_configuration
 from jobs.errors import ServiceUnavailable, TidemillError
 from scripts.command.ending import ExitStatus
 from scripts.command.tables import result_table
 from scripts.demo_texts import jobs
+from scripts.launcher import local_model
 from scripts.launcher.parent import bound_to_this_process
 from scripts.launcher.ready import answers, free_port
-from scripts.local_model import MODEL
 
 HOST = "127.0.0.1"
 READY_WITHIN_S = 120.0
@@ -139,12 +141,21 @@ def _tidemill_up(demo: Demo, console: Console) -> Iterator[subprocess.Popen[byte
 
 def _wait_until_ready(demo: Demo, up: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
-    while not answers(HOST, demo.port, "/readyz"):
+    while not _is_ready(demo):
         if up.poll() is not None or time.monotonic() > deadline:
             lines = demo.log.read_text(encoding="utf-8", errors="replace").splitlines()
             tail = "\n  ".join(lines[-LAST_LOG_LINES:])
             raise ServiceUnavailable(f"Tidemill did not start; the end of {demo.log}:\n  {tail}")
         time.sleep(0.1)
+
+
+def _is_ready(demo: Demo) -> bool:
+    if not answers(HOST, demo.port, "/readyz"):
+        return False
+    # The model loads meanwhile: calls that it refuses until then would stand in the usage.
+    configuration = load_configuration(demo.home / "local-model.toml")
+    port = urlsplit(configuration.providers[local_model.PROVIDER].base_url).port
+    return port is not None and answers(HOST, port, "/health")
 
 
 def _stop(up: subprocess.Popen[bytes]) -> None:
@@ -161,7 +172,16 @@ def _submit(demo: Demo, console: Console) -> list[JsonObject]:
     lines = [f"{json.dumps(job, ensure_ascii=False)}\n" for job in jobs()]
     submission.write_text("".join(lines), encoding="utf-8")
     output.unlink(missing_ok=True)
-    options = ("--name", "demo", "--kind", "generation", "--model", MODEL, "--max-cost-usd", "0.01")
+    options = (
+        "--name",
+        "demo",
+        "--kind",
+        "generation",
+        "--model",
+        local_model.MODEL,
+        "--max-cost-usd",
+        "0.01",
+    )
     _tidemill(demo, console, "submit", str(submission), *options, "--watch", "-o", str(output))
     return [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlmodel import Session, col, select
 
 from jobs.clock import utcnow
+from jobs.errors import NotFound
 from jobs.store.database import Database
 from jobs.tables import ApiKey, Project
 
@@ -38,6 +39,39 @@ def project_of_key(session: Session, key: str) -> int | None:
             ApiKey.key_hash == hash_key(key), col(ApiKey.revoked_at).is_(None)
         )
     ).first()
+
+
+def all_keys(session: Session) -> list[dict[str, str | None]]:
+    """Return every key's prefix, project and dates (ISO), oldest first."""
+    rows = session.exec(
+        select(ApiKey, Project.name)
+        .join(Project, col(Project.id) == col(ApiKey.project_id))
+        .order_by(col(ApiKey.id))
+    )
+    return [
+        {
+            "prefix": key.prefix,
+            "project": project,
+            "created_at": key.created_at.isoformat(),
+            "revoked_at": None if key.revoked_at is None else key.revoked_at.isoformat(),
+        }
+        for key, project in rows
+    ]
+
+
+def revoke_key(session: Session, prefix: str) -> None:
+    """Revoke the one living key with this prefix.
+
+    Raises:
+        NotFound: none has it, or more than one.
+    """
+    keys = session.exec(
+        select(ApiKey).where(ApiKey.prefix == prefix, col(ApiKey.revoked_at).is_(None))
+    ).all()
+    if len(keys) != 1:
+        raise NotFound(f"{len(keys)} living keys have the prefix {prefix[:20]!r}; expected one")
+    keys[0].revoked_at = utcnow()
+    session.add(keys[0])
 
 
 def hash_key(key: str) -> bytes:

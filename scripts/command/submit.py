@@ -15,26 +15,15 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from jobs.clock import utcnow
 from jobs.money import parse_usd
 from jobs.states import Priority
 from scripts.command.client import Client
 from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
-from scripts.command.deadline import parse_deadline
 from scripts.command.ending import ExitStatus, say
 from scripts.command.render import JsonObject, print_json, stderr, stdout
 from scripts.command.results import Order, check_writable, save
 from scripts.command.upload import open_upload
 from scripts.command.watch import finish, follow_on_terminal
-
-
-def _deadline(text: str | None) -> str | None:
-    if text is None:
-        return None
-    try:
-        return parse_deadline(text, utcnow()).isoformat()
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 def _amount(text: str | None) -> str | None:
@@ -50,10 +39,7 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     file: Annotated[
         Path,
         typer.Argument(
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
-            help="NDJSON, or by its ending .json, .csv, .parquet, .gz, .zst; - is stdin.",
+            help="NDJSON, one job a line, or .json with a list of jobs; - is stdin.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="What the batch is called in lists.")] = None,
@@ -63,12 +49,6 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Default output limit.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="Default.")] = None,
     priority: Annotated[Priority | None, typer.Option(help="Share of a busy queue.")] = None,
-    deadline: Annotated[
-        str | None,
-        typer.Option(
-            callback=_deadline, help="After it, open jobs expire: 12h, 2d or an ISO time."
-        ),
-    ] = None,
     max_cost_usd: Annotated[
         str | None, typer.Option(callback=_amount, help="Budget in dollars, never exceeded.")
     ] = None,
@@ -96,7 +76,6 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         "max_tokens": max_tokens,
         "temperature": temperature,
         "priority": priority,
-        "deadline": deadline,
         "max_cost_usd": max_cost_usd,
     }
     defaults = {field: str(value) for field, value in given.items() if value is not None}

@@ -19,10 +19,7 @@ _TYPES = {
     ".jsonl": _NDJSON,
     ".ndjson": _NDJSON,
     ".json": "application/json",
-    ".csv": "text/csv",
-    ".parquet": "application/vnd.apache.parquet",
 }
-_ENCODINGS = {".gz": "gzip", ".zst": "zstd"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +33,7 @@ class Upload:
 
 def describe(name: str) -> dict[str, str]:
     """Return the content headers for a file's name; what has no known ending is NDJSON."""
-    path = PurePath(name.lower())
-    encoding = _ENCODINGS.get(path.suffix)
-    if encoding is not None:
-        path = path.with_suffix("")
-    headers = {"content-type": _TYPES.get(path.suffix, _NDJSON)}
-    return headers | ({"content-encoding": encoding} if encoding else {})
+    return {"content-type": _TYPES.get(PurePath(name.lower()).suffix, _NDJSON)}
 
 
 @contextmanager

@@ -126,15 +126,14 @@ def test_an_upload_is_sent_as_it_is_with_its_headers_and_the_defaults_in_the_que
         seen.append(request)
         return httpx.Response(202, json={"id": "bat_1"})
 
-    headers = describe("jobs.csv.gz") | {"content-length": "6"}
+    headers = describe("jobs.json") | {"content-length": "6"}
     upload = Upload(iter([b"abc", b"def"]), headers, 6)
     assert client_of(accept).submit(upload, {"name": "ä b", "max_tokens": "5"}) == {"id": "bat_1"}
     (request,) = seen
     assert (request.method, request.url.path) == ("POST", "/api/batches")
     assert dict(request.url.params) == {"name": "ä b", "max_tokens": "5"}
     assert request.content == b"abcdef"
-    assert request.headers["content-type"] == "text/csv"
-    assert request.headers["content-encoding"] == "gzip"
+    assert request.headers["content-type"] == "application/json"
     assert request.headers["content-length"] == "6"
     assert "transfer-encoding" not in request.headers
 

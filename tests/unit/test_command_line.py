@@ -75,7 +75,7 @@ def server() -> Iterator[StubServer]:
         def _answer(self) -> None:
             address = urlsplit(self.path)
             route = f"{self.command} {address.path}"
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            body = self._body()
             headers = {name.lower(): value for name, value in self.headers.items()}
             stub.requests.append((route, parse_qs(address.query), headers, body))
             status, content = stub.answer(route)
@@ -83,6 +83,16 @@ def server() -> Iterator[StubServer]:
             self.send_header("content-length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
+
+        def _body(self) -> bytes:
+            if self.headers.get("transfer-encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("content-length") or 0))
+            body = b""
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
 
         def log_message(self, *_: object) -> None:
             pass
@@ -132,7 +142,7 @@ def test_submit_sends_the_file_and_tells_the_batch(
     ended = tidemill(
         *("submit", jobs_file, "--name", "night", "--kind", "generation", "--model", "m1"),
         *("--priority", "high", "--max-cost-usd", "1.50", "--max-tokens", "7"),
-        *("--temperature", "0.5", "--deadline", "2099-01-01T00:00:00Z"),
+        *("--temperature", "0.5"),
     )
     assert ended.exit_code == 0, ended.stderr
     assert "bat_1" in ended.stdout
@@ -148,8 +158,14 @@ def test_submit_sends_the_file_and_tells_the_batch(
         "max_cost_usd": ["1.50"],
         "max_tokens": ["7"],
         "temperature": ["0.5"],
-        "deadline": ["2099-01-01T00:00:00+00:00"],
     }
+
+
+def test_submit_takes_jobs_from_stdin(server: StubServer, tidemill: Tidemill) -> None:
+    server.on("POST /api/batches", batch(state="queued"), status=202)
+    ended = tidemill("submit", "-", stdin=JOBS)
+    assert ended.exit_code == 0, ended.stderr
+    assert server.requests[0][3] == JOBS
 
 
 def test_submit_says_nothing_about_what_it_was_not_told(
@@ -215,8 +231,8 @@ def test_a_place_that_results_can_not_be_written_to_is_refused_before_anything_i
     "arguments",
     [
         ("submit", "no-such-file.jsonl"),
+        ("submit", "."),
         ("submit", "jobs.jsonl", "--max-cost-usd", "cheap"),
-        ("submit", "jobs.jsonl", "--deadline", "soon"),
         ("submit", "jobs.jsonl", "--priority", "urgent"),
         ("show",),
         ("no-such-command",),
