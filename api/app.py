@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI
 
 from api.auth import KnownKeys, authenticate
 from api.errors import install_error_handlers
-from api.routes import batches, health, results, usage
+from api.routes import batches, front, health, results, usage
 from api.services import Services
 from jobs.configuration import Configuration
 from jobs.feed import Feeder
@@ -48,6 +48,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     app.state.known_keys = KnownKeys()
     install_error_handlers(app)
     app.include_router(health.router)
+    app.include_router(front.router)
     for router in (batches.router, results.router, usage.router):
         app.include_router(router, prefix="/api", dependencies=[Depends(authenticate)])
     return app

@@ -71,6 +71,8 @@ class Settings(BaseSettings):
             return self.redis_url
         if self.broker_url.startswith(("redis://", "rediss://")):
             return self.broker_url
+        if self.broker_url.startswith("redis+socket://"):
+            return "unix://" + self.broker_url.removeprefix("redis+socket://")
         return f"unix://{self.embedded_socket()}"
 
     def embedded_socket(self) -> Path:

@@ -64,7 +64,7 @@ class Demo:
 
     @property
     def url(self) -> str:
-        """Where the API and the dashboard are."""
+        """Where the API is."""
         return f"http://{HOST}:{self.port}"
 
     @property
@@ -92,7 +92,7 @@ def run(demo: Demo, console: Console, *, keep: bool) -> ExitStatus:
     began = time.monotonic()
     with _tidemill_up(demo, console) as up:
         console.print(f"Tidemill is ready after {time.monotonic() - began:.1f} s.")
-        console.print(f"Dashboard: {demo.url}/  Flower: http://{HOST}:{demo.flower_port}/")
+        console.print(f"Address: {demo.url}/  Flower: http://{HOST}:{demo.flower_port}/")
         results = _submit(demo, console)
         console.print(result_table(results))
         _tidemill(demo, console, "usage", "--by", "provider,model")
@@ -209,12 +209,12 @@ def _argv(*arguments: str) -> tuple[str, ...]:
 def _places(demo: Demo, *, keep: bool) -> Panel:
     if not keep:
         return Panel.fit(
-            "scripts/demo --keep leaves it running, with the dashboard and Flower to look at.\n"
+            "scripts/demo --keep leaves it running, with Flower to look at.\n"
             f"What it wrote is in {demo.home}",
             title="Next",
         )
     return Panel.fit(
-        f"Dashboard  {demo.url}/  (key in {demo.home / 'api-key'})\n"
+        f"Address    {demo.url}/  (key in {demo.home / 'api-key'})\n"
         f"Flower     http://{HOST}:{demo.flower_port}/  "
         f"(user tidemill, password in {demo.home / 'flower-password'})\n"
         f"Command    TIDEMILL_HOME={demo.home} TIDEMILL_URL={demo.url} tidemill batches\n"

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def up(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of the API and the dashboard.")] = 8080,
+    port: Annotated[int, typer.Option(help="Port of the API.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes; one a core.")] = 1,
     no_flower: Annotated[bool, typer.Option("--no-flower", help="Leave Flower out.")] = False,
     flower_port: Annotated[int, typer.Option(help="Flower's port, on 127.0.0.1.")] = 5555,
@@ -58,7 +58,7 @@ def api(
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
 ) -> None:
-    """Serve the HTTP API and the dashboard; upgrades the database's schema first."""
+    """Serve the HTTP API; upgrades the database's schema first."""
     import uvicorn
 
     from api.app import create_app

@@ -161,7 +161,7 @@ def _with_what_is_configured(settings: Settings, options: UpOptions, console: Co
 
 def _welcome(options: UpOptions, home: Path, took_s: float) -> Panel:
     address = f"http://{reachable(options.host)}:{options.port}"
-    rows = [("Dashboard", f"{address}/"), ("API key", str(home / "api-key"))]
+    rows = [("Address", f"{address}/"), ("API key", str(home / "api-key"))]
     if options.flower_port is not None:
         rows.append(("Flower", f"http://127.0.0.1:{options.flower_port}/"))
         chosen = AUTH_VARIABLE in os.environ
