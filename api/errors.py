@@ -34,8 +34,8 @@ STATUSES: tuple[tuple[type[TidemillError], HTTPStatus], ...] = (
 )
 """The first match counts. Whatever is not here is our own fault: 500, without internals."""
 
-SHOWN_CHARACTERS = 80
-"""Of any value that an error repeats."""
+SHOWN_CHARACTERS = 300
+"""Of a message about a parameter."""
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -111,7 +111,11 @@ def _of_bad_parameters(error: RequestValidationError) -> JSONResponse:
         {
             "field": ".".join(str(part) for part in fault["loc"][1:]),
             "code": "unknown_parameter" if fault["type"] == "extra_forbidden" else fault["type"],
-            "message": str(fault["msg"])[: 4 * SHOWN_CHARACTERS],
+            "message": (
+                "there is no such parameter"
+                if fault["type"] == "extra_forbidden"
+                else str(fault["msg"])[:SHOWN_CHARACTERS]
+            ),
         }
         for fault in error.errors()
     ]

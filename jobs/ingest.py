@@ -181,6 +181,7 @@ class Intake:
                 f"a batch holds at most {self._max_jobs:,} jobs; submit the rest as another batch"
             )
         if not chunk or self._fault_count:
+            self._note_duplicates(chunk, lines)
             self._jobs += len(chunk)
             return
         rows: list[JobRow] = []

@@ -87,6 +87,11 @@ def of_error(
     )
 
 
+def unsent(journal: Journal) -> Settlement:
+    """Settle an attempt that was journaled and then not made, as its slice began to close."""
+    return Settlement(journal=journal, outcome=Outcome.UNSENT)
+
+
 def outcome_of(error: ProviderError) -> Outcome:
     """Return how an attempt that ended in this error ended."""
     match error:

@@ -163,6 +163,9 @@ class JobRun:
         self, call: _Call, journal: Journal, grant: Grant
     ) -> tuple[Settlement, _Again | None]:
         """Call the provider; return how it ended and whether to try again."""
+        if self._opened.is_closing:  # its place came free too late
+            await self._parts.gate.settle(grant, None)
+            return conclusions.unsent(journal), None
         loop = asyncio.get_running_loop()
         pool = call.ask.pool
         sent_at = loop.time()
