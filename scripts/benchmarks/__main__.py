@@ -1,0 +1,103 @@
+"""`scripts/bench`: see `--help`."""
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from jobs.errors import ServiceUnavailable, TidemillError
+from scripts.benchmarks.arguments import Options, Subject, parse_arguments
+from scripts.benchmarks.cases import Store
+from scripts.benchmarks.figures import Figures
+from scripts.benchmarks.interruption import Interruption
+from scripts.benchmarks.machine import describe_machine
+from scripts.benchmarks.measurement import measure
+from scripts.benchmarks.message_per_job import measure_queue, print_queue
+from scripts.benchmarks.report import print_machine, print_report, write_json
+from scripts.benchmarks.stores import version
+from scripts.benchmarks.system import HOMES
+from scripts.launcher.descriptors import raise_limit
+
+PROGRESS = Console(stderr=True, highlight=False)
+OUTPUT = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure, print, and return the exit status: 1 if a result or a sum was wrong."""
+    options = parse_arguments(argv)
+    interruption = Interruption()
+    interruption.catch()
+    raise_limit()  # a thousand connections; our children have it from us
+    HOMES.mkdir(mode=0o700, exist_ok=True)
+    try:
+        if options.subject is Subject.QUEUE:
+            return _queue(options, interruption)
+        return _system(options, interruption)
+    except TidemillError as error:
+        PROGRESS.print(f"bench: {error.message}", style="red", markup=False, soft_wrap=True)
+    except KeyboardInterrupt:
+        PROGRESS.print("bench: interrupted")
+    return 1
+
+
+def _system(options: Options, interruption: Interruption) -> int:
+    machine = describe_machine(HOMES)
+    stores = {}
+    for store in options.plan.stores:
+        try:
+            stores[store] = version(store, options.servers)
+        except ServiceUnavailable as error:
+            PROGRESS.print(f"skipping {store}: {error.message}", markup=False, soft_wrap=True)
+    if not stores:
+        raise ServiceUnavailable("there is no store to measure")
+    runs = _measure_all(options, list(stores), interruption)
+    machine["stores"] = "; ".join(stores.values())
+    print_report(OUTPUT, machine, runs)
+    if options.json is not None:
+        write_json(options.json, machine, runs)
+    wrong = [f"{run.case}: {finding}" for run in runs for finding in run.findings]
+    for finding in wrong:
+        PROGRESS.print(f"WRONG: {finding}", style="bold red", markup=False, soft_wrap=True)
+    return int(bool(wrong))
+
+
+def _measure_all(
+    options: Options, stores: Sequence[Store], interruption: Interruption
+) -> list[Figures]:
+    cases = list(options.plan.cases(stores))
+    runs = []
+    with PROGRESS.status("") as status:
+        for number, case in enumerate(cases, 1):
+            title = f"[{number}/{len(cases)}] {case}"
+
+            def say(step: str, title: str = title) -> None:
+                interruption.check()
+                status.update(f"{title}: {step}")
+
+            run = measure(case, options.servers, say)
+            runs.append(run)
+            verdict = "WRONG" if run.findings else f"{run.ratio:.3f} of the bare loop"
+            line = f"{title}: {run.jobs_s:,.0f} jobs/s, {verdict}"
+            PROGRESS.print(line, markup=False, soft_wrap=True)
+    return runs
+
+
+def _queue(options: Options, interruption: Interruption) -> int:
+    with PROGRESS.status("") as status:
+
+        def say(step: str) -> None:
+            interruption.check()
+            status.update(step)
+
+        runs = [
+            measure_queue(latency, jobs, options.plan.in_flight, say)
+            for latency in options.plan.latencies
+            for jobs in options.plan.jobs
+        ]
+    print_machine(OUTPUT, describe_machine(HOMES))
+    print_queue(OUTPUT, runs)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
