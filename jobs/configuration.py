@@ -76,7 +76,7 @@ def read_key(reference: str) -> SecretStr:
     """Return the secret behind `env:NAME` or `file:PATH`.
 
     Raises:
-        ConfigurationError: the variable is not set, or the file can't be read or is empty.
+        ConfigurationError: the variable is not set, or the file can't be read, is no text or is empty.
     """
     scheme, _, rest = reference.partition(":")
     if scheme == "env":
@@ -88,6 +88,9 @@ def read_key(reference: str) -> SecretStr:
         value = Path(rest).expanduser().read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigurationError(f"the key file {rest} can't be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        # Without the cause, which shows a piece of the file.
+        raise ConfigurationError(f"the key file {rest} is not a text in UTF-8") from None
     if not value:
         raise ConfigurationError(f"the key file {rest} is empty")
     return SecretStr(value)

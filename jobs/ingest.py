@@ -7,6 +7,7 @@ upload.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from jobs.errors import (
@@ -71,8 +72,20 @@ class Slicer:
         return piece
 
 
+@dataclass(frozen=True, slots=True)
+class _Storing:
+    """A chunk that is being committed while the next one is read."""
+
+    done: Future[None]
+    chunk: Sequence[JobLine]
+    lines: Sequence[int]
+
+
 class Intake:
-    """One submission on its way in. Not thread-safe; its methods block on the database."""
+    """One submission on its way in. Not thread-safe; its methods block on the database.
+
+    One chunk is read while the one before is committed, so that neither waits for the other.
+    """
 
     def __init__(
         self,
@@ -94,6 +107,8 @@ class Intake:
         self._chunk_lines: list[int] = []
         self._faults: list[LineFault] = []
         self._fault_count = 0
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="intake")
+        self._storing: _Storing | None = None
         with database.write() as session:
             self._batch_id, self._ref = batches.begin(session, draft)
 
@@ -132,6 +147,7 @@ class Intake:
         if last.strip():
             self.take_lines([last])
         self._store_chunk()
+        self._wait_for_store()
         if self._fault_count:
             raise InvalidSubmission(
                 f"{self._fault_count} of {self._line_number} lines are not valid jobs; "
@@ -141,6 +157,7 @@ class Intake:
             )
         if not self._jobs:
             raise EmptySubmission
+        self._thread.shutdown()
         with self._database.write() as session:
             insert_slices(session, self._batch_id, self._slicer.rest())
             batches.accept(
@@ -150,6 +167,7 @@ class Intake:
 
     def abandon(self) -> None:
         """Delete whatever was stored of a submission that will not be accepted."""
+        self._thread.shutdown()
         batches.discard(self._database, self._batch_id)
 
     def _read(self, lines: Sequence[bytes]) -> Iterator[tuple[int, JobLine]]:
@@ -170,7 +188,7 @@ class Intake:
             self._faults.append(fault)
 
     def _store_chunk(self) -> None:
-        """Commit the chunk's jobs and the slices that they complete.
+        """Hand the chunk over to be committed; the one before is by then.
 
         Once a line was bad the submission will be refused: then jobs are only checked, not stored.
         """
@@ -180,10 +198,26 @@ class Intake:
             raise SubmissionTooLarge(
                 f"a batch holds at most {self._max_jobs:,} jobs; submit the rest as another batch"
             )
-        if not chunk or self._fault_count:
+        self._wait_for_store()
+        if self._fault_count:
             self._note_duplicates(chunk, lines)
-            self._jobs += len(chunk)
+        elif chunk:
+            rows, cut = self._rows(chunk)
+            self._storing = _Storing(self._thread.submit(self._commit, rows, cut), chunk, lines)
+        self._jobs += len(chunk)
+
+    def _wait_for_store(self) -> None:
+        """Return when the chunk that was handed over is committed, or its duplicates are noted."""
+        storing, self._storing = self._storing, None
+        if storing is None:
             return
+        try:
+            storing.done.result()
+        except DuplicateCustomId:
+            self._note_duplicates(storing.chunk, storing.lines)
+
+    def _rows(self, chunk: Sequence[JobLine]) -> tuple[list[JobRow], list[SliceRange]]:
+        """Number the jobs of a chunk; return their rows, and the slices that they complete."""
         rows: list[JobRow] = []
         cut: list[SliceRange] = []
         for seq, job in enumerate(chunk, start=self._jobs):
@@ -201,14 +235,13 @@ class Intake:
             )
             if (piece := self._slicer.add(seq, job.queue)) is not None:
                 cut.append(piece)
-        try:
-            with self._database.write() as session:
-                batches.touch(session, self._batch_id)
-                insert_chunk(session, rows)
-                insert_slices(session, self._batch_id, cut)
-        except DuplicateCustomId:
-            self._note_duplicates(chunk, lines)
-        self._jobs += len(chunk)
+        return rows, cut
+
+    def _commit(self, rows: Sequence[JobRow], cut: Sequence[SliceRange]) -> None:
+        with self._database.write() as session:
+            batches.touch(session, self._batch_id)
+            insert_chunk(session, rows)
+            insert_slices(session, self._batch_id, cut)
 
     def _note_duplicates(self, chunk: Sequence[JobLine], lines: Sequence[int]) -> None:
         """Find the custom_ids that kept a chunk from being stored."""
