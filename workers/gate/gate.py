@@ -44,7 +44,7 @@ class Gate(Protocol):
     """The fleet-wide pacing of all pools, asked by every worker process."""
 
     async def ask(self, ask: Ask) -> Grant | ComeBack:
-        """Return when the call may leave. Waits while the shared state can't be reached."""
+        """Return when the call may leave; `ComeBack` also while the shared state can't be reached."""
 
     async def settle(self, grant: Grant, usage: Usage | None) -> None:
         """Tell what a granted call really used; None if it used nothing or nobody knows."""

@@ -5,7 +5,7 @@ Redis keys: `tidemill:pause:PROVIDER:POOL`, a string with the reason; its time t
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -19,7 +19,7 @@ FRESH_S = 0.05
 """How long what was read of a pool is believed; a pause reaches every process within this."""
 
 RETRY_S = 1.0
-"""Between two tries to reach a Redis that doesn't answer."""
+"""Between two tries of a job to reach a Redis that doesn't answer."""
 
 LONGEST_PAUSE_S = 24 * 3600.0
 """Nothing that a provider says holds a pool longer without a new look."""
@@ -40,14 +40,19 @@ class SharedPause:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._views: dict[PoolId, _View] = {}
+        self._untold: dict[PoolId, _View] = {}  # pauses that didn't reach Redis
         self._reading: dict[PoolId, asyncio.Task[_View]] = {}
 
     async def ask(self, ask: Ask) -> Grant | ComeBack:
-        """Grant at once, unless the pool is paused."""
+        """Grant at once, unless the pool is paused or Redis can't be asked: then nothing leaves."""
         now = asyncio.get_running_loop().time()
         view = self._views.get(ask.pool)
         if view is None or now - view.read_at > FRESH_S:
-            view = await self._read_once(ask.pool)
+            try:
+                view = await self._read_once(ask.pool)
+            except RedisError as error:
+                log.warning("the gate's Redis doesn't answer, calls wait: %s", error)
+                return ComeBack(RETRY_S, "the gate's Redis doesn't answer")
             now = asyncio.get_running_loop().time()
         if view.paused_until > now:
             return ComeBack(view.paused_until - now, view.reason)
@@ -63,12 +68,13 @@ class SharedPause:
         view = self._views.get(pool)
         if view is not None and view.paused_until >= now + wait_s:
             return
-        self._views[pool] = _View(now, now + wait_s, reason)
+        view = self._views[pool] = _View(now, now + wait_s, reason)
         try:
             # A shorter pause never replaces a longer one.
             await self._redis.set(_key(pool), reason, px=int(wait_s * 1000) + 1, nx=True)
             await self._redis.pexpire(_key(pool), int(wait_s * 1000) + 1, gt=True)
         except RedisError as error:
+            self._untold[pool] = view
             log.warning("the pause of %s/%s reaches this process only: %s", *pool, error)
 
     async def close(self) -> None:
@@ -85,19 +91,17 @@ class SharedPause:
         return await asyncio.shield(reading)
 
     async def _read(self, pool: PoolId) -> _View:
-        while True:
-            try:
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    pipe.pttl(_key(pool))
-                    pipe.get(_key(pool))
-                    ttl_ms, reason = await pipe.execute()
-            except RedisError as error:
-                log.warning("the gate's Redis doesn't answer, calls wait: %s", error)
-                await asyncio.sleep(RETRY_S)
-                continue
-            now = asyncio.get_running_loop().time()
-            view = self._views[pool] = _View(now, now + max(ttl_ms, 0) / 1000, reason or "")
-            return view
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.pttl(_key(pool))
+            pipe.get(_key(pool))
+            ttl_ms, reason = await pipe.execute()
+        now = asyncio.get_running_loop().time()
+        view = _View(now, now + max(ttl_ms, 0) / 1000, reason or "")
+        untold = self._untold.get(pool)
+        if untold is not None and untold.paused_until > view.paused_until:
+            view = replace(untold, read_at=now)
+        self._views[pool] = view
+        return view
 
 
 def _key(pool: PoolId) -> str:

@@ -1,0 +1,109 @@
+"""A worker that is killed, and one that is asked to go, while calls are in flight."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.judging import books_agree, each_answer_is_its_jobs, each_job_has_one_result
+from tests.support.system import System, lines, running_system, wait_for_log
+
+if TYPE_CHECKING:
+    from tests.support.simulator import Simulator
+
+pytest_plugins = ("tests.support.simulator",)
+
+IN_FLIGHT = 50
+JOBS = 1_500
+CALL_MS = 300
+
+MOST_JOURNALED = 2 * IN_FLIGHT
+"""Calls in flight, and those about to leave: as many again at most, see `workers.in_flight`."""
+
+RECOVERED_WITHIN_S = 17.0
+"""What is promised: the lease, its renewal, a sweep, and the new claim."""
+
+WORK_S = 12.0
+"""Generously: all the jobs by the one worker that is left, 167 a second."""
+
+DRAIN_GRACE_S = 25.0
+
+
+@pytest.fixture
+def spread_system(
+    simulator: "Simulator", tmp_path: Path, database_url: str, redis_url: str
+) -> Iterator[System]:
+    """API and beat as processes of their own, on each database; workers are the test's."""
+    with running_system(
+        tmp_path / "spread",
+        simulator.url,
+        TIDEMILL_DATABASE_URL=database_url,
+        TIDEMILL_BROKER_URL=redis_url,
+        TIDEMILL_MAX_IN_FLIGHT=str(IN_FLIGHT),
+    ) as system:
+        system.start_api()
+        system.start_beat()
+        yield system
+
+
+def test_a_killed_workers_jobs_are_run_by_another_and_every_nano_dollar_is_accounted_for(
+    spread_system: System, simulator: "Simulator"
+) -> None:
+    simulator.faults(latency=f"constant:{CALL_MS}")
+    doomed = spread_system.start_worker("doomed")
+    batch_id = spread_system.submit(lines(JOBS))
+    spread_system.wait_finished(batch_id, 50)
+    survivor = spread_system.start_worker("survivor")
+    spread_system.wait_finished(batch_id, 300)
+
+    doomed.kill(signal.SIGKILL)
+    killed_at = time.monotonic()
+    batch = spread_system.wait(batch_id, RECOVERED_WITHIN_S + WORK_S)
+
+    assert batch["state"] == "completed"
+    assert time.monotonic() - killed_at < RECOVERED_WITHIN_S + WORK_S
+    assert survivor.exit_status is None
+    each_answer_is_its_jobs(each_job_has_one_result(spread_system, batch_id, JOBS))
+    assert 0 < batch["unknown_attempts"] <= MOST_JOURNALED
+    books_agree(spread_system, batch, simulator)
+
+
+def test_a_worker_that_is_asked_to_go_sends_nothing_more_and_loses_no_call(
+    spread_system: System, simulator: "Simulator"
+) -> None:
+    simulator.faults(latency="constant:1000")
+    leaving = spread_system.start_worker("leaving")
+    batch_id = spread_system.submit(lines(JOBS // 3))
+    spread_system.wait_finished(batch_id, 50)
+
+    mark(simulator)
+    leaving.kill(signal.SIGTERM)
+    asked_at = time.monotonic()
+    wait_for_log(leaving, "draining")
+    assert leaving.wait_ended(DRAIN_GRACE_S) == 0
+
+    assert time.monotonic() - asked_at < 8.0  # calls take one second
+    calls = [row for row in simulator.rows() if row["status"] != 400]
+    (asked_s,) = (row["arrived_s"] for row in simulator.rows() if row["status"] == 400)
+    assert [row for row in calls if row["arrived_s"] > asked_s + 0.5] == []
+    assert all(row["answered"] for row in calls)
+    halfway = spread_system.batch(batch_id)
+    assert halfway["counts"]["running"] == 0
+    assert halfway["counts"]["succeeded"] == len(calls) < JOBS // 3
+
+    simulator.faults(latency="constant:0")
+    spread_system.start_worker("arriving")
+    batch = spread_system.wait(batch_id, 30.0)
+
+    assert batch["unknown_attempts"] == 0
+    each_answer_is_its_jobs(each_job_has_one_result(spread_system, batch_id, JOBS // 3))
+    assert simulator.ledger()["requests"] - 1 == simulator.ledger()["answered"] == JOBS // 3
+
+
+def mark(simulator: "Simulator") -> None:
+    """Put a row of our own into the simulator's ledger: a moment, by its clock."""
+    reply = simulator.client.post("/v1/chat/completions", content=b"no JSON")
+    assert reply.status_code == 400

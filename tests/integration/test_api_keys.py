@@ -1,0 +1,173 @@
+"""Who may call: a valid key in either header, and nobody else; on both databases."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import update
+
+from api import auth
+from api.app import create_app
+from api.auth import KnownKeys
+from jobs.clock import utcnow
+from jobs.configuration import Configuration
+from jobs.settings import Settings
+from jobs.store import Database
+from jobs.store.projects import KEY_PREFIX, create_key, ensure_project, hash_key
+from jobs.tables import ApiKey
+from tests.support.eventually import eventually_async
+from tests.support.rows import seed_batch
+
+CLOSED_ROUTES = [
+    ("GET", "/api/batches"),
+    ("POST", "/api/batches"),
+    ("GET", "/api/batches/bat_1"),
+    ("GET", "/api/batches/bat_1/results"),
+    ("POST", "/api/batches/bat_1/pause"),
+    ("POST", "/api/batches/bat_1/resume"),
+    ("POST", "/api/batches/bat_1/cancel"),
+    ("GET", "/api/usage"),
+]
+
+
+@pytest.fixture
+def key(database: Database) -> str:
+    with database.write() as session:
+        return create_key(session, ensure_project(session, "default"))
+
+
+@pytest.fixture
+def app(database: Database, tmp_path: Path) -> FastAPI:
+    url = database.engine.url.render_as_string(hide_password=False)
+    settings = Settings(home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9")
+    return create_app(settings, Configuration())
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://tidemill") as client:
+            yield client
+
+
+async def listed(client: httpx.AsyncClient, **headers: str) -> int:
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return (await client.get("/api/batches", headers=sent)).status_code
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+async def test_a_key_is_taken_as_a_bearer_token(
+    client: httpx.AsyncClient, key: str, scheme: str
+) -> None:
+    assert await listed(client, authorization=f"{scheme} {key}") == 200
+
+
+async def test_a_key_is_taken_from_its_own_header(client: httpx.AsyncClient, key: str) -> None:
+    assert await listed(client, x_api_key=key) == 200
+    assert await listed(client, authorization="Basic b3RoZXI6", x_api_key=key) == 200
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED_ROUTES)
+async def test_without_a_key_every_route_says_how_to_send_one(
+    client: httpx.AsyncClient, method: str, path: str
+) -> None:
+    reply = await client.request(method, path)
+    assert reply.status_code == 401
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.headers["www-authenticate"] == "Bearer"
+    problem = reply.json()
+    assert (problem["code"], problem["status"]) == ("unauthorised", 401)
+    assert "Authorization: Bearer KEY" in problem["detail"]
+
+
+async def test_every_route_but_the_health_checks_asks_for_a_key(app: FastAPI) -> None:
+    described = app.openapi()["paths"]
+    open_paths = {path for path, methods in described.items() if not path.startswith("/api/")}
+    assert open_paths == {"/healthz", "/readyz"}
+    for path in described.keys() - open_paths:
+        for operation in described[path].values():
+            assert operation["security"], path
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize(
+    "sent", ["", " ", KEY_PREFIX, "tm_" + "A" * 43, "é" * 40, "' OR 1=1 --", "k" * 7000]
+)
+async def test_a_key_that_is_none_is_refused_and_not_repeated(
+    client: httpx.AsyncClient, sent: str
+) -> None:
+    reply = await client.get("/api/batches", headers={b"x-api-key": sent.encode()})
+    assert reply.status_code == 401
+    if sent.strip():
+        assert "not known, or it was revoked" in reply.json()["detail"]
+        assert sent not in reply.text
+
+
+async def test_a_key_opens_its_own_project_only(
+    client: httpx.AsyncClient, database: Database, key: str
+) -> None:
+    ref = seed_batch(database)
+    with database.write() as session:
+        foreign = create_key(session, ensure_project(session, "another"))
+    assert (await client.get(f"/api/batches/{ref}", headers={"x-api-key": key})).is_success
+    for method, path in (
+        ("GET", f"/api/batches/{ref}"),
+        ("GET", f"/api/batches/{ref}/results"),
+        ("POST", f"/api/batches/{ref}/cancel"),
+    ):
+        reply = await client.request(method, path, headers={"x-api-key": foreign})
+        assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
+    listing = await client.get("/api/batches", headers={"x-api-key": foreign})
+    assert listing.json() == {"data": [], "next_cursor": None}
+
+
+async def test_a_revoked_key_stops_working_within_seconds(
+    client: httpx.AsyncClient, database: Database, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "REMEMBERED_S", 0.2)
+    assert await listed(client, x_api_key=key) == 200
+    with database.write() as session:
+        session.connection().execute(update(ApiKey).values(revoked_at=utcnow()))
+
+    async def is_refused() -> bool:
+        return await listed(client, x_api_key=key) == 401
+
+    await eventually_async(is_refused, 3.0)
+
+
+async def test_only_the_hash_of_a_key_is_stored(database: Database, key: str) -> None:
+    with database.read() as session:
+        stored = session.get(ApiKey, 1)
+    assert stored is not None
+    assert stored.key_hash == hash_key(key)
+    assert key.startswith(stored.prefix)
+    assert len(key) - len(stored.prefix) > 30
+    assert key not in repr(stored)
+
+
+def test_a_key_that_was_just_looked_up_is_not_looked_up_again() -> None:
+    known = KnownKeys()
+    assert known.project(b"hash") is None
+    known.remember(b"hash", 7)
+    assert known.project(b"hash") == 7
+    assert known.project(b"other") is None
+
+
+def test_no_more_than_so_many_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "REMEMBERED_KEYS", 3)
+    known = KnownKeys()
+    for number in range(10):
+        known.remember(b"%d" % number, number)
+    assert known.project(b"9") == 9
+    assert sum(known.project(b"%d" % number) is not None for number in range(10)) <= 3
+
+
+def test_keys_are_long_random_and_recognisable(database: Database) -> None:
+    with database.write() as session:
+        project_id = ensure_project(session, "default")
+        keys = {create_key(session, project_id) for _ in range(20)}
+    assert len(keys) == 20
+    assert all(key.startswith(KEY_PREFIX) and len(key) == 46 for key in keys)

@@ -1,0 +1,349 @@
+"""Each duty of the sweep, on both databases: what was lost is found, and nothing is done twice."""
+
+import logging
+import tomllib
+from datetime import timedelta
+
+import pytest
+import redis
+from celery import Celery
+from sqlalchemy import update
+from sqlmodel import SQLModel, col, func, select
+
+from jobs.configuration import Configuration
+from jobs.errors import IllegalTransition
+from jobs.feed import LOST_AFTER, Feeder
+from jobs.ingest import CHUNK_JOBS, Intake
+from jobs.lines import JobDefaults, LineReader
+from jobs.queues import make_celery, queue_length
+from jobs.routing import Catalogue
+from jobs.settings import Settings
+from jobs.states import BatchState, Outcome, ResultStatus, SliceState
+from jobs.store import Database, batches, now, slices, workers
+from jobs.store.batches import BatchDraft
+from jobs.store.projects import ensure_project
+from jobs.store.settlement import ResultDraft, Settlement, flush
+from jobs.store.workers import FORGOTTEN, WorkerCard
+from jobs.tables import Attempt, Batch, Job, Result, Slice, Worker
+from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
+from tests.support.system import configuration, lines, ndjson
+from workers.sweep import PER_SWEEP, SILENT_UPLOAD, Sweep
+
+QUEUE = "sim"
+
+
+@pytest.fixture
+def celery(redis_url: str) -> Celery:
+    return make_celery(Settings(broker_url=redis_url))
+
+
+@pytest.fixture
+def sweep(database: Database, celery: Celery) -> Sweep:
+    return Sweep(database, celery)
+
+
+def rows(database: Database, table: type[SQLModel]) -> int:
+    with database.read() as session:
+        return session.exec(select(func.count()).select_from(table)).one()
+
+
+def slice_states(database: Database) -> list[str]:
+    with database.read() as session:
+        return list(session.exec(select(Slice.state).order_by(col(Slice.batch_id), col(Slice.no))))
+
+
+def age_leases(database: Database) -> None:
+    with database.write() as session:
+        past = now(session) - timedelta(seconds=1)
+        session.connection().execute(update(Slice).values(lease_until=past))
+
+
+def age_messages(database: Database) -> None:
+    with database.write() as session:
+        past = now(session) - LOST_AFTER - timedelta(seconds=1)
+        session.connection().execute(update(Slice).values(fed_at=past))
+
+
+def age_uploads(database: Database, silent: timedelta) -> None:
+    with database.write() as session:
+        session.connection().execute(update(Batch).values(touched_at=now(session) - silent))
+
+
+def answer(database: Database, lease: slices.Lease, seqs: range) -> None:
+    journals = [journal_of(lease, seq) for seq in seqs]
+    good = ResultDraft(ResultStatus.SUCCEEDED, output='""')
+    with database.write() as session:
+        flush(session, journals, [])
+        flush(session, [], [Settlement(j, Outcome.SUCCEEDED, result=good) for j in journals])
+
+
+# Leases
+
+
+def test_a_dead_workers_slices_are_free_again_and_its_open_calls_unknown(
+    database: Database, sweep: Sweep
+) -> None:
+    ref = seed_batch(database, jobs=30)
+    lease = lease_of(database, ref, 0)
+    with database.write() as session:
+        flush(session, [journal_of(lease, 0), journal_of(lease, 1)], [])
+    age_leases(database)
+    alive = lease_of(database, ref, 1)
+    sweep.expire_leases()
+    sweep.expire_leases()
+    assert slice_states(database) == [SliceState.WAITING, SliceState.LEASED, SliceState.WAITING]
+    batch = batch_of(database, ref)
+    assert (batch.unknown_attempts, batch.in_flight, batch.spent_nanos) == (2, 0, 200)
+    with database.write() as session:
+        assert not slices.finish(session, alive)  # it still holds its own, and that has open jobs
+
+
+def test_more_leases_than_one_sweep_takes_are_left_to_the_next(
+    database: Database, sweep: Sweep
+) -> None:
+    ref = seed_batch(database, jobs=PER_SWEEP + 5, slice_size=1)
+    for number in range(PER_SWEEP + 5):
+        lease_of(database, ref, number)
+    age_leases(database)
+    sweep.expire_leases()
+    assert slice_states(database).count(SliceState.LEASED) == 5
+    sweep.expire_leases()
+    assert set(slice_states(database)) == {SliceState.WAITING}
+
+
+# Cancelled batches
+
+
+def test_a_cancelled_batch_that_nobody_holds_is_answered_at_once_whatever_its_size(
+    database: Database, sweep: Sweep
+) -> None:
+    ref = seed_batch(database, jobs=2 * PER_SWEEP + 50, slice_size=1)
+    with database.write() as session:
+        batches.move(session, 1, ref, BatchState.CANCELLING)
+    for _ in range(2):
+        sweep.cancel_batches()
+        batch = batch_of(database, ref)
+        assert (batch.state, batch.cancelled) == (BatchState.CANCELLED, 2 * PER_SWEEP + 50)
+    assert rows(database, Result) == 2 * PER_SWEEP + 50
+
+
+def test_a_slice_of_a_cancelled_batch_that_a_worker_holds_is_left_to_it(
+    database: Database, sweep: Sweep
+) -> None:
+    ref = seed_batch(database, jobs=20)
+    lease = lease_of(database, ref, 0)
+    answer(database, lease, range(4))
+    with database.write() as session:
+        batches.move(session, 1, ref, BatchState.CANCELLING)
+    sweep.cancel_batches()
+    batch = batch_of(database, ref)
+    assert (batch.state, batch.cancelled) == (BatchState.CANCELLING, 10)
+    with database.write() as session:
+        slices.give_back(session, lease)
+    sweep.cancel_batches()
+    batch = batch_of(database, ref)
+    assert (batch.state, batch.succeeded, batch.cancelled) == (BatchState.CANCELLED, 4, 16)
+
+
+# Batches that nobody finalised
+
+
+@pytest.mark.parametrize(
+    ("state", "final"),
+    [
+        (BatchState.RUNNING, BatchState.COMPLETED),
+        (BatchState.PAUSED, BatchState.COMPLETED),
+        (BatchState.CANCELLING, BatchState.CANCELLED),
+    ],
+)
+def test_a_batch_whose_last_worker_died_before_finalising_it_is_finalised(
+    database: Database, sweep: Sweep, state: BatchState, final: BatchState
+) -> None:
+    ref = seed_batch(database)
+    answer(database, lease_of(database, ref), range(10))
+    with database.write() as session:
+        session.connection().execute(update(Slice).values(state=SliceState.DONE, owner=None))
+        session.connection().execute(update(Batch).values(done_slices=1, state=state))
+    sweep.finish_batches()
+    batch = batch_of(database, ref)
+    assert batch.state == final
+    assert batch.finished_at is not None
+    sweep.finish_batches()
+    assert batch_of(database, ref).finished_at == batch.finished_at
+
+
+def test_a_batch_with_work_left_is_not_finalised(database: Database, sweep: Sweep) -> None:
+    ref = seed_batch(database, jobs=20)
+    lease_of(database, ref)
+    sweep.finish_batches()
+    assert batch_of(database, ref).state == BatchState.RUNNING
+
+
+# Messages
+
+
+def test_every_queue_with_waiting_slices_is_fed(
+    database: Database, sweep: Sweep, celery: Celery
+) -> None:
+    seed_batch(database, jobs=30)
+    seed_batch(database, jobs=20, queue="other")
+    sweep.feed()
+    assert (queue_length(celery, QUEUE), queue_length(celery, "other")) == (3, 2)
+    sweep.feed()
+    assert (queue_length(celery, QUEUE), queue_length(celery, "other")) == (3, 2)
+
+
+def test_a_flushed_broker_gets_every_message_again(
+    database: Database, sweep: Sweep, celery: Celery, redis_url: str
+) -> None:
+    seed_batch(database, jobs=50)
+    sweep.feed()
+    with redis.Redis.from_url(redis_url) as broker:
+        broker.flushdb()
+    sweep.publish_lost()
+    assert queue_length(celery, QUEUE) == 0  # they may be on their way to a worker
+    age_messages(database)
+    sweep.publish_lost()
+    assert queue_length(celery, QUEUE) == 5
+    sweep.publish_lost()
+    assert queue_length(celery, QUEUE) == 5
+
+
+def test_messages_that_wait_behind_others_are_not_lost(
+    database: Database, sweep: Sweep, celery: Celery
+) -> None:
+    seed_batch(database, jobs=50)
+    sweep.feed()
+    age_messages(database)
+    sweep.publish_lost()
+    assert queue_length(celery, QUEUE) == 5
+
+
+def test_a_slice_that_a_worker_holds_has_lost_no_message(
+    database: Database, sweep: Sweep, celery: Celery
+) -> None:
+    ref = seed_batch(database)
+    lease_of(database, ref)
+    age_messages(database)
+    sweep.publish_lost()
+    assert queue_length(celery, QUEUE) == 0
+
+
+def test_without_a_broker_nothing_breaks_and_all_is_published_when_it_is_back(
+    database: Database, celery: Celery
+) -> None:
+    seed_batch(database, jobs=50)
+    nowhere = make_celery(Settings(broker_url="redis://127.0.0.1:9"))
+    Sweep(database, nowhere).run()
+    assert set(slice_states(database)) == {SliceState.FED}
+    age_messages(database)
+    Sweep(database, nowhere).run()
+    age_messages(database)
+    Sweep(database, celery).run()
+    assert queue_length(celery, QUEUE) == 5
+
+
+# Uploads
+
+
+@pytest.fixture
+def intake(database: Database) -> Intake:
+    """An upload of which two chunks are stored and the rest never comes."""
+    configured = Configuration.model_validate(tomllib.loads(configuration("http://sim")))
+    reader = LineReader(JobDefaults(), Catalogue(configured))
+    with database.write() as session:
+        draft = BatchDraft(ensure_project(session, "default"), JobDefaults().to_json())
+    intake = Intake(database, draft, reader, slice_size=1000, max_jobs=100_000)
+    intake.take(ndjson(lines(2 * CHUNK_JOBS)))
+    return intake
+
+
+def test_an_upload_that_died_leaves_no_row(
+    database: Database, sweep: Sweep, intake: Intake
+) -> None:
+    kept = seed_batch(database)
+    age_uploads(database, SILENT_UPLOAD + timedelta(seconds=1))
+    sweep.drop_abandoned_uploads()
+    assert rows(database, Batch) == 1
+    assert (rows(database, Job), rows(database, Slice)) == (10, 1)
+    assert batch_of(database, kept).state == BatchState.QUEUED
+    with pytest.raises(IllegalTransition, match="so long without a sign of life"):
+        intake.accept()
+    with pytest.raises(IllegalTransition, match="so long without a sign of life"):
+        intake.take(ndjson(lines(CHUNK_JOBS, prefix="late")))
+    intake.abandon()
+    assert (rows(database, Batch), rows(database, Job), rows(database, Slice)) == (1, 10, 1)
+
+
+def test_an_upload_that_is_only_slow_is_accepted(
+    database: Database, sweep: Sweep, intake: Intake
+) -> None:
+    age_uploads(database, SILENT_UPLOAD - timedelta(minutes=1))
+    sweep.drop_abandoned_uploads()
+    accepted = intake.accept()
+    assert batch_of(database, accepted.ref).total_jobs == 2 * CHUNK_JOBS
+
+
+# Workers
+
+
+def test_a_worker_that_is_long_silent_is_forgotten_and_no_other(
+    database: Database, sweep: Sweep
+) -> None:
+    with database.write() as session:
+        for name in ("silent", "alive"):
+            workers.beat(session, WorkerCard(name, "host", 1, (QUEUE,), 8), in_flight=0)
+        long_ago = now(session) - FORGOTTEN - timedelta(seconds=1)
+        session.connection().execute(
+            update(Worker).where(col(Worker.id) == "silent").values(seen_at=long_ago)
+        )
+    sweep.forget_silent_workers()
+    with database.read() as session:
+        assert session.exec(select(Worker.id)).all() == ["alive"]
+
+
+# All together
+
+
+def test_a_whole_sweep_brings_a_dead_workers_slice_back_to_the_broker(
+    database: Database, sweep: Sweep, celery: Celery
+) -> None:
+    ref = seed_batch(database)
+    lease = lease_of(database, ref)
+    with database.write() as session:
+        flush(session, [journal_of(lease, 0)], [])
+    age_leases(database)
+    sweep.run()
+    sweep.run()
+    assert queue_length(celery, QUEUE) == 1
+    assert slice_states(database) == [SliceState.FED]
+    with database.read() as session:
+        assert session.exec(select(Attempt.outcome)).all() == [Outcome.UNKNOWN]
+
+
+def test_a_duty_that_fails_keeps_no_other_from_being_done(
+    database: Database,
+    sweep: Sweep,
+    celery: Celery,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def expire_leases() -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(sweep, "expire_leases", expire_leases)
+    seed_batch(database)
+    with caplog.at_level(logging.ERROR):
+        sweep.run()
+    assert "expire_leases failed" in caplog.text
+    assert queue_length(celery, QUEUE) == 1
+
+
+def test_what_the_api_has_fed_is_not_published_again_by_the_sweep(
+    database: Database, sweep: Sweep, celery: Celery
+) -> None:
+    seed_batch(database, jobs=30)
+    Feeder(database, celery).feed(QUEUE)
+    sweep.run()
+    sweep.run()
+    assert queue_length(celery, QUEUE) == 3

@@ -1,0 +1,218 @@
+"""What every end of a call means for its attempt's books and its job's result: the tables."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from jobs.errors import (
+    AccessForbidden,
+    AuthenticationFailed,
+    ConnectFailed,
+    ConnectionLost,
+    ContextTooLong,
+    MalformedReply,
+    Overloaded,
+    Permanent,
+    ProviderError,
+    ProviderUnusable,
+    QuotaExhausted,
+    RateLimited,
+    RequestRejected,
+    ServerFailed,
+    TimedOut,
+    Transient,
+)
+from jobs.exchange import Answer, Finish, Usage
+from jobs.kinds import KINDS
+from jobs.prices import Price, Rates
+from jobs.states import COUNTED_OUTCOMES, Outcome, ResultStatus
+from jobs.store.settlement import Journal
+from jobs.store.slices import Lease
+from workers.conclusions import (
+    MESSAGE_CHARACTERS,
+    failure,
+    of_answer,
+    of_error,
+    outcome_of,
+    storable,
+)
+from workers.retry import PausePool, RetryPolicy, next_step
+
+LEASE = Lease(
+    batch_id=1,
+    batch_ref="bat_1",
+    project_id=1,
+    priority="normal",
+    defaults="{}",
+    slice_no=0,
+    queue="sim",
+    fence=1,
+)
+PRICE = Price(((0, Rates(input=100_000_000, cached_input=0, cache_write=0, output=400_000_000)),))
+"""A tenth of a dollar and forty cents per million tokens."""
+
+RESERVED_NANOS = 9_000
+USAGE = Usage(input_tokens=10, output_tokens=20)
+COST_NANOS = 10 * 100 + 20 * 400
+
+GENERATION = KINDS["generation"]
+LINE = msgspec.json.decode(
+    b'{"custom_id":"a","model":"m","prompt":"Say something."}', type=GENERATION.line_type
+)
+LINE_WITH_SCHEMA = msgspec.json.decode(
+    b'{"custom_id":"a","model":"m","prompt":"Say.","schema":{"type":"object"}}',
+    type=GENERATION.line_type,
+)
+
+
+def journal(price: Price | None = PRICE) -> Journal:
+    return Journal(
+        lease=LEASE,
+        seq=0,
+        n=1,
+        provider="sim",
+        pool="main",
+        model="sim-small",
+        price=None if price is None else price.to_json(),
+        reserved_nanos=RESERVED_NANOS if price else 0,
+    )
+
+
+def answer(text: str = "Something.", **fields: Any) -> Answer:
+    return Answer(**{"text": text, "finish": Finish.COMPLETE, "usage": USAGE, **fields})
+
+
+OUTCOMES: dict[type[ProviderError], Outcome] = {
+    ConnectFailed: Outcome.UNSENT,
+    RateLimited: Outcome.LIMITED,
+    Overloaded: Outcome.LIMITED,
+    ProviderUnusable: Outcome.LIMITED,
+    AuthenticationFailed: Outcome.LIMITED,
+    AccessForbidden: Outcome.LIMITED,
+    QuotaExhausted: Outcome.LIMITED,
+    Permanent: Outcome.REJECTED,
+    RequestRejected: Outcome.REJECTED,
+    ContextTooLong: Outcome.REJECTED,
+    TimedOut: Outcome.UNKNOWN,
+    ConnectionLost: Outcome.UNKNOWN,
+    MalformedReply: Outcome.UNKNOWN,
+    ServerFailed: Outcome.FAILED,
+    Transient: Outcome.FAILED,
+    ProviderError: Outcome.FAILED,
+}
+
+
+def tree(root: type[ProviderError]) -> Iterator[type[ProviderError]]:
+    yield root
+    for kind in root.__subclasses__():
+        yield from tree(kind)
+
+
+def test_every_error_of_the_tree_is_in_the_table() -> None:
+    assert set(tree(ProviderError)) == set(OUTCOMES)
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_each_error_has_its_outcome(kind: type[ProviderError]) -> None:
+    assert outcome_of(kind()) is OUTCOMES[kind]
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_only_what_may_have_run_is_unknown(kind: type[ProviderError]) -> None:
+    assert (outcome_of(kind()) is Outcome.UNKNOWN) == kind.may_have_run
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_what_pauses_a_pool_counts_as_no_attempt_after_a_restart_either(
+    kind: type[ProviderError],
+) -> None:
+    """The policy counts in memory what the outcome makes the database count."""
+    step = next_step(kind(), 0, RetryPolicy())
+    assert (OUTCOMES[kind] in COUNTED_OUTCOMES) == (not isinstance(step, PausePool))
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_only_an_unknown_attempt_costs_and_that_its_worst_case(kind: type[ProviderError]) -> None:
+    made = of_error(journal(), kind(), 12, is_final=False)
+    assert made.cost_nanos == (RESERVED_NANOS if kind.may_have_run else None)
+    assert made.usage is None
+    assert made.latency_ms == 12
+    assert made.error_code == kind.code
+
+
+def test_an_unknown_attempt_at_an_unknown_price_costs_nobody_knows_what() -> None:
+    assert of_error(journal(None), TimedOut(), 1, is_final=False).cost_nanos is None
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_an_error_is_the_jobs_result_only_if_it_is_final(kind: type[ProviderError]) -> None:
+    error = kind("the provider said so")
+    assert of_error(journal(), error, 1, is_final=False).result is None
+    result = of_error(journal(), error, 1, is_final=True).result
+    assert result is not None
+    assert result.status is ResultStatus.FAILED
+    assert (result.error_code, result.error_message) == (kind.code, "the provider said so")
+    assert result.output is None
+
+
+@pytest.mark.parametrize(
+    ("price", "usage", "cost_nanos"),
+    [
+        (PRICE, USAGE, COST_NANOS),
+        (PRICE, Usage(), 0),
+        (PRICE, None, RESERVED_NANOS),
+        (None, USAGE, None),
+        (None, None, None),
+    ],
+)
+def test_an_answer_costs_its_usage_or_without_one_what_was_reserved(
+    price: Price | None, usage: Usage | None, cost_nanos: int | None
+) -> None:
+    made = of_answer(journal(price), answer(usage=usage), price, GENERATION, LINE, 12)
+    assert made.outcome is Outcome.SUCCEEDED
+    assert made.cost_nanos == cost_nanos
+    assert made.usage == usage
+
+
+def test_a_good_answer_is_the_result() -> None:
+    made = of_answer(journal(), answer("naïve “🌊”"), PRICE, GENERATION, LINE, 12)
+    assert made.result is not None
+    assert made.result.status is ResultStatus.SUCCEEDED
+    assert made.result.output == '"naïve “🌊”"'
+    assert made.result.finish_reason == "complete"
+    assert made.error_code is None
+
+
+def test_a_json_answer_is_the_value_and_not_its_text() -> None:
+    made = of_answer(journal(), answer('{"hour": 9}'), PRICE, GENERATION, LINE_WITH_SCHEMA, 12)
+    assert made.result is not None
+    assert made.result.output == '{"hour":9}'
+
+
+def test_a_bad_answer_fails_the_job_but_was_paid_for_and_is_shown() -> None:
+    refused = answer("I'd rather not.", finish=Finish.REFUSED, refusal="no\0")
+    made = of_answer(journal(), refused, PRICE, GENERATION, LINE, 12)
+    assert made.outcome is Outcome.SUCCEEDED
+    assert made.cost_nanos == COST_NANOS
+    assert made.error_code == "refused"
+    assert made.result is not None
+    assert made.result.status is ResultStatus.FAILED
+    assert made.result.output == '"I\'d rather not."'
+    assert (made.result.error_code, made.result.error_message) == ("refused", "no\ufffd")
+
+
+@pytest.mark.parametrize(
+    ("message", "stored"),
+    [
+        ("plain", "plain"),
+        ("a\0b", "a\ufffdb"),
+        ("a\ud800b\udfff", "a\ufffdb\ufffd"),
+        ("🌊" * 600, "🌊" * MESSAGE_CHARACTERS),
+    ],
+)
+def test_a_message_is_stored_as_both_databases_can(message: str, stored: str) -> None:
+    assert storable(message) == stored
+    assert storable(message).encode()
+    assert failure("code", message).error_message == stored

@@ -1,0 +1,188 @@
+"""The file of providers: read as it is meant, or refused with the field and what was expected."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs.configuration import Configuration, Limits, load_configuration, read_key
+from jobs.errors import ConfigurationError
+
+WHOLE = """
+default_max_tokens = 300
+
+[providers.openai]
+protocol = "openai"
+base_url = "https://api.openai.com/v1/"
+models = ["gpt-*", "o3"]
+
+[[providers.openai.pools]]
+name = "main"
+keys = ["env:OPENAI_API_KEY", "file:~/key"]
+limits = { rpm = 10000, tpm = 2000000, concurrency = 500 }
+[[providers.openai.pools.model_limits]]
+models = ["gpt-4o*"]
+limits = { rpm = 500, tpm = 300000 }
+
+[providers.local]
+protocol = "openai"
+base_url = "http://127.0.0.1:8000/v1"
+
+[routes.cheap]
+targets = ["openai/gpt-4o-mini", "local/org/model"]
+
+[prices."openai/my-finetune"]
+input = "0.30"
+output = "1.20"
+"""
+
+PROVIDER = '[providers.p]\nprotocol = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n'
+
+REFUSED = {
+    "not toml": ("[providers", "is not valid TOML"),
+    "an unknown section": ("[provider.p]\n", "provider: Extra inputs are not permitted"),
+    "an unknown field": (PROVIDER + 'url = "x"\n', r"providers\.p\.url: Extra inputs"),
+    "no protocol": ('[providers.p]\nbase_url = "http://x"\n', r"providers\.p\.protocol: Field req"),
+    "an unknown protocol": (
+        PROVIDER.replace('"openai"', '"smtp"'),
+        r"providers\.p\.protocol: .*'openai', 'anthropic', 'gemini' or 'mistral'",
+    ),
+    "an address without a scheme": (
+        PROVIDER.replace("http://", ""),
+        r"providers\.p\.base_url: .*http:// or https://",
+    ),
+    "a name that is no queue": (
+        PROVIDER.replace("providers.p", 'providers."P Q"'),
+        r"providers\.P Q\.\[key\]: String should match",
+    ),
+    "no pool": (PROVIDER + "pools = []\n", r"providers\.p\.pools: .*at least 1 item"),
+    "two pools of one name": (PROVIDER + '[[providers.p.pools]]\nname = "a"\n' * 2, "same name"),
+    "a key itself": (
+        PROVIDER + '[[providers.p.pools]]\nkeys = ["sk-secret"]\n',
+        r"providers\.p\.pools\.0\.keys\.0: .*env:NAME or file:PATH, never the key itself",
+    ),
+    "a key without a name": (
+        PROVIDER + '[[providers.p.pools]]\nkeys = ["env:"]\n',
+        "env:NAME or file:PATH",
+    ),
+    "a limit of zero": (
+        PROVIDER + "[[providers.p.pools]]\nlimits = { rpm = 0 }\n",
+        r"providers\.p\.pools\.0\.limits\.rpm: .*greater than 0",
+    ),
+    "an unknown limit": (
+        PROVIDER + "[[providers.p.pools]]\nlimits = { rpy = 1 }\n",
+        r"limits\.rpy: Extra inputs",
+    ),
+    "a route to nowhere": (
+        PROVIDER + '[routes.cheap]\ntargets = ["q/m"]\n',
+        r"route 'cheap': target 'q/m' must be PROVIDER/MODEL with a provider of this file \(p\)",
+    ),
+    "a route without a model": (PROVIDER + '[routes.cheap]\ntargets = ["p/"]\n', "target 'p/'"),
+    "a route of a file without providers": (
+        '[routes.cheap]\ntargets = ["p/m"]\n',
+        r"\(there is none\)",
+    ),
+    "an empty route": ("[routes.cheap]\ntargets = []\n", r"routes\.cheap\.targets: .*at least 1"),
+    "a price of nothing": (
+        '[prices.m]\ninput = "1"\noutput = "1"\n',
+        "price 'm' must be named PROVIDER/MODEL",
+    ),
+    "a price that is no number": (
+        '[prices."p/m"]\ninput = "cheap"\noutput = "1"\n',
+        r"prices\.p/m\.input: .*decimal string such as '0\.30'",
+    ),
+    "a negative price": (
+        '[prices."p/m"]\ninput = "1"\noutput = "-1"\n',
+        r"prices\.p/m\.output: .*zero or more",
+    ),
+    "a price as a float": (
+        '[prices."p/m"]\ninput = 0.3\noutput = "1"\n',
+        r"prices\.p/m\.input: .*valid string",
+    ),
+}
+
+
+def load(folder: Path, text: str) -> Configuration:
+    path = folder / "tidemill.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_configuration(path)
+
+
+def test_a_whole_file_is_read_as_it_is_meant(tmp_path: Path) -> None:
+    configuration = load(tmp_path, WHOLE)
+    openai, local = configuration.providers["openai"], configuration.providers["local"]
+    assert openai.base_url == "https://api.openai.com/v1"
+    assert openai.pools[0].limits == Limits(rpm=10_000, tpm=2_000_000, concurrency=500)
+    assert openai.pools[0].model_limits[0].limits == Limits(rpm=500, tpm=300_000)
+    assert [pool.name for pool in local.pools] == ["main"]
+    assert local.pools[0].keys == ()
+    assert configuration.routes["cheap"].targets == ("openai/gpt-4o-mini", "local/org/model")
+    assert configuration.prices["openai/my-finetune"].cached_input is None
+    assert configuration.default_max_tokens == 300
+
+
+def test_patterns_tell_which_models_a_provider_serves(tmp_path: Path) -> None:
+    providers = load(tmp_path, WHOLE).providers
+    assert providers["openai"].serves("gpt-4o")
+    assert not providers["openai"].serves("GPT-4o")
+    assert not providers["openai"].serves("o3-mini")
+    assert not providers["local"].serves("anything")
+
+
+def test_no_file_is_an_empty_configuration(tmp_path: Path) -> None:
+    assert load_configuration(tmp_path / "nowhere.toml") == Configuration()
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_cannot_be_is_refused_with_its_name_the_field_and_what_was_expected(
+    case: str, tmp_path: Path
+) -> None:
+    text, message = REFUSED[case]
+    with pytest.raises(ConfigurationError, match=message) as raised:
+        load(tmp_path, text)
+    assert raised.value.message.startswith(str(tmp_path / "tidemill.toml"))
+    assert "\n" not in raised.value.message
+    assert "sk-secret" not in raised.value.message
+
+
+def test_every_fault_of_a_file_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(tmp_path, PROVIDER.replace('"openai"', '"smtp"').replace("http://", ""))
+    assert "providers.p.protocol" in raised.value.message
+    assert "providers.p.base_url" in raised.value.message
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        load_configuration(tmp_path)
+    (tmp_path / "latin.toml").write_bytes(b"# caf\xe9")
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        load_configuration(tmp_path / "latin.toml")
+
+
+def test_a_key_is_read_from_where_its_reference_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_KEY", " sk-1\n")
+    (tmp_path / "key").write_text("sk-2\n", encoding="utf-8")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read_key("env:SOME_KEY").get_secret_value() == "sk-1"
+    assert read_key(f"file:{tmp_path / 'key'}").get_secret_value() == "sk-2"
+    assert read_key("file:~/key").get_secret_value() == "sk-2"
+    assert "sk-2" not in repr(read_key("file:~/key"))
+
+
+def test_a_key_that_is_not_there_is_named_and_never_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "bytes").write_bytes(b"sk-\xff")
+    monkeypatch.setenv("BLANK", "  ")
+    for reference, message in (
+        ("env:NOT_SET", "variable NOT_SET is not set"),
+        ("env:BLANK", "variable BLANK is not set"),
+        (f"file:{tmp_path / 'empty'}", "empty is empty"),
+        (f"file:{tmp_path / 'bytes'}", "bytes is not a text in UTF-8"),
+        (f"file:{tmp_path / 'none'}", "none can't be read: No such file"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            read_key(reference)
