@@ -50,8 +50,7 @@ class SharedPause:
         if view is None or now - view.read_at > FRESH_S:
             try:
                 view = await self._read_once(ask.pool)
-            except RedisError as error:
-                log.warning("the gate's Redis doesn't answer, calls wait: %s", error)
+            except RedisError:
                 return ComeBack(RETRY_S, "the gate's Redis doesn't answer")
             now = asyncio.get_running_loop().time()
         if view.paused_until > now:
@@ -91,10 +90,14 @@ class SharedPause:
         return await asyncio.shield(reading)
 
     async def _read(self, pool: PoolId) -> _View:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.pttl(_key(pool))
-            pipe.get(_key(pool))
-            ttl_ms, reason = await pipe.execute()
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.pttl(_key(pool))
+                pipe.get(_key(pool))
+                ttl_ms, reason = await pipe.execute()
+        except RedisError as error:
+            log.warning("the gate's Redis doesn't answer, calls wait: %s", error)
+            raise
         now = asyncio.get_running_loop().time()
         view = _View(now, now + max(ttl_ms, 0) / 1000, reason or "")
         untold = self._untold.get(pool)
