@@ -38,8 +38,8 @@ class BatchDraft:
 
 
 def new_ref() -> str:
-    """Return a name for a batch: twelve digits that sort by time, sixteen that nobody guesses."""
-    return f"bat_{int(time.time() * 1000):012x}{secrets.token_hex(8)}"
+    """Return a name for a batch: twelve digits that sort by time, eight by chance."""
+    return f"bat_{int(time.time() * 1000):012x}{secrets.token_hex(4)}"
 
 
 def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:

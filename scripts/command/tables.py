@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from rich.box import SIMPLE
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -22,7 +23,9 @@ _USAGE_FIGURES = (
     ("cache_write_tokens", "cache write"),
     ("output_tokens", "output"),
     ("reasoning_tokens", "reasoning"),
+    ("unpriced_attempts", "without price"),
 )
+_ALWAYS = frozenset({"attempts", "input_tokens", "output_tokens"})
 
 
 def done_jobs(counts: JsonObject) -> int:
@@ -57,23 +60,23 @@ def batch_summary(batch: JsonObject) -> Table:
     return table
 
 
-def batch_table(batches: Iterable[JsonObject]) -> Table:
+def batch_table(batches: Sequence[JsonObject]) -> Table:
     """Return one row per batch."""
-    table = Table(
+    named = any(batch["name"] for batch in batches)
+    table = _table(
         Column("id", no_wrap=True),
-        "name",
-        "state",
-        *(Column(name, justify="right") for name in ("jobs", "done", "failed", "cost")),
-        "created",
+        *([Column("name", overflow="ellipsis")] if named else []),
+        Column("state", no_wrap=True),
+        *(_figure(name) for name in ("done", "failed", "cost")),
+        Column("created", overflow="ellipsis"),
     )
     for batch in batches:
         counts = batch["counts"]
         table.add_row(
             batch["id"],
-            printable(batch["name"] or ""),
+            *([printable(batch["name"] or "")] if named else []),
             state(batch["state"]),
-            f"{counts['total']:,}",
-            f"{done_jobs(counts):,}",
+            f"{done_jobs(counts):,}/{counts['total']:,}",
             f"{counts['failed']:,}",
             dollars(batch["cost_usd"]),
             local_time(batch["created_at"]),
@@ -82,12 +85,11 @@ def batch_table(batches: Iterable[JsonObject]) -> Table:
 
 
 def result_table(results: Iterable[JsonObject]) -> Table:
-    """Return one row per result: the answer, or why there is none."""
-    table = Table(
-        "custom_id",
-        "status",
+    """Return one row per result: the answer, or in red why there is none; tokens are in + out."""
+    table = _table(
+        Column("custom_id", overflow="fold", max_width=24),
         Column("output", ratio=1, overflow="fold"),
-        *(Column(name, justify="right") for name in ("in", "out", "cost", "latency")),
+        *(_figure(name) for name in ("tokens", "cost", "latency")),
         expand=True,
     )
     for result in results:
@@ -95,10 +97,8 @@ def result_table(results: Iterable[JsonObject]) -> Table:
         latency_ms = result.get("latency_ms")
         table.add_row(
             printable(result["custom_id"]),
-            state(result["status"]),
             _outcome(result),
-            f"{into:,}",
-            f"{out:,}",
+            f"{into:,} + {out:,}",
             dollars(result["cost_usd"]) if result.get("attempts") else "",
             "" if latency_ms is None else f"{latency_ms / 1000:.1f} s",
         )
@@ -106,22 +106,33 @@ def result_table(results: Iterable[JsonObject]) -> Table:
 
 
 def usage_table(rows: Sequence[JsonObject], total: JsonObject, by: Sequence[str]) -> Table:
-    """Return the sums, one row per combination of the words in `by`, and their total."""
-    table = Table(*by, show_footer=True)
+    """Return the sums, one row per combination of the words in `by`, and their total.
+
+    Kinds of tokens that nobody used have no column.
+    """
+    table = _table(*by, show_footer=True)
     if table.columns:
         table.columns[0].footer = "total"
-    for name, title in _USAGE_FIGURES:
-        table.add_column(title, f"{total[name]:,}", justify="right")
-    table.add_column("cost", dollars(total["cost_usd"]), justify="right")
-    table.add_column("without price", f"{total['unpriced_attempts']:,}", justify="right")
+    figures = [(name, title) for name, title in _USAGE_FIGURES if total[name] or name in _ALWAYS]
+    for name, title in figures:
+        table.add_column(title, f"{total[name]:,}", justify="right", no_wrap=True)
+    table.add_column("cost", dollars(total["cost_usd"]), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             *(printable(str(row[word])) for word in by),
-            *(f"{row[name]:,}" for name, _ in _USAGE_FIGURES),
+            *(f"{row[name]:,}" for name, _ in figures),
             dollars(row["cost_usd"]),
-            f"{row['unpriced_attempts']:,}",
         )
     return table
+
+
+def _table(*columns: Column | str, expand: bool = False, show_footer: bool = False) -> Table:
+    """Return a table with rules instead of boxes: in eighty columns every character counts."""
+    return Table(*columns, box=SIMPLE, pad_edge=False, expand=expand, show_footer=show_footer)
+
+
+def _figure(name: str) -> Column:
+    return Column(name, justify="right", no_wrap=True)
 
 
 def fault_table(faults: Iterable[LineFault]) -> Table:

@@ -166,8 +166,8 @@ def test_usage_has_a_row_per_combination_and_a_total() -> None:
     total = {**sums, "attempts": 24, "cost_usd": "0.200000000"}
     text = text_of(usage_table(rows, total, ["day", "model"]))
     lines = [line.split() for line in text.splitlines() if "$" in line]
-    assert [line[1:4:2] for line in lines[:2]] == [["2026-03-01", "m1"], ["2026-03-01", "m2"]]
-    assert lines[2][1] == "total"
+    assert [line[:2] for line in lines[:2]] == [["2026-03-01", "m1"], ["2026-03-01", "m2"]]
+    assert lines[2][0] == "total"
     assert "24" in lines[2]
     assert "$0.20" in lines[2]
 
