@@ -117,7 +117,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry)
         "temp_store=MEMORY",
         # Some 64 MB of log before it is folded in: with 4 MB every chunk of an upload pays for that.
         "wal_autocheckpoint=4000",
-        "cache_size=-32768",
+        "cache_size=-8192",
         "foreign_keys=ON",
     ):
         connection.execute(f"PRAGMA {pragma}")

@@ -103,13 +103,14 @@ def feed(session: Session, queue: str) -> list[FedSlice]:
     if not picked:
         return []
     connection = session.connection()
+    # Batches first, in the order of their ids, then slices: as everybody locks them.
+    served = {pick.share.batch_id: pick.served_after for pick in picked}
+    connection.execute(
+        _MARK_SERVED, [{"of": of, "so_far": units} for of, units in sorted(served.items())]
+    )
     connection.execute(
         _MARK_FED,
         [{"of": pick.share.batch_id, "number": pick.slice_no, "at": moment} for pick in picked],
-    )
-    served = {pick.share.batch_id: pick.served_after for pick in picked}
-    connection.execute(
-        _MARK_SERVED, [{"of": batch_id, "so_far": units} for batch_id, units in served.items()]
     )
     return [FedSlice(queue, pick.share.ref, pick.slice_no) for pick in picked]
 

@@ -72,3 +72,28 @@ def test_jobs_of_four_protocols_go_to_their_providers_and_every_account_is_right
         assert row["attempts"] == len(theirs) == JOBS_EACH
         assert nanos(row["cost_usd"]) == sum(seen["cost_nanos"] for seen in theirs)
         assert row["output_tokens"] == sum(seen["output_tokens"] for seen in theirs)
+
+
+STORM = [
+    *({"kind": kind, "probability": 0.02, "wait_s": 0.1} for kind in ("429", "503", "529")),
+    *(
+        {"kind": kind, "probability": 0.01}
+        for kind in ("500", "reset", "close", "cut", "html200", "badjson")
+    ),
+]
+"""What may happen to any call; one in nine meets something."""
+
+
+def test_a_storm_over_four_providers_loses_no_job_and_no_nano_dollar(
+    four_providers: System, simulator: "Simulator"
+) -> None:
+    simulator.faults(*STORM, latency="uniform:5,50", output_tokens="5-40")
+    batch_id = four_providers.submit(mixed_jobs())
+    batch = four_providers.wait(batch_id)
+
+    assert simulator.ledger()["requests"] > JOBS_EACH * len(PATHS)
+    each_answer_is_its_jobs(
+        each_job_has_one_result(four_providers, batch_id, JOBS_EACH * len(PATHS))
+    )
+    assert batch["unknown_attempts"] > 0
+    books_agree(four_providers, batch, simulator)

@@ -1,5 +1,6 @@
 """What providers do to a batch, and what the batch makes of it."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from tests.e2e.judging import (
     nanos,
 )
 from tests.support.system import LARGE, Json, System, lines, running_system
+from workers.job_run import LONGEST_REST_S
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator
@@ -163,4 +165,67 @@ def test_a_job_that_the_provider_rejects_fails_alone_with_its_code(
     each_answer_is_its_jobs(others)
     assert batch["state"] == "completed"
     assert (batch["counts"]["failed"], batch["counts"]["succeeded"]) == (1, JOBS)
+    books_agree(system, batch, simulator)
+
+
+@pytest.mark.parametrize("trouble", ["reset", "close", "cut", "html200", "badjson"])
+def test_an_answer_that_is_lost_or_broken_is_unknown_charged_at_its_worst_and_asked_for_again(
+    system: System, simulator: "Simulator", trouble: str
+) -> None:
+    simulator.faults({"kind": trouble, "times": 5})
+
+    batch_id = system.submit(lines(JOBS))
+    batch = system.wait(batch_id)
+
+    each_answer_is_its_jobs(each_job_has_one_result(system, batch_id, JOBS))
+    assert outcomes(system, batch) == {Outcome.UNKNOWN: 5, Outcome.SUCCEEDED: JOBS}
+    books_agree(system, batch, simulator)
+
+
+@pytest.mark.parametrize("trouble", ["usage_missing", "usage_absurd", "usage_negative"])
+def test_an_answer_without_a_credible_usage_is_kept_and_charged_at_its_worst(
+    system: System, simulator: "Simulator", trouble: str
+) -> None:
+    simulator.faults({"kind": trouble, "times": 5})
+
+    batch_id = system.submit(lines(JOBS))
+    batch = system.wait(batch_id)
+
+    results = each_job_has_one_result(system, batch_id, JOBS)
+    each_answer_is_its_jobs(results)
+    without = {result["custom_id"] for result in results if result["usage"] is None}
+    attempts = attempts_of(system, batch_id)
+    at_worst = [row.reserved_nanos for row in attempts if row.cost_nanos == row.reserved_nanos]
+    billed = {row["job_id"]: row["cost_nanos"] for row in simulator.rows()}
+    exact = sum(cost for job_id, cost in billed.items() if job_id not in without)
+    assert len(without) == len(at_worst) == 5
+    assert nanos(batch["cost_usd"]) == exact + sum(at_worst)
+    assert nanos(batch["cost_usd"]) > sum(billed.values())
+    assert len(attempts) == JOBS
+
+
+def test_a_wait_longer_than_a_slice_may_rest_gives_the_slices_back_and_says_why(
+    system: System, simulator: "Simulator"
+) -> None:
+    wait_s = LONGEST_REST_S + 1.0
+    simulator.faults({"kind": "429", "wait_s": wait_s, "times": 5})
+    batch_id = system.submit(lines(JOBS))
+
+    held = system.wait_until(
+        batch_id, lambda batch: batch["waiting_for"] is not None, 10.0, "it says what it waits for"
+    )
+    assert "rate" in held["waiting_for"].lower()
+    resting = system.wait_until(
+        batch_id, lambda batch: batch["counts"]["running"] == 0, 5.0, "nothing is in flight"
+    )
+    sent = simulator.ledger()["requests"]
+    assert (resting["state"], resting["counts"]["failed"]) == ("running", 0)
+    assert sent < JOBS + 5
+    batch = system.wait(batch_id, wait_s + 10.0)
+
+    each_answer_is_its_jobs(each_job_has_one_result(system, batch_id, JOBS))
+    assert batch["waiting_for"] is None
+    assert outcomes(system, batch) == {Outcome.LIMITED: 5, Outcome.SUCCEEDED: JOBS}
+    arrivals = sorted(row["arrived_s"] for row in simulator.rows())
+    assert max(b - a for a, b in itertools.pairwise(arrivals)) >= wait_s - 1.0
     books_agree(system, batch, simulator)
