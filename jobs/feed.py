@@ -6,7 +6,7 @@ that doesn't answer is no error here: the slices are marked, and the sweep publi
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from celery import Celery
@@ -30,11 +30,14 @@ class Feeder:
         self._database = database
         self._celery = celery
 
-    def feed(self, queue: str, *, drained: Iterable[Lease] = ()) -> None:
+    def feed(self, queue: str, *, drained: Sequence[Lease] = ()) -> None:
         """Fill the queue's window; `drained` are slices that have dispatched their last job."""
+        # Two transactions: with a slice's lock in hand nobody may wait for a batch's.
+        if drained:
+            with self._database.write() as session:
+                for lease in drained:
+                    mark_draining(session, lease)
         with self._database.write() as session:
-            for lease in drained:
-                mark_draining(session, lease)
             fed = feed(session, queue)
         self._publish(fed)
 

@@ -80,9 +80,7 @@ def accept(session: Session, batch_id: int, *, total_jobs: int, total_slices: in
         )
     )
     if changed.rowcount != 1:
-        raise IllegalTransition(
-            "the upload took so long without a sign of life that it was dropped"
-        )
+        raise IllegalTransition(UPLOAD_DROPPED)
 
 
 def touch(session: Session, batch_id: int) -> None:
@@ -93,9 +91,7 @@ def touch(session: Session, batch_id: int) -> None:
         .values(touched_at=now(session))
     )
     if changed.rowcount != 1:
-        raise IllegalTransition(
-            "the upload took so long without a sign of life that it was dropped"
-        )
+        raise IllegalTransition(UPLOAD_DROPPED)
 
 
 def abandoned(session: Session, untouched_since: datetime) -> list[int]:

@@ -1,13 +1,14 @@
 """Slices: leased with a fence, renewed, given back, finished; and voided when their worker is gone.
 
-Everything here that touches a fence or a batch's totals first locks the batch (`batches.lock`).
+Everything here that touches a fence or a batch's totals first locks the batch (`batches.lock`). The
+order of locks is batches by id, then slices, then the ledger; nobody waits against it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, or_, update
+from sqlalchemy import bindparam, or_, tuple_, update
 from sqlmodel import Session, col, select
 
 from jobs.errors import LeaseLost
@@ -161,13 +162,27 @@ def give_back(
 
 
 def renew(session: Session, owner: str) -> int:
-    """Extend every lease of a worker; return how many it still holds."""
-    changed = session.connection().execute(
-        update(Slice)
+    """Extend the leases of a worker; return how many were.
+
+    A slice whose row is locked is being written by its own worker, or taken from it; it is left for
+    the next time, because whoever waits here with other slices' locks in hand can deadlock.
+    """
+    mine = (
+        select(col(Slice.batch_id), col(Slice.no))
         .where(col(Slice.owner) == owner, col(Slice.state).in_(OWNED))
-        .values(lease_until=now(session) + LEASE)
+        .with_for_update(skip_locked=True)
     )
-    return changed.rowcount
+    held = session.exec(mine).all()
+    if held:
+        session.connection().execute(
+            update(Slice)
+            .where(
+                tuple_(col(Slice.batch_id), col(Slice.no)).in_(held),
+                col(Slice.owner) == owner,
+            )
+            .values(lease_until=now(session) + LEASE)
+        )
+    return len(held)
 
 
 def expired(session: Session, *, limit: int) -> list[tuple[int, int, str]]:

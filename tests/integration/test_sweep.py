@@ -25,6 +25,7 @@ from jobs.store.projects import ensure_project
 from jobs.store.settlement import ResultDraft, Settlement, flush
 from jobs.store.workers import FORGOTTEN, WorkerCard
 from jobs.tables import Attempt, Batch, Job, Result, Slice, Worker
+from tests.support.eventually import eventually
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
 from tests.support.system import configuration, lines, ndjson
 from workers.sweep import PER_SWEEP, SILENT_UPLOAD, Sweep
@@ -258,26 +259,36 @@ def intake(database: Database) -> Intake:
     return intake
 
 
-def test_an_upload_that_died_leaves_no_row(
-    database: Database, sweep: Sweep, intake: Intake
+@pytest.mark.parametrize("late_jobs", [0, 1, 2 * CHUNK_JOBS])
+def test_an_upload_that_was_given_up_leaves_no_row_and_is_not_accepted_any_more(
+    database: Database, sweep: Sweep, intake: Intake, late_jobs: int
 ) -> None:
     kept = seed_batch(database)
+    wait_until_stored(database, 2 * CHUNK_JOBS + 10)
     age_uploads(database, SILENT_UPLOAD + timedelta(seconds=1))
     sweep.drop_abandoned_uploads()
-    assert rows(database, Batch) == 1
-    assert (rows(database, Job), rows(database, Slice)) == (10, 1)
+    assert (rows(database, Batch), rows(database, Job), rows(database, Slice)) == (1, 10, 1)
     assert batch_of(database, kept).state == BatchState.QUEUED
-    with pytest.raises(IllegalTransition, match="so long without a sign of life"):
+
+    def go_on() -> None:
+        intake.take(ndjson(lines(late_jobs, prefix="late")))
         intake.accept()
-    with pytest.raises(IllegalTransition, match="so long without a sign of life"):
-        intake.take(ndjson(lines(CHUNK_JOBS, prefix="late")))
+
+    with pytest.raises(IllegalTransition, match="no sign of life"):
+        go_on()
     intake.abandon()
     assert (rows(database, Batch), rows(database, Job), rows(database, Slice)) == (1, 10, 1)
+
+
+def wait_until_stored(database: Database, jobs: int) -> None:
+    """A chunk is committed while the next one is read, so it may take a moment."""
+    eventually(lambda: rows(database, Job) == jobs, 10.0, "both chunks are stored")
 
 
 def test_an_upload_that_is_only_slow_is_accepted(
     database: Database, sweep: Sweep, intake: Intake
 ) -> None:
+    wait_until_stored(database, 2 * CHUNK_JOBS)
     age_uploads(database, SILENT_UPLOAD - timedelta(minutes=1))
     sweep.drop_abandoned_uploads()
     accepted = intake.accept()

@@ -173,7 +173,8 @@ async def test_a_row_that_the_database_will_never_take_holds_up_no_other(
     endings = [
         answered(journal, TOO_MANY_NANOS if journal.seq == 17 else 40) for journal in journals
     ]
-    ended = await asyncio.gather(*map(writer.settle, endings), return_exceptions=True)
+    async with asyncio.timeout(10.0):
+        ended = await asyncio.gather(*map(writer.settle, endings), return_exceptions=True)
     assert isinstance(ended[17], OverflowError)
     assert [fault for fault in ended if fault is not None] == [ended[17]]
     assert results(database) == [seq for seq in range(40) if seq != 17]
