@@ -3,7 +3,8 @@
 import queue
 import threading
 from collections.abc import Callable
-from unittest.mock import patch
+
+import pytest
 
 from jobs.feed import Feeder
 from jobs.queues import make_celery
@@ -13,69 +14,76 @@ from jobs.store import Database, slices
 from jobs.store.settlement import ResultDraft, Settlement, flush
 from tests.support.rows import batch_of, journal_of, seed_batch
 
-SLICES = 120
 GOOD = ResultDraft(ResultStatus.SUCCEEDED, output='"fine"')
 
 
-def test_workers_that_lease_feed_settle_finish_and_renew_at_once_never_deadlock(
-    database: Database,
-) -> None:
-    refs = [seed_batch(database, jobs=SLICES, slice_size=2) for _ in range(2)]
-    messages: queue.Queue[tuple[str, int]] = queue.Queue()
-    over = threading.Event()
-    faults: list[BaseException] = []
+class Fleet:
+    """Threads that do to the rows what worker processes do, on messages that stay in memory."""
 
-    def publish(_app: object, _queue: str, ref: str, slice_no: int) -> None:
-        messages.put((ref, slice_no))
+    def __init__(self, database: Database, refs: list[str]) -> None:
+        self.messages: queue.Queue[tuple[str, int]] = queue.Queue()
+        self.faults: list[BaseException] = []
+        self._database = database
+        self._refs = refs
+        self._over = threading.Event()
+        self._feeder = Feeder(database, make_celery(Settings()))
 
-    def guarded(work: Callable[[], None]) -> Callable[[], None]:
-        def run() -> None:
-            try:
-                work()
-            except BaseException as fault:  # noqa: BLE001  (told by the assertion below)
-                faults.append(fault)
-                over.set()
-
-        return run
-
-    def work() -> None:
-        while not over.is_set():
-            try:
-                ref, slice_no = messages.get(timeout=0.05)
-            except queue.Empty:
-                continue
-            with database.write() as session:
-                claimed = slices.claim(session, ref, slice_no, "worker-1")
-            if claimed is None:
-                continue
-            lease, jobs = claimed
-            journals = [journal_of(lease, job.seq) for job in jobs]
-            with database.write() as session:
-                flush(session, journals, [])
-            feeder.feed("sim", drained=[lease])
-            with database.write() as session:
-                flush(
-                    session, [], [Settlement(j, Outcome.SUCCEEDED, result=GOOD) for j in journals]
-                )
-            with database.write() as session:
-                slices.finish(session, lease)
-            if all(batch_of(database, ref).state == BatchState.COMPLETED for ref in refs):
-                over.set()
-
-    def renew() -> None:
-        while not over.is_set():
-            with database.write() as session:
-                slices.renew(session, "worker-1")
-
-    feeder = Feeder(database, make_celery(Settings()))
-    with patch("jobs.feed.publish_slice", publish):
-        feeder.feed("sim")
-        threads = [threading.Thread(target=guarded(target)) for target in [work] * 6 + [renew]]
+    def run(self, *, workers: int, within_s: float) -> None:
+        """Run every slice, with one thread that renews leases all the time."""
+        self._feeder.feed("sim")
+        targets = [self._work] * workers + [self._renew]
+        threads = [threading.Thread(target=self._go_on, args=(target,)) for target in targets]
         for thread in threads:
             thread.start()
-        over.wait(60.0)
-        over.set()
+        self._over.wait(within_s)
+        self._over.set()
         for thread in threads:
             thread.join()
-    assert faults == []
+
+    def _go_on(self, step: Callable[[], None]) -> None:
+        try:
+            while not self._over.is_set():
+                step()
+        except Exception as fault:  # noqa: BLE001  (the test looks at them)
+            self.faults.append(fault)
+            self._over.set()
+
+    def _renew(self) -> None:
+        with self._database.write() as session:
+            slices.renew(session, "worker-1")
+
+    def _work(self) -> None:
+        try:
+            ref, slice_no = self.messages.get(timeout=0.05)
+        except queue.Empty:
+            return
+        with self._database.write() as session:
+            claimed = slices.claim(session, ref, slice_no, "worker-1")
+        if claimed is None:
+            return
+        lease, jobs = claimed
+        journals = [journal_of(lease, job.seq) for job in jobs]
+        with self._database.write() as session:
+            flush(session, journals, [])
+        self._feeder.feed("sim", drained=[lease])
+        with self._database.write() as session:
+            flush(session, [], [Settlement(j, Outcome.SUCCEEDED, result=GOOD) for j in journals])
+        with self._database.write() as session:
+            slices.finish(session, lease)
+        if all(batch_of(self._database, r).state == BatchState.COMPLETED for r in self._refs):
+            self._over.set()
+
+
+def test_workers_that_lease_feed_settle_finish_and_renew_at_once_never_deadlock(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refs = [seed_batch(database, jobs=120, slice_size=2) for _ in range(2)]
+    fleet = Fleet(database, refs)
+
+    def publish(_app: object, _queue: str, ref: str, slice_no: int) -> None:
+        fleet.messages.put((ref, slice_no))
+
+    monkeypatch.setattr("jobs.feed.publish_slice", publish)
+    fleet.run(workers=6, within_s=60.0)
+    assert fleet.faults == []
     assert [batch_of(database, ref).state for ref in refs] == [BatchState.COMPLETED] * 2
