@@ -152,7 +152,7 @@ class Intake:
             raise InvalidSubmission(
                 f"{self._fault_count} of {self._line_number} lines are not valid jobs; "
                 "nothing was accepted",
-                faults=self._faults,
+                faults=sorted(self._faults, key=lambda fault: fault.line),
                 fault_count=self._fault_count,
             )
         if not self._jobs:

@@ -42,10 +42,13 @@ class _Call:
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """The job is to be attempted again after a wait, for this reason."""
+    """The job is to be attempted again after a wait.
+
+    `reason` is why everything on the pool waits with it; None if only this job does.
+    """
 
     wait_s: float
-    reason: str
+    reason: str | None = None
 
 
 class JobRun:
@@ -152,7 +155,7 @@ class JobRun:
         """Say what a refusal of the journal means for the job and its slice."""
         match admission:
             case Admission.NO_ROOM_YET:
-                return _Again(ROOM_S, "the budget is reserved by calls in flight")
+                return _Again(ROOM_S)
             case Admission.LEASE_LOST:
                 self._opened.lose_lease()
             case Admission.RESTING | Admission.ADMITTED:
@@ -196,7 +199,7 @@ class JobRun:
         match step:
             case Retry(wait_s, counts):
                 self._counted += counts
-                return _Again(wait_s, error.message)
+                return _Again(wait_s)
             case PausePool(wait_s):
                 await self._parts.gate.pause(pool, wait_s, f"{error.code}: {error.message}")
                 return _Again(wait_s, error.message)

@@ -40,7 +40,7 @@ class SliceRun:
             for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
                 if isinstance(ended, Exception):
                     log.error("a job of %s broke down", self._opened, exc_info=ended)
-                    self._opened.close(wait_s=BREAKDOWN_WAIT_S, reason=f"a fault: {ended}")
+                    self._opened.close(wait_s=BREAKDOWN_WAIT_S)
         finally:
             life.cancel()
         try:

@@ -133,9 +133,9 @@ def give_back(
 ) -> None:
     """Return a slice with open jobs to the waiting ones, due `wait_s` from now.
 
-    Attempts that are still open were sent and will not be heard of: they become `unknown`. If there
-    is something to wait for, the batch's other slices of the queue wait with it, instead of being
-    leased one by one to find out the same; `reason` tells the operator.
+    Attempts that are still open were sent and will not be heard of: they become `unknown`. With a
+    `reason` the whole queue waits: then the batch's other slices of the queue wait as well, instead
+    of being leased one by one to find out the same, and the batch tells the operator why.
 
     Raises:
         LeaseLost: the fence is newer; nothing was changed.
@@ -145,10 +145,14 @@ def give_back(
     void(session, batch, piece)
     if wait_s <= 0:
         return
+    due = now(session) + timedelta(seconds=min(wait_s, LONGEST_WAIT_S))
+    piece.not_before = due
+    session.add(piece)
+    if reason is None:
+        return
     batch.waiting_for = reason
     session.add(batch)
     session.flush()
-    due = now(session) + timedelta(seconds=min(wait_s, LONGEST_WAIT_S))
     session.connection().execute(
         update(Slice)
         .where(

@@ -40,5 +40,7 @@ def begin_part() -> Settings:
         )
     except ValueError as error:
         raise ConfigurationError(f"TIDEMILL_LOG_LEVEL: {error}") from error
+    # Each look at the schema would be two lines.
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     follow_launcher(os.environ)
     return settings

@@ -10,6 +10,7 @@ from flower import options as defined  # type: ignore[import-untyped] # it has n
 from flower.app import Flower  # type: ignore[import-untyped] # it has no types
 from flower.urls import settings as tornado_settings  # type: ignore[import-untyped] # ditto
 from flower.views.error import NotFoundErrorHandler  # type: ignore[import-untyped] # ditto
+from tornado.ioloop import PeriodicCallback
 
 from jobs.queues import make_celery
 from jobs.settings import Settings
@@ -18,6 +19,7 @@ MAX_TASKS = 10_000
 """Tasks that Flower remembers; each is a slice and takes some 5 KB."""
 MAX_WORKERS = 500
 FORGET_WORKER_AFTER_S = 600
+LOOK_AT_WORKERS_EVERY_S = 15
 
 
 def serve(settings: Settings, login: str, host: str, port: int) -> None:
@@ -46,5 +48,8 @@ def serve(settings: Settings, login: str, host: str, port: int) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    # Workers that start after Flower, or come and go, would have no queues on its broker page.
+    looking = PeriodicCallback(app.update_workers, LOOK_AT_WORKERS_EVERY_S * 1000)
     app.start_http_server()
+    looking.start()
     app.start()

@@ -127,6 +127,15 @@ def test_a_slice_that_must_wait_holds_its_batch_back_on_that_queue(database: Dat
         assert slices.claim(session, ref, 0, "next") is None
 
 
+def test_a_job_that_must_wait_holds_only_its_own_slice_back(database: Database) -> None:
+    ref = seed_batch(database, jobs=30)
+    lease = lease_of(database, ref)
+    with database.write() as session:
+        slices.give_back(session, lease, wait_s=30.0)
+    assert fed(database) == [(ref, 1), (ref, 2)]
+    assert batch_of(database, ref).waiting_for is None
+
+
 def test_no_more_than_the_window_is_fed(database: Database) -> None:
     seed_batch(database, jobs=WINDOW_PER_WORKER * 20)
     assert len(fed(database)) == WINDOW_PER_WORKER
