@@ -15,7 +15,14 @@ from jobs.errors import ServiceUnavailable
 from jobs.queues import publish_slice, queue_length
 from jobs.store import Database, now
 from jobs.store.feeding import FedSlice, feed
-from jobs.store.slices import Lease, mark_draining, mark_fed, queues_with_waiting, stale_messages
+from jobs.store.slices import (
+    Lease,
+    fed_slices,
+    mark_draining,
+    mark_fed,
+    queues_with_waiting,
+    stale_messages,
+)
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +69,9 @@ class Feeder:
             by_queue.setdefault(queue, []).append(FedSlice(queue, ref, number))
         for queue, slices in by_queue.items():
             waiting = queue_length(self._celery, queue)
-            if waiting is None or waiting >= len(slices):
+            with self._database.read() as session:
+                fed = fed_slices(session, queue)
+            if waiting is None or waiting >= fed:
                 continue
             log.warning("publishing %d slices of %s again", len(slices), queue)
             with self._database.write() as session:

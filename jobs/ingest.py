@@ -24,6 +24,9 @@ from jobs.store.jobs import JobRow, SliceRange, insert_chunk, insert_slices, kno
 CHUNK_JOBS = 4000
 """Jobs per commit: some 50 ms of the database's time, so that others get their turn."""
 
+CHUNK_CHARACTERS = 8 << 20
+"""Of the lines of a chunk: two of them are in memory, and each is a sign of life of the upload."""
+
 REPORTED_FAULTS = 100
 """Bad lines that are described; more are only counted."""
 
@@ -105,6 +108,7 @@ class Intake:
         self._jobs = 0
         self._chunk: list[JobLine] = []
         self._chunk_lines: list[int] = []
+        self._chunk_characters = 0
         self._faults: list[LineFault] = []
         self._fault_count = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="intake")
@@ -133,7 +137,8 @@ class Intake:
         for line_number, job in self._read(lines):
             self._chunk.append(job)
             self._chunk_lines.append(line_number)
-            if len(self._chunk) >= CHUNK_JOBS:
+            self._chunk_characters += len(job.request)
+            if len(self._chunk) >= CHUNK_JOBS or self._chunk_characters >= CHUNK_CHARACTERS:
                 self._store_chunk()
 
     def accept(self) -> Accepted:
@@ -193,7 +198,7 @@ class Intake:
         Once a line was bad the submission will be refused: then jobs are only checked, not stored.
         """
         chunk, lines = self._chunk, self._chunk_lines
-        self._chunk, self._chunk_lines = [], []
+        self._chunk, self._chunk_lines, self._chunk_characters = [], [], 0
         if self._jobs + len(chunk) > self._max_jobs:
             raise SubmissionTooLarge(
                 f"a batch holds at most {self._max_jobs:,} jobs; submit the rest as another batch"

@@ -85,22 +85,15 @@ COUNTED_OUTCOMES = frozenset({Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.FAILE
 
 TRANSITIONS: dict[BatchState, frozenset[BatchState]] = {
     BatchState.RECEIVING: frozenset({BatchState.QUEUED}),
-    BatchState.QUEUED: frozenset(
-        {BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLING, BatchState.FINALIZING}
-    ),
-    BatchState.RUNNING: frozenset(
-        {BatchState.PAUSED, BatchState.CANCELLING, BatchState.FINALIZING, BatchState.FAILED}
-    ),
-    BatchState.PAUSED: frozenset(
-        {BatchState.RUNNING, BatchState.CANCELLING, BatchState.FINALIZING}
-    ),
+    BatchState.QUEUED: frozenset({BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLING}),
+    BatchState.RUNNING: frozenset({BatchState.PAUSED, BatchState.CANCELLING, BatchState.COMPLETED}),
+    BatchState.PAUSED: frozenset({BatchState.RUNNING, BatchState.CANCELLING, BatchState.COMPLETED}),
     BatchState.CANCELLING: frozenset({BatchState.CANCELLED}),
-    BatchState.FINALIZING: frozenset({BatchState.COMPLETED, BatchState.EXPIRED, BatchState.FAILED}),
     BatchState.COMPLETED: frozenset(),
-    BatchState.FAILED: frozenset(),
     BatchState.CANCELLED: frozenset(),
-    BatchState.EXPIRED: frozenset(),
 }
+"""Who may follow whom. Finalising is one transaction, so nobody sees `finalizing`; `failed` and
+`expired` are words of the interface that nothing leads to yet."""
 
 
 def sources(target: BatchState) -> frozenset[BatchState]:

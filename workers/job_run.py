@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.clock import utcnow
-from jobs.errors import ProviderError, TidemillError
+from jobs.errors import ProviderError, TidemillError, UnknownModel
 from jobs.exchange import ModelRequest
 from jobs.kinds import KINDS
 from jobs.kinds.kind import Kind
@@ -22,6 +22,9 @@ from workers.retry import Fail, PausePool, Retry, RetryPolicy, next_step
 
 LONGEST_REST_S = 20.0
 """A job waits this long within its slice's lease; for longer waits the slice is given back."""
+
+RECONFIGURED_S = 30.0
+"""Until a job is tried again whose model this worker's configuration does not serve."""
 
 ROOM_S = 0.2
 """Between two looks whether calls in flight have left some of the budget over."""
@@ -69,6 +72,10 @@ class JobRun:
             return
         try:
             call = self._prepare()
+        except UnknownModel as error:
+            # It was known when the job was accepted: this worker's configuration is another one.
+            self._opened.close(wait_s=RECONFIGURED_S, reason=error.message)
+            return
         except TidemillError as error:
             await self._decide("unrunnable", f"the job can't be run any more: {error}")
             return

@@ -58,7 +58,7 @@ def run_worker(
     )
 
 
-def run_beat(settings: Settings, configuration: Configuration) -> int:
+def run_beat(settings: Settings) -> int:
     """Run the clock, and the small worker that sweeps, until told to stop; return its exit code.
 
     Two of them do no harm. Without any, lost messages and dead workers' slices wait for one.
@@ -66,7 +66,6 @@ def run_beat(settings: Settings, configuration: Configuration) -> int:
     Raises:
         SchemaMismatch: the database is not at this version's schema.
     """
-    del configuration  # pipelines will be scheduled from here
     celery = make_celery(settings)
     database = open_database(settings.resolved_database_url(), connections=CONTROL_SLOTS)
     check_schema(database)

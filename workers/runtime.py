@@ -49,7 +49,8 @@ class Runtime:
         self._thread = threading.Thread(target=self._serve, name="runtime", daemon=True)
         self._ready = threading.Event()
         self._parts: Parts | None = None
-        self._running: dict[SliceRun, asyncio.Task[None]] = {}
+        self._running: set[SliceRun] = set()
+        self._tasks: set[asyncio.Task[None]] = set()  # from before their claim on
         self._draining = False
         self._heart: asyncio.Task[None] | None = None
 
@@ -105,6 +106,15 @@ class Runtime:
         self._heart = asyncio.create_task(self._keep_beating())
 
     async def _run_slice(self, batch_ref: str, slice_no: int) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine runs in a task
+        self._tasks.add(task)
+        try:
+            await self._claim_and_run(batch_ref, slice_no)
+        finally:
+            self._tasks.discard(task)
+
+    async def _claim_and_run(self, batch_ref: str, slice_no: int) -> None:
         owner = self._options.card.id
         claimed = await self.parts.transactions.write(
             lambda session: slices.claim(session, batch_ref, slice_no, owner), tries=CLAIM_TRIES
@@ -113,15 +123,13 @@ class Runtime:
             return
         lease, jobs = claimed
         run = SliceRun(OpenSlice(self.parts, lease, len(jobs)), jobs)
-        task = asyncio.current_task()
-        assert task is not None
-        self._running[run] = task
+        self._running.add(run)
         if self._draining:
             run.drain()
         try:
             await run.run()
         finally:
-            del self._running[run]
+            self._running.discard(run)
 
     def _drain(self) -> None:
         log.info("draining %d open slices", len(self._running))
@@ -134,8 +142,8 @@ class Runtime:
             run.abort()
 
     async def _end(self) -> None:
-        if self._running:
-            await asyncio.wait(self._running.values())
+        if self._tasks:
+            await asyncio.wait(self._tasks)
         if self._heart is not None:
             self._heart.cancel()
         parts, card = self.parts, self._options.card
@@ -159,9 +167,10 @@ class Runtime:
 
     async def _beat(self) -> None:
         card, in_flight = self._options.card, self.parts.in_flight.in_use
+        running = [run.slice_key for run in self._running]
 
         def beat(session: Session) -> None:
             workers.beat(session, card, in_flight)
-            slices.renew(session, card.id)
+            slices.renew(session, card.id, running)
 
         await self.parts.transactions.write(beat, tries=1)

@@ -30,6 +30,11 @@ class SliceRun:
         self._jobs = jobs
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def slice_key(self) -> tuple[int, int]:
+        """The batch's id and the slice's number."""
+        return self._opened.lease.batch_id, self._opened.lease.slice_no
+
     async def run(self) -> None:
         """Run every open job, then finish the slice or give it back."""
         life = asyncio.get_running_loop().call_later(SLICE_LIFE_S, self._opened.close)

@@ -1,14 +1,15 @@
 """The sweep: whatever was lost is found again here. Every duty is harmless to do twice, or by two."""
 
 import logging
+import time
 from datetime import timedelta
 
 from celery import Celery
 
+from jobs.errors import ServiceUnavailable
 from jobs.feed import Feeder
 from jobs.states import BatchState
 from jobs.store import Database, batches, now, results, slices, workers
-from jobs.tables import Batch
 
 log = logging.getLogger(__name__)
 
@@ -22,19 +23,23 @@ PER_SWEEP = 200
 """Leases that one sweep expires, and slices that it cancels per batch: bounded, the next goes on."""
 
 
+CANCEL_STEPS = 5
+"""Times `PER_SWEEP` slices of a batch that one sweep cancels: some 100,000 jobs, two seconds."""
+
+
 class Sweep:
     """The duties, each callable alone."""
 
     def __init__(self, database: Database, celery: Celery) -> None:
         self._database = database
         self._feeder = Feeder(database, celery)
+        self._lost_database_at: float | None = None
 
     def run(self) -> None:
         """Do every duty; one that fails does not keep the others from being done."""
         for duty in (
             self.expire_leases,
             self.cancel_batches,
-            self.finish_batches,
             self.feed,
             self.publish_lost,
             self.drop_abandoned_uploads,
@@ -42,11 +47,21 @@ class Sweep:
         ):
             try:
                 duty()
+            except ServiceUnavailable as error:
+                self._lost_database_at = time.monotonic()
+                log.warning("%s: %s", duty.__name__, error)
             except Exception:  # the next sweep tries again
                 log.exception("%s failed", duty.__name__)
 
     def expire_leases(self) -> None:
-        """Take slices from workers that were not heard of, so that others may run them."""
+        """Take slices from workers that were not heard of, so that others may run them.
+
+        Not soon after the database was away: then nobody could be heard of, and healthy workers
+        renew their leases first.
+        """
+        lost_at = self._lost_database_at
+        if lost_at is not None and time.monotonic() - lost_at < slices.LEASE.total_seconds():
+            return
         with self._database.read() as session:
             expired = slices.expired(session, limit=PER_SWEEP)
         for batch_id, slice_no, _queue in expired:
@@ -57,20 +72,9 @@ class Sweep:
     def cancel_batches(self) -> None:
         """Answer the jobs of cancelled batches that no worker holds."""
         for batch_id in self._in_state(BatchState.CANCELLING):
-            while self._cancel_some(batch_id):
-                pass
-
-    def finish_batches(self) -> None:
-        """Finalise batches whose last slice was done by somebody who died before finalising."""
-        for batch_id in self._in_state(
-            BatchState.RUNNING, BatchState.QUEUED, BatchState.PAUSED, BatchState.CANCELLING
-        ):
-            with self._database.read() as session:
-                batch = session.get(Batch, batch_id)
-                if batch is None or batch.done_slices < batch.total_slices:
-                    continue
-            with self._database.write() as session:
-                batches.finish_if_complete(session, batches.lock(session, batch_id))
+            for _step in range(CANCEL_STEPS):
+                if not self._cancel_some(batch_id):
+                    break
 
     def feed(self) -> None:
         """Fill the windows of all queues."""
@@ -83,10 +87,11 @@ class Sweep:
     def drop_abandoned_uploads(self) -> None:
         """Delete what dead uploads have left."""
         with self._database.read() as session:
-            dead = batches.abandoned(session, now(session) - SILENT_UPLOAD)
+            since = now(session) - SILENT_UPLOAD
+            dead = batches.abandoned(session, since)
         for batch_id in dead:
             log.warning("deleting an upload that died: batch %d", batch_id)
-            batches.discard(self._database, batch_id)
+            batches.discard(self._database, batch_id, untouched_since=since)
 
     def forget_silent_workers(self) -> None:
         """Delete the cards of workers that are long gone."""

@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import bindparam, delete, func, update
 from sqlalchemy import select as sa_select
@@ -16,6 +16,9 @@ from jobs.store.database import Database, now
 from jobs.tables import Batch, Job, Project, Slice
 
 UPLOAD_DROPPED = "the upload gave no sign of life for so long that it was dropped; send it again"
+
+DEAD = datetime(1970, 1, 1, tzinfo=UTC)
+"""When an upload that is being deleted was last touched: it does not come back to life."""
 
 DELETED_PER_COMMIT = 20_000
 """Jobs of an abandoned upload that one transaction deletes: some 100 ms on SQLite."""
@@ -70,7 +73,11 @@ def accept(session: Session, batch_id: int, *, total_jobs: int, total_slices: in
     """
     changed = session.connection().execute(
         update(Batch)
-        .where(col(Batch.id) == batch_id, col(Batch.state).in_(sources(BatchState.QUEUED)))
+        .where(
+            col(Batch.id) == batch_id,
+            col(Batch.state).in_(sources(BatchState.QUEUED)),
+            col(Batch.touched_at) > DEAD,
+        )
         .values(
             state=BatchState.QUEUED,
             total_jobs=total_jobs,
@@ -87,7 +94,11 @@ def touch(session: Session, batch_id: int) -> None:
     """Note a sign of life of an upload; raises IllegalTransition if it was given up."""
     changed = session.connection().execute(
         update(Batch)
-        .where(col(Batch.id) == batch_id, col(Batch.state) == BatchState.RECEIVING)
+        .where(
+            col(Batch.id) == batch_id,
+            col(Batch.state) == BatchState.RECEIVING,
+            col(Batch.touched_at) > DEAD,
+        )
         .values(touched_at=now(session))
     )
     if changed.rowcount != 1:
@@ -107,13 +118,23 @@ def abandoned(session: Session, untouched_since: datetime) -> list[int]:
     ]
 
 
-def discard(database: Database, batch_id: int) -> None:
+def discard(database: Database, batch_id: int, *, untouched_since: datetime | None = None) -> None:
     """Delete an upload that was not accepted, a bounded number of rows per transaction.
 
-    The batch's row goes last, so that whoever dies in between leaves something to find.
+    An accepted batch is left alone, also when its sender was told of a failure (the answer to the
+    commit was lost), and so is one that was touched after `untouched_since`. The batch's row goes
+    last, so that whoever dies in between leaves something to find.
     """
+    with database.write() as session:
+        batch = _receiving(session, batch_id)
+        if batch is None or (untouched_since is not None and batch.touched_at >= untouched_since):
+            return
+        batch.touched_at = DEAD
+        session.add(batch)
     while True:
         with database.write() as session:
+            if _receiving(session, batch_id) is None:
+                return
             last = session.exec(select(func.max(Job.seq)).where(Job.batch_id == batch_id)).one()
             if last is None:
                 break
@@ -123,10 +144,15 @@ def discard(database: Database, batch_id: int) -> None:
                 )
             )
     with database.write() as session:
-        session.connection().execute(delete(Slice).where(col(Slice.batch_id) == batch_id))
-        session.connection().execute(
-            delete(Batch).where(col(Batch.id) == batch_id, col(Batch.state) == BatchState.RECEIVING)
-        )
+        if (batch := _receiving(session, batch_id)) is not None:
+            session.connection().execute(delete(Slice).where(col(Slice.batch_id) == batch_id))
+            session.delete(batch)
+
+
+def _receiving(session: Session, batch_id: int) -> Batch | None:
+    """Lock a batch and return it if it is an upload."""
+    batch: Batch | None = session.execute(_LOCK, {"of": batch_id}).scalar_one_or_none()
+    return batch if batch is not None and batch.state == BatchState.RECEIVING else None
 
 
 def find(session: Session, project_id: int, ref: str) -> Batch:

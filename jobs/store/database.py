@@ -88,6 +88,7 @@ def open_database(url: str, *, connections: int = 10) -> Database:
             max_overflow=connections,
             pool_pre_ping=not sqlite,
             insertmanyvalues_page_size=500,
+            hide_parameters=True,  # an error's text goes to the log, the rows must not
         )
     except Exception as error:
         raise ConfigurationError(f"the database address can't be used: {error}") from error

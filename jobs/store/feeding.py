@@ -65,7 +65,9 @@ _MARK_FED = (
     .values(state=SliceState.FED, fed_at=bindparam("at"))
 )
 _MARK_SERVED = (
-    update(Batch).where(col(Batch.id) == bindparam("of")).values(served=bindparam("so_far"))
+    update(Batch)
+    .where(col(Batch.id) == bindparam("of"))
+    .values(served=col(Batch.served) + bindparam("units"))
 )
 
 
@@ -104,9 +106,9 @@ def feed(session: Session, queue: str) -> list[FedSlice]:
         return []
     connection = session.connection()
     # Batches first, in the order of their ids, then slices: as everybody locks them.
-    served = {pick.share.batch_id: pick.served_after for pick in picked}
+    served = {pick.share.batch_id: pick.served_after - pick.share.served for pick in picked}
     connection.execute(
-        _MARK_SERVED, [{"of": of, "so_far": units} for of, units in sorted(served.items())]
+        _MARK_SERVED, [{"of": of, "units": units} for of, units in sorted(served.items())]
     )
     connection.execute(
         _MARK_FED,

@@ -112,18 +112,18 @@ def flush(
     books = _Books(session, tallies, now(session))
     written = _written(session, journals, settlements) if again else {}
     for made in settlements:
-        if written.get(_key(made.journal)) is not None:
-            continue
-        if made.journal.lease in held:
-            books.settle(made)
-        else:
+        if made.journal.lease not in held:
             books.correct(made)
+        elif written.get(_key(made.journal)) is None:
+            books.settle(made)
     decided = _decided(session, unattempted) if again else set()
     for job in unattempted:
         if job.lease in held and (job.lease.batch_id, job.seq) not in decided:
             books.keep(job.lease.batch_id, job.seq, None, job.result)
     admissions = [
-        Admission.ADMITTED if _key(wish) in written else books.admit(wish, wish.lease in held)
+        Admission.ADMITTED
+        if wish.lease in held and _key(wish) in written
+        else books.admit(wish, wish.lease in held)
         for wish in journals
     ]
     books.write()

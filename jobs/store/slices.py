@@ -4,11 +4,11 @@ Everything here that touches a fence or a batch's totals first locks the batch (
 order of locks is batches by id, then slices, then the ledger; nobody waits against it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, or_, tuple_, update
+from sqlalchemy import bindparam, func, or_, tuple_, update
 from sqlmodel import Session, col, select
 
 from jobs.errors import LeaseLost
@@ -37,6 +37,9 @@ _DRAIN = (
     )
     .values(state=SliceState.DRAINING)
 )
+
+NEARLY = timedelta(seconds=5)
+"""Slices that wait about as long already are left as they are when another one is given back."""
 
 OWNED = (SliceState.LEASED, SliceState.DRAINING)
 
@@ -75,7 +78,9 @@ def claim(
         return None
     if batch.state == BatchState.QUEUED:
         batch.state = BatchState.RUNNING
-        batch.started_at = batch.started_at or moment
+        session.add(batch)
+    if batch.started_at is None:
+        batch.started_at = moment
         session.add(batch)
     if batch.waiting_for is not None:
         batch.waiting_for = None
@@ -150,7 +155,8 @@ def give_back(
     session.add(piece)
     if reason is None:
         return
-    batch.waiting_for = reason
+    if batch.state in FED_BATCH_STATES:
+        batch.waiting_for = reason
     session.add(batch)
     session.flush()
     session.connection().execute(
@@ -159,21 +165,27 @@ def give_back(
             col(Slice.batch_id) == lease.batch_id,
             col(Slice.queue) == lease.queue,
             col(Slice.state) == SliceState.WAITING,
-            or_(col(Slice.not_before).is_(None), col(Slice.not_before) < due),
+            or_(col(Slice.not_before).is_(None), col(Slice.not_before) < due - NEARLY),
         )
         .values(not_before=due)
     )
 
 
-def renew(session: Session, owner: str) -> int:
-    """Extend the leases of a worker; return how many were.
+def renew(session: Session, owner: str, running: Collection[tuple[int, int]]) -> None:
+    """Extend the leases of those slices (batch id, number) that a worker really runs.
+
+    A lease that it holds without knowing, because the answer to its claim was lost, runs out.
 
     A slice whose row is locked is being written by its own worker, or taken from it; it is left for
     the next time, because whoever waits here with other slices' locks in hand can deadlock.
     """
     mine = (
         select(col(Slice.batch_id), col(Slice.no))
-        .where(col(Slice.owner) == owner, col(Slice.state).in_(OWNED))
+        .where(
+            tuple_(col(Slice.batch_id), col(Slice.no)).in_(running),
+            col(Slice.owner) == owner,
+            col(Slice.state).in_(OWNED),
+        )
         .with_for_update(skip_locked=True)
     )
     held = session.exec(mine).all()
@@ -186,7 +198,6 @@ def renew(session: Session, owner: str) -> int:
             )
             .values(lease_until=now(session) + LEASE)
         )
-    return len(held)
 
 
 def expired(session: Session, *, limit: int) -> list[tuple[int, int, str]]:
@@ -241,6 +252,15 @@ def stale_messages(session: Session, fed_before: datetime) -> list[tuple[str, st
         .order_by(col(Slice.queue), col(Slice.fed_at))
     )
     return list(rows)
+
+
+def fed_slices(session: Session, queue: str) -> int:
+    """Return for how many slices of a queue there should be a message."""
+    return session.exec(
+        select(func.count())
+        .select_from(Slice)
+        .where(Slice.queue == queue, Slice.state == SliceState.FED)
+    ).one()
 
 
 def mark_fed(session: Session, queue: str, fed_before: datetime) -> None:

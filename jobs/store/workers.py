@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import bindparam, delete, func
 from sqlalchemy import select as sa_select
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col
 
 from jobs.store.database import now
 from jobs.tables import Worker
@@ -74,14 +74,3 @@ def live_workers(session: Session, queue: str) -> int:
     """Return how many living workers consume a queue."""
     values = {"named": f",{queue},", "since": now(session) - ALIVE}
     return session.connection().execute(_LIVE, values).scalar_one()
-
-
-def all_workers(session: Session) -> list[Worker]:
-    """Return the living workers, oldest first."""
-    return list(
-        session.exec(
-            select(Worker)
-            .where(col(Worker.seen_at) > now(session) - ALIVE)
-            .order_by(col(Worker.started_at))
-        )
-    )

@@ -116,12 +116,10 @@ def worker(
 
 def beat() -> None:
     """Run the clock: leases, lost messages, deadlines. One is enough; more do no harm."""
-    from jobs.configuration import load_configuration
     from scripts.launcher.environment import begin_part
     from workers.main import run_beat
 
-    settings = begin_part()
-    raise typer.Exit(run_beat(settings, load_configuration(settings.config)))
+    raise typer.Exit(run_beat(begin_part()))
 
 
 def flower(

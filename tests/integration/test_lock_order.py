@@ -50,7 +50,7 @@ class Fleet:
 
     def _renew(self) -> None:
         with self._database.write() as session:
-            slices.renew(session, "worker-1")
+            slices.renew(session, "worker-1", [(1, no) for no in range(60)])
 
     def _work(self) -> None:
         try:

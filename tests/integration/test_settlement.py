@@ -168,3 +168,29 @@ def test_any_output_is_stored_as_it_is(database: Database, text: str) -> None:
         result = session.get(Result, (1, 0))
     assert result is not None
     assert result.output == f'"{text}"'
+
+
+def test_a_retried_journal_is_not_admitted_on_the_attempt_of_another_worker(
+    database: Database,
+) -> None:
+    ref = seed_batch(database)
+    late = journal_of(lease_of(database, ref, owner="late"), 0)
+    with database.write() as session:
+        slices.give_back(session, late.lease)
+    admit(database, journal_of(lease_of(database, ref, owner="next"), 0))
+    with database.write() as session:
+        assert flush(session, [late], [], again=True) == [Admission.LEASE_LOST]
+
+
+def test_a_late_answer_that_was_held_through_an_outage_is_booked_all_the_same(
+    database: Database,
+) -> None:
+    ref = seed_batch(database)
+    late = journal_of(lease_of(database, ref, owner="late"), 0)
+    admit(database, late)
+    with database.write() as session:
+        slices.give_back(session, late.lease)
+    for _ in range(2):
+        settle(database, answered(late, 40), again=True)
+    batch = batch_of(database, ref)
+    assert (batch.unknown_attempts, batch.spent_nanos, batch.succeeded) == (0, 40, 0)

@@ -111,8 +111,12 @@ def test_a_heartbeat_keeps_the_lease(database: Database) -> None:
     lease_of(database, ref)
     with database.write() as session:
         session.connection().execute(update(Slice).values(lease_until=now(session)))
-        assert slices.renew(session, "worker-1") == 1
-        assert slices.renew(session, "another") == 0
+        slices.renew(session, "another", [(1, 0)])
+        slices.renew(session, "worker-1", [])
+    with database.read() as session:
+        assert len(slices.expired(session, limit=10)) == 1
+    with database.write() as session:
+        slices.renew(session, "worker-1", [(1, 0)])
         assert slices.expired(session, limit=10) == []
 
 

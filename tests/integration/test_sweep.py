@@ -115,7 +115,7 @@ def test_more_leases_than_one_sweep_takes_are_left_to_the_next(
 # Cancelled batches
 
 
-def test_a_cancelled_batch_that_nobody_holds_is_answered_at_once_whatever_its_size(
+def test_a_cancelled_batch_that_nobody_holds_is_answered_in_one_sweep(
     database: Database, sweep: Sweep
 ) -> None:
     ref = seed_batch(database, jobs=2 * PER_SWEEP + 50, slice_size=1)
@@ -147,37 +147,6 @@ def test_a_slice_of_a_cancelled_batch_that_a_worker_holds_is_left_to_it(
 
 
 # Batches that nobody finalised
-
-
-@pytest.mark.parametrize(
-    ("state", "final"),
-    [
-        (BatchState.RUNNING, BatchState.COMPLETED),
-        (BatchState.PAUSED, BatchState.COMPLETED),
-        (BatchState.CANCELLING, BatchState.CANCELLED),
-    ],
-)
-def test_a_batch_whose_last_worker_died_before_finalising_it_is_finalised(
-    database: Database, sweep: Sweep, state: BatchState, final: BatchState
-) -> None:
-    ref = seed_batch(database)
-    answer(database, lease_of(database, ref), range(10))
-    with database.write() as session:
-        session.connection().execute(update(Slice).values(state=SliceState.DONE, owner=None))
-        session.connection().execute(update(Batch).values(done_slices=1, state=state))
-    sweep.finish_batches()
-    batch = batch_of(database, ref)
-    assert batch.state == final
-    assert batch.finished_at is not None
-    sweep.finish_batches()
-    assert batch_of(database, ref).finished_at == batch.finished_at
-
-
-def test_a_batch_with_work_left_is_not_finalised(database: Database, sweep: Sweep) -> None:
-    ref = seed_batch(database, jobs=20)
-    lease_of(database, ref)
-    sweep.finish_batches()
-    assert batch_of(database, ref).state == BatchState.RUNNING
 
 
 # Messages
