@@ -2,9 +2,9 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -78,11 +78,13 @@ class Composed:
 
 
 @pytest.fixture
-def valkey_url(start_process: StartProcess, tmp_path: Path) -> str:
+def valkey_url(
+    start_process: StartProcess, tmp_path: Path, missing: Callable[[str], NoReturn]
+) -> str:
     """The address of the file's own broker service, on a port and in a folder of this test."""
     binary = redis_servers.embedded_binary() or redis_servers.redis_binary()
     if binary is None:
-        pytest.skip("no Valkey for this system and no redis-server on the PATH")
+        missing("no Valkey for this system and no redis-server on the PATH")
     program, *options = service_command("valkey", SECRETS).argv
     assert program == "valkey-server"
     port = free_port()

@@ -1,11 +1,9 @@
 import json
-import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -129,28 +127,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.process.wait()
 
 
-@pytest.fixture
-def virtual_host() -> Iterator[str]:
-    control = shutil.which("rabbitmqctl")
-    if control is None:
-        pytest.skip("no RabbitMQ here")
-    name = f"test-queues-{uuid.uuid4().hex[:8]}"
-
-    def run(*arguments: str) -> int:
-        command = [control, "-q", *arguments]
-        return subprocess.run(command, check=False, capture_output=True).returncode  # noqa: S603
-
-    if run("add_vhost", name) != 0:
-        pytest.skip("RabbitMQ does not run")
-    run("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
-    yield name
-    run("delete_vhost", name)
-
-
 @pytest.fixture(params=["tcp", "socket", "rabbitmq"])
 def broker_url(request: pytest.FixtureRequest) -> str:
     if request.param == "rabbitmq":
-        return f"amqp://guest:guest@127.0.0.1:5672/{request.getfixturevalue('virtual_host')}"
+        rabbitmq: str = request.getfixturevalue("rabbitmq_url")
+        return rabbitmq
     server: Server = request.getfixturevalue("server")
     return {
         "tcp": f"redis://127.0.0.1:{server.port}/0",
@@ -269,9 +250,9 @@ class FreezingProxy:
 
 
 @pytest.fixture
-def proxied_rabbitmq(virtual_host: str) -> Iterator[tuple[FreezingProxy, str]]:
+def proxied_rabbitmq(rabbitmq_url: str) -> Iterator[tuple[FreezingProxy, str]]:
     proxy = FreezingProxy(("127.0.0.1", 5672))
-    yield proxy, f"amqp://guest:guest@127.0.0.1:{proxy.port}/{virtual_host}"
+    yield proxy, rabbitmq_url.replace(":5672/", f":{proxy.port}/")
     proxy.close()
 
 
