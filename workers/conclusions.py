@@ -17,7 +17,7 @@ from jobs.exchange import Answer
 from jobs.kinds.kind import Bad, Good, Kind, Verdict
 from jobs.prices import Price
 from jobs.states import Outcome, ResultStatus
-from jobs.store.settlement import Journal, ResultDraft, Settlement
+from jobs.store.reports import Journal, ResultDraft, Settlement
 
 MESSAGE_CHARACTERS = 500
 """Of an error's message that are stored."""

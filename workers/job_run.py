@@ -12,7 +12,7 @@ from jobs.kinds.kind import Kind
 from jobs.lines import rebuild
 from jobs.prices import Price
 from jobs.store.jobs import OpenJob
-from jobs.store.settlement import Admission, Journal, Settlement, Unattempted
+from jobs.store.reports import Admission, Journal, Settlement, Unattempted
 from jobs.tokens import most_tokens
 from workers import conclusions
 from workers.gate.gate import Ask, ComeBack, Grant, PoolId

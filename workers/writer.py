@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from jobs.errors import ServiceUnavailable
 from jobs.store import Database
-from jobs.store.settlement import Admission, Journal, Settlement, Unattempted, flush
+from jobs.store.reports import Admission, Journal, Settlement, Unattempted
+from jobs.store.settlement import flush
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import bindparam, select, tuple_, update
 from sqlmodel import Session, col
@@ -21,70 +20,9 @@ from jobs.store.attempts import close_attempts
 from jobs.store.bulk import insert_rows
 from jobs.store.database import now
 from jobs.store.ledger import LedgerKey, LedgerSums, add_to_ledger
+from jobs.store.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
 from jobs.store.slices import Lease
 from jobs.tables import Attempt, Batch, Result, Slice
-
-
-@dataclass(frozen=True, slots=True)
-class Journal:
-    """An attempt that is about to be made. `price` is the snapshot's JSON, None if unknown."""
-
-    lease: Lease
-    seq: int
-    n: int
-    provider: str
-    pool: str
-    model: str
-    price: str | None
-    reserved_nanos: int
-
-
-class Admission(StrEnum):
-    """What the journal said to an attempt."""
-
-    ADMITTED = "admitted"
-    NO_ROOM_YET = "no_room_yet"
-    """The budget is reserved by calls in flight; what they leave over may be enough."""
-    RESTING = "resting"
-    """The batch is paused, cancelled or out of budget: nothing of it may be sent."""
-    LEASE_LOST = "lease_lost"
-
-
-@dataclass(frozen=True, slots=True)
-class ResultDraft:
-    """The final answer of a job. `output` is JSON text."""
-
-    status: ResultStatus
-    output: str | None = None
-    finish_reason: str | None = None
-    error_code: str | None = None
-    error_message: str | None = None
-    source: str = "live"
-
-
-@dataclass(frozen=True, slots=True)
-class Unattempted:
-    """The result of a job that is decided without another call."""
-
-    lease: Lease
-    seq: int
-    result: ResultDraft
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """How a journaled attempt ended, and the job's result if it decided that.
-
-    `cost_nanos` is None where it is not known (no price, no usage).
-    """
-
-    journal: Journal
-    outcome: Outcome
-    usage: Usage | None = None
-    cost_nanos: int | None = None
-    latency_ms: int | None = None
-    error_code: str | None = None
-    result: ResultDraft | None = None
 
 
 def flush(

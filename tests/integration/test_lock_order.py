@@ -11,7 +11,8 @@ from jobs.queues import make_celery
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, ResultStatus
 from jobs.store import Database, slices
-from jobs.store.settlement import ResultDraft, Settlement, flush
+from jobs.store.reports import ResultDraft, Settlement
+from jobs.store.settlement import flush
 from tests.support.rows import batch_of, journal_of, seed_batch
 
 GOOD = ResultDraft(ResultStatus.SUCCEEDED, output='"fine"')

@@ -7,14 +7,8 @@ from jobs.exchange import Usage
 from jobs.states import BatchState, Outcome, ResultStatus
 from jobs.store import Database, batches, slices
 from jobs.store.ledger import UsageQuery, usage
-from jobs.store.settlement import (
-    Admission,
-    Journal,
-    ResultDraft,
-    Settlement,
-    Unattempted,
-    flush,
-)
+from jobs.store.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
+from jobs.store.settlement import flush
 from jobs.tables import Attempt, Result
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
 

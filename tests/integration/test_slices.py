@@ -10,8 +10,9 @@ from jobs.errors import IllegalTransition, LeaseLost, NotFound
 from jobs.states import BatchState, Outcome, Priority, ResultStatus, SliceState
 from jobs.store import Database, batches, now, slices
 from jobs.store.feeding import WINDOW_PER_WORKER, feed
+from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.results import cancel_jobs
-from jobs.store.settlement import ResultDraft, Settlement, flush
+from jobs.store.settlement import flush
 from jobs.tables import Result, Slice
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
 

@@ -22,7 +22,8 @@ from jobs.states import BatchState, Outcome, ResultStatus, SliceState
 from jobs.store import Database, batches, now, slices, workers
 from jobs.store.batches import BatchDraft
 from jobs.store.projects import ensure_project
-from jobs.store.settlement import ResultDraft, Settlement, flush
+from jobs.store.reports import ResultDraft, Settlement
+from jobs.store.settlement import flush
 from jobs.store.workers import FORGOTTEN, WorkerCard
 from jobs.tables import Attempt, Batch, Job, Result, Slice, Worker
 from tests.support.eventually import eventually

@@ -8,7 +8,7 @@ from jobs.store import Database, batches, migrate, open_database
 from jobs.store.batches import BatchDraft
 from jobs.store.jobs import SliceRange, insert_chunk, insert_slices
 from jobs.store.projects import ensure_project
-from jobs.store.settlement import Journal
+from jobs.store.reports import Journal
 from jobs.store.slices import Lease, claim
 from jobs.tables import Batch
 

@@ -28,7 +28,7 @@ from jobs.exchange import Answer, Finish, Usage
 from jobs.kinds import KINDS
 from jobs.prices import Price, Rates
 from jobs.states import COUNTED_OUTCOMES, Outcome, ResultStatus
-from jobs.store.settlement import Journal
+from jobs.store.reports import Journal
 from jobs.store.slices import Lease
 from workers.conclusions import (
     MESSAGE_CHARACTERS,
