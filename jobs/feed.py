@@ -6,7 +6,7 @@ that doesn't answer is no error here: the slices are marked, and the sweep publi
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 
 from celery import Celery
@@ -16,9 +16,7 @@ from jobs.queues import publish_slice, queue_length
 from jobs.store import Database, now
 from jobs.store.feeding import FedSlice, feed
 from jobs.store.slices import (
-    Lease,
     fed_slices,
-    mark_draining,
     mark_fed,
     queues_with_waiting,
     stale_messages,
@@ -37,13 +35,8 @@ class Feeder:
         self._database = database
         self._celery = celery
 
-    def feed(self, queue: str, *, drained: Sequence[Lease] = ()) -> None:
-        """Fill the queue's window; `drained` are slices that have dispatched their last job."""
-        # Two transactions: with a slice's lock in hand nobody may wait for a batch's.
-        if drained:
-            with self._database.write() as session:
-                for lease in drained:
-                    mark_draining(session, lease)
+    def feed(self, queue: str) -> None:
+        """Fill the queue's window."""
         with self._database.write() as session:
             fed = feed(session, queue)
         self._publish(fed)

@@ -41,15 +41,16 @@ def build_parts(
         health_check_interval=10,
     )
     transport = AiohttpTransport()
+    transactions = Transactions(database)
     return Parts(
         settings=settings,
         configuration=configuration,
         catalogue=Catalogue(configuration),
         prices=PriceBook(configuration),
         keys=Keyring(configuration),
-        transactions=Transactions(database),
+        transactions=transactions,
         writer=Writer(database),
-        feed=FeedLine(Feeder(database, celery)),
+        feed=FeedLine(Feeder(database, celery), transactions),
         in_flight=InFlight(settings.max_in_flight),
         gate=SharedPause(redis),
         transport=transport,

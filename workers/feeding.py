@@ -5,7 +5,8 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from jobs.feed import Feeder
-from jobs.store.slices import Lease
+from jobs.store.slices import Lease, mark_draining
+from workers.transactions import Transactions
 
 log = logging.getLogger(__name__)
 
@@ -13,8 +14,9 @@ log = logging.getLogger(__name__)
 class FeedLine:
     """Gathers drained slices while a feed is under way, and feeds once for all of them."""
 
-    def __init__(self, feeder: Feeder) -> None:
+    def __init__(self, feeder: Feeder, transactions: Transactions) -> None:
         self._feeder = feeder
+        self._transactions = transactions
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._drained: dict[str, list[Lease]] = {}
         self._feeding: asyncio.Task[None] | None = None
@@ -37,11 +39,15 @@ class FeedLine:
             while self._drained:
                 queue, leases = self._drained.popitem()
                 try:
-                    await loop.run_in_executor(self._thread, self._feed, queue, leases)
+                    await asyncio.gather(*(self._mark(lease) for lease in leases))
+                    await loop.run_in_executor(self._thread, self._feeder.feed, queue)
                 except Exception:  # the sweep feeds whatever is missed here
                     log.exception("feeding %s failed", queue)
         finally:
             self._feeding = None
 
-    def _feed(self, queue: str, leases: list[Lease]) -> None:
-        self._feeder.feed(queue, drained=leases)
+    async def _mark(self, lease: Lease) -> None:
+        """Make room for another slice of the queue."""
+        await self._transactions.write(
+            lambda session: mark_draining(session, lease), about=lease.batch_ref, tries=1
+        )

@@ -16,6 +16,7 @@ import uvloop
 from jobs.configuration import Configuration
 from jobs.settings import Settings
 from jobs.store import Session, slices, workers
+from jobs.store.jobs import open_jobs
 from jobs.store.workers import WorkerCard
 from workers.open_slice import OpenSlice
 from workers.parts import Parts
@@ -117,11 +118,16 @@ class Runtime:
     async def _claim_and_run(self, batch_ref: str, slice_no: int) -> None:
         owner = self._options.card.id
         claimed = await self.parts.transactions.write(
-            lambda session: slices.claim(session, batch_ref, slice_no, owner), tries=CLAIM_TRIES
+            lambda session: slices.claim(session, batch_ref, slice_no, owner),
+            about=batch_ref,
+            tries=CLAIM_TRIES,
         )
         if claimed is None:
             return
-        lease, jobs = claimed
+        lease, cut = claimed
+        jobs = await self.parts.transactions.read(
+            lambda session: open_jobs(session, lease.batch_id, cut, is_first_lease=lease.fence == 1)
+        )
         run = SliceRun(OpenSlice(self.parts, lease, len(jobs)), jobs)
         self._running.add(run)
         if self._draining:
@@ -150,7 +156,9 @@ class Runtime:
         await parts.feed.close()
         await parts.writer.close()
         try:
-            await parts.transactions.write(lambda s: workers.leave(s, card.id), tries=1)
+            await parts.transactions.write(
+                lambda s: workers.leave(s, card.id), about=card.id, tries=1
+            )
         except Exception:  # the sweep forgets silent workers
             log.exception("could not say goodbye")
         parts.transactions.close()
@@ -173,4 +181,4 @@ class Runtime:
             workers.beat(session, card, in_flight)
             slices.renew(session, card.id, running)
 
-        await self.parts.transactions.write(beat, tries=1)
+        await self.parts.transactions.write(beat, about=card.id, tries=1)

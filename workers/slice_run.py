@@ -66,14 +66,17 @@ class SliceRun:
 
     async def _end(self) -> None:
         opened = self._opened
-        transact = opened.parts.transactions.write
         if opened.lease_lost:
             return
         if opened.is_closing:
-            await transact(
+            await opened.parts.transactions.write(
                 lambda session: slices.give_back(
                     session, opened.lease, wait_s=opened.wait_s, reason=opened.reason
-                )
+                ),
+                about=opened.lease.batch_ref,
             )
         else:
-            await transact(lambda session: slices.finish(session, opened.lease))
+            await opened.parts.transactions.write(
+                lambda session: slices.finish(session, opened.lease),
+                about=opened.lease.batch_ref,
+            )

@@ -9,7 +9,8 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+
+import msgspec
 
 from jobs.errors import ServiceUnavailable
 from jobs.store import Database
@@ -28,8 +29,7 @@ RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 answer that was paid for is held until it can be stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(msgspec.Struct, frozen=True):
     """Something to write, and whom to tell when it is: what the journal said, else None."""
 
     work: Journal | Settlement | Unattempted

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from jobs.exchange import Answer, ModelRequest
 
 
@@ -15,15 +17,13 @@ class FieldFault:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Good:
+class Good(msgspec.Struct, frozen=True):
     """The answer is what the job asked for. `output` is a text, or the value of a JSON answer."""
 
     output: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Bad:
+class Bad(msgspec.Struct, frozen=True):
     """The answer is not usable, and the job has failed for this reason."""
 
     code: str

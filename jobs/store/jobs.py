@@ -131,32 +131,37 @@ _ATTEMPTS = (
 )
 
 
-def open_jobs(session: Session, piece: Slice) -> list[OpenJob]:
-    """Return the jobs of a slice that have no result yet, in order, with their attempts counted."""
-    rows = session.connection().execute(_OPEN_JOBS, _range(piece))
-    # Only a slice that was leased before can have attempts.
-    attempts = _attempts(session, piece) if piece.fence > 1 else {}
+def open_jobs(
+    session: Session, batch_id: int, cut: SliceRange, *, is_first_lease: bool
+) -> list[OpenJob]:
+    """Return the jobs of a slice that have no result yet, in order, with their attempts counted.
+
+    To be read after the slice was leased: from then on nobody else answers its jobs.
+    """
+    rows = session.connection().execute(_OPEN_JOBS, _range(batch_id, cut))
+    attempts = {} if is_first_lease else _attempts(session, batch_id, cut)
     return [
         OpenJob(seq, kind, request, tokens, *attempts.get(seq, (0, 0)))
         for seq, kind, request, tokens in rows
     ]
 
 
-def has_open_jobs(session: Session, piece: Slice) -> bool:
+def has_open_jobs(session: Session, batch_id: int, cut: SliceRange) -> bool:
     """Return whether a slice has a job without a result."""
-    return session.connection().execute(_ANY_OPEN_JOB, _range(piece)).first() is not None
+    row = session.connection().execute(_ANY_OPEN_JOB, _range(batch_id, cut)).first()
+    return row is not None
 
 
-def _attempts(session: Session, piece: Slice) -> Mapping[int, tuple[int, int]]:
+def _attempts(session: Session, batch_id: int, cut: SliceRange) -> Mapping[int, tuple[int, int]]:
     """Return the newest number and the count of counted attempts of each job that has any."""
-    rows = session.connection().execute(_ATTEMPTS, _range(piece))
+    rows = session.connection().execute(_ATTEMPTS, _range(batch_id, cut))
     return {seq: (last, count) for seq, last, count in rows}
 
 
-def _range(piece: Slice) -> dict[str, object]:
+def _range(batch_id: int, cut: SliceRange) -> dict[str, object]:
     return {
-        "batch_id": piece.batch_id,
-        "first_seq": piece.first_seq,
-        "last_seq": piece.last_seq,
-        "queue": piece.queue,
+        "batch_id": batch_id,
+        "first_seq": cut.first_seq,
+        "last_seq": cut.last_seq,
+        "queue": cut.queue,
     }

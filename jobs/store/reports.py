@@ -1,15 +1,15 @@
 """What a worker tells the store about attempts, before and after its calls; values only."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from jobs.exchange import Usage
 from jobs.states import Outcome, ResultStatus
 from jobs.store.slices import Lease
 
 
-@dataclass(frozen=True, slots=True)
-class Journal:
+class Journal(msgspec.Struct, frozen=True):
     """An attempt that is about to be made. `price` is the snapshot's JSON, None if unknown."""
 
     lease: Lease
@@ -33,8 +33,7 @@ class Admission(StrEnum):
     LEASE_LOST = "lease_lost"
 
 
-@dataclass(frozen=True, slots=True)
-class ResultDraft:
+class ResultDraft(msgspec.Struct, frozen=True):
     """The final answer of a job. `output` is JSON text."""
 
     status: ResultStatus
@@ -45,8 +44,7 @@ class ResultDraft:
     source: str = "live"
 
 
-@dataclass(frozen=True, slots=True)
-class Unattempted:
+class Unattempted(msgspec.Struct, frozen=True):
     """The result of a job that is decided without another call."""
 
     lease: Lease
@@ -54,8 +52,7 @@ class Unattempted:
     result: ResultDraft
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """How a journaled attempt ended, and the job's result if it decided that.
 
     `cost_nanos` is None where it is not known (no price, no usage).

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, func, or_, tuple_, update
+from sqlalchemy import select as sa_select
 from sqlmodel import Session, col, select
 
 from jobs.errors import LeaseLost
@@ -16,6 +17,7 @@ from jobs.states import FED_BATCH_STATES, BatchState, SliceState
 from jobs.store import batches, jobs
 from jobs.store.attempts import book_unknown
 from jobs.store.database import now
+from jobs.store.jobs import SliceRange
 from jobs.tables import Batch, Slice
 
 LEASE = timedelta(seconds=12)
@@ -26,16 +28,73 @@ LONGEST_WAIT_S = 60.0
 """A slice that was given back is looked at again after so long at the latest: whatever it waited
 for may have recovered."""
 
-# Built once: putting it together costs more than running it.
-_DRAIN = (
-    update(Slice)
-    .where(
-        col(Slice.batch_id) == bindparam("of"),
-        col(Slice.no) == bindparam("number"),
-        col(Slice.fence) == bindparam("holding"),
-        col(Slice.state) == SliceState.LEASED,
+# Built once: putting them together costs more than running them.
+_LOCK_FOR_CLAIM = (
+    sa_select(
+        col(Batch.id),
+        col(Batch.ref),
+        col(Batch.project_id),
+        col(Batch.priority),
+        col(Batch.defaults),
+        col(Batch.state),
+        col(Batch.started_at),
+        col(Batch.waiting_for),
     )
-    .values(state=SliceState.DRAINING)
+    .where(col(Batch.ref) == bindparam("named"))
+    .with_for_update()
+)
+_IDLE_SLICE = sa_select(
+    col(Slice.fence),
+    col(Slice.not_before),
+    col(Slice.queue),
+    col(Slice.first_seq),
+    col(Slice.last_seq),
+    col(Slice.jobs),
+).where(
+    col(Slice.batch_id) == bindparam("of"),
+    col(Slice.no) == bindparam("number"),
+    col(Slice.state).in_((SliceState.FED, SliceState.WAITING)),
+)
+_START_BATCH = (
+    update(Batch)
+    .where(col(Batch.id) == bindparam("of"))
+    .values(state=BatchState.RUNNING, waiting_for=None, started_at=bindparam("first_lease_at"))
+)
+_ONE_SLICE = update(Slice).where(
+    col(Slice.batch_id) == bindparam("of"),
+    col(Slice.no) == bindparam("number"),
+    col(Slice.fence) == bindparam("holding"),
+)
+_UNFEED = _ONE_SLICE.values(state=SliceState.WAITING)
+_LEASE = _ONE_SLICE.values(
+    state=SliceState.LEASED,
+    fence=col(Slice.fence) + 1,
+    owner=bindparam("by"),
+    lease_until=bindparam("until"),
+    not_before=None,
+)
+_DRAIN = _ONE_SLICE.where(col(Slice.state) == SliceState.LEASED).values(state=SliceState.DRAINING)
+_IS_OWNED = col(Slice.state).in_((SliceState.LEASED, SliceState.DRAINING))
+_FREE = {"owner": None, "lease_until": None, "not_before": None}
+_FINISH = _ONE_SLICE.where(_IS_OWNED).values(state=SliceState.DONE, **_FREE)
+_RELEASE = _ONE_SLICE.where(_IS_OWNED).values(state=SliceState.WAITING, **_FREE)
+_HELD_RANGE = sa_select(
+    col(Slice.queue), col(Slice.first_seq), col(Slice.last_seq), col(Slice.jobs)
+).where(
+    col(Slice.batch_id) == bindparam("of"),
+    col(Slice.no) == bindparam("number"),
+    col(Slice.fence) == bindparam("holding"),
+    _IS_OWNED,
+)
+_LOCK_TO_COUNT = (
+    sa_select(col(Batch.done_slices), col(Batch.total_slices))
+    .where(col(Batch.id) == bindparam("of"))
+    .with_for_update()
+)
+_COUNT_DONE = (
+    update(Batch)
+    .where(col(Batch.id) == bindparam("of"))
+    .values(done_slices=col(Batch.done_slices) + 1)
 )
 
 NEARLY = timedelta(seconds=5)
@@ -60,38 +119,29 @@ class Lease:
 
 def claim(
     session: Session, batch_ref: str, slice_no: int, owner: str
-) -> tuple[Lease, list[jobs.OpenJob]] | None:
+) -> tuple[Lease, SliceRange] | None:
     """Lease a slice that is due; None if somebody else holds it, it is done, or its batch rests.
 
     A message may be old or doubled, so finding nothing to do is ordinary.
     """
-    batch = batches.lock_by_ref(session, batch_ref)
-    if batch is None or batch.id is None:
+    connection = session.connection()
+    batch = connection.execute(_LOCK_FOR_CLAIM, {"named": batch_ref}).first()
+    if batch is None:
         return None
     moment = now(session)
-    piece = session.get(Slice, (batch.id, slice_no))
-    if piece is None or piece.state not in (SliceState.FED, SliceState.WAITING):
+    place = {"of": batch.id, "number": slice_no}
+    piece = connection.execute(_IDLE_SLICE, place).first()
+    if piece is None:
         return None
+    place["holding"] = piece.fence
     if batch.state not in FED_BATCH_STATES or (piece.not_before and piece.not_before > moment):
-        piece.state = SliceState.WAITING
-        session.add(piece)
+        connection.execute(_UNFEED, place)
         return None
-    if batch.state == BatchState.QUEUED:
-        batch.state = BatchState.RUNNING
-        session.add(batch)
-    if batch.started_at is None:
-        batch.started_at = moment
-        session.add(batch)
-    if batch.waiting_for is not None:
-        batch.waiting_for = None
-        session.add(batch)
-    piece.state = SliceState.LEASED
-    piece.fence += 1
-    piece.owner = owner
-    piece.lease_until = moment + LEASE
-    piece.not_before = None
-    session.add(piece)
-    session.flush()
+    if batch.state == BatchState.QUEUED or batch.waiting_for is not None or not batch.started_at:
+        connection.execute(
+            _START_BATCH, {"of": batch.id, "first_lease_at": batch.started_at or moment}
+        )
+    connection.execute(_LEASE, {**place, "by": owner, "until": moment + LEASE})
     lease = Lease(
         batch_id=batch.id,
         batch_ref=batch.ref,
@@ -100,14 +150,16 @@ def claim(
         defaults=batch.defaults,
         slice_no=slice_no,
         queue=piece.queue,
-        fence=piece.fence,
+        fence=piece.fence + 1,
     )
-    return lease, jobs.open_jobs(session, piece)
+    return lease, SliceRange(slice_no, piece.queue, piece.first_seq, piece.last_seq, piece.jobs)
 
 
 def mark_draining(session: Session, lease: Lease) -> None:
     """Note that every job of the slice has been dispatched, so that the next one may be fed."""
-    session.connection().execute(
+    connection = session.connection()
+    connection.execute(_LOCK_TO_COUNT, {"of": lease.batch_id})  # the order of locks
+    connection.execute(
         _DRAIN, {"of": lease.batch_id, "number": lease.slice_no, "holding": lease.fence}
     )
 
@@ -120,17 +172,20 @@ def finish(session: Session, lease: Lease) -> bool:
     Raises:
         LeaseLost: the fence is newer; nothing was changed.
     """
-    batch = batches.lock(session, lease.batch_id)
-    piece = _held(session, lease)
-    if jobs.has_open_jobs(session, piece):
-        _release(piece, not_before=None)
-        session.add(piece)
+    connection = session.connection()
+    done, total = connection.execute(_LOCK_TO_COUNT, {"of": lease.batch_id}).one()
+    holding = {"of": lease.batch_id, "number": lease.slice_no, "holding": lease.fence}
+    cut = connection.execute(_HELD_RANGE, holding).first()
+    if cut is None:
+        raise _lost(lease)
+    if jobs.has_open_jobs(session, lease.batch_id, SliceRange(lease.slice_no, *cut)):
+        connection.execute(_RELEASE, holding)
         return False
-    _close(piece)
-    batch.done_slices += 1
-    session.add(piece)
-    session.add(batch)
-    return batches.finish_if_complete(session, batch)
+    connection.execute(_FINISH, holding)
+    connection.execute(_COUNT_DONE, {"of": lease.batch_id})
+    if done + 1 < total:
+        return False
+    return batches.finish_if_complete(session, batches.lock(session, lease.batch_id))
 
 
 def give_back(
@@ -301,8 +356,12 @@ def close(session: Session, batch: Batch, piece: Slice) -> None:
 def _held(session: Session, lease: Lease) -> Slice:
     piece = session.get(Slice, (lease.batch_id, lease.slice_no))
     if piece is None or piece.fence != lease.fence or piece.state not in OWNED:
-        raise LeaseLost(f"slice {lease.slice_no} of {lease.batch_ref} has been given to another")
+        raise _lost(lease)
     return piece
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(f"slice {lease.slice_no} of {lease.batch_ref} has been given to another")
 
 
 def _release(piece: Slice, not_before: datetime | None) -> None:

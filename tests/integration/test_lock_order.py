@@ -62,11 +62,13 @@ class Fleet:
             claimed = slices.claim(session, ref, slice_no, "worker-1")
         if claimed is None:
             return
-        lease, jobs = claimed
-        journals = [journal_of(lease, job.seq) for job in jobs]
+        lease, cut = claimed
+        journals = [journal_of(lease, seq) for seq in range(cut.first_seq, cut.last_seq + 1)]
         with self._database.write() as session:
             flush(session, journals, [])
-        self._feeder.feed("sim", drained=[lease])
+        with self._database.write() as session:
+            slices.mark_draining(session, lease)
+        self._feeder.feed("sim")
         with self._database.write() as session:
             flush(session, [], [Settlement(j, Outcome.SUCCEEDED, result=GOOD) for j in journals])
         with self._database.write() as session:

@@ -8,11 +8,10 @@ from jobs.ingest import Intake
 from jobs.lines import JobDefaults, LineReader
 from jobs.routing import Catalogue
 from jobs.states import BatchState
-from jobs.store import Database, batches, slices
+from jobs.store import Database, batches
 from jobs.store.batches import BatchDraft
-from jobs.store.jobs import OpenJob
 from jobs.store.projects import ensure_project
-from tests.support.rows import batch_of
+from tests.support.rows import batch_of, leased
 
 LINE = b'{"custom_id": "a", "model": "sim/small", "prompt": "Hello"}'
 
@@ -29,13 +28,6 @@ def intake(database: Database) -> Intake:
     return Intake(database, draft, reader, slice_size=10, max_jobs=100)
 
 
-def open_jobs(database: Database, ref: str) -> list[OpenJob]:
-    with database.write() as session:
-        claimed = slices.claim(session, ref, 0, "worker-1")
-    assert claimed is not None
-    return claimed[1]
-
-
 def test_an_accepted_upload_survives_a_sender_who_was_told_of_a_failure(
     database: Database, intake: Intake
 ) -> None:
@@ -43,7 +35,7 @@ def test_an_accepted_upload_survives_a_sender_who_was_told_of_a_failure(
     accepted = intake.accept()
     intake.abandon()
     assert batch_of(database, accepted.ref).state == BatchState.QUEUED
-    assert [job.seq for job in open_jobs(database, accepted.ref)] == [0]
+    assert [job.seq for job in leased(database, accepted.ref)[1]] == [0]
 
 
 def test_an_upload_that_is_being_deleted_does_not_come_back_to_life(

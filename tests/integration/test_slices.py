@@ -14,7 +14,7 @@ from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.results import cancel_jobs
 from jobs.store.settlement import flush
 from jobs.tables import Result, Slice
-from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
+from tests.support.rows import batch_of, journal_of, lease_of, leased, seed_batch
 
 
 def state_of(database: Database, slice_no: int = 0) -> str:
@@ -59,11 +59,9 @@ def test_a_new_lease_leaves_out_the_jobs_that_have_results(database: Database) -
     answer_all(database, first, range(4))
     with database.write() as session:
         slices.give_back(session, first)
-    with database.write() as session:
-        claimed = slices.claim(session, ref, 0, "next")
-    assert claimed is not None
-    assert [job.seq for job in claimed[1]] == list(range(4, 10))
-    assert claimed[0].fence > first.fence
+    lease, jobs = leased(database, ref, owner="next")
+    assert [job.seq for job in jobs] == list(range(4, 10))
+    assert lease.fence > first.fence
 
 
 def test_the_last_slice_finishes_its_batch(database: Database) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from jobs.states import Priority
 from jobs.store import Database, batches, migrate, open_database
 from jobs.store.batches import BatchDraft
-from jobs.store.jobs import SliceRange, insert_chunk, insert_slices
+from jobs.store.jobs import OpenJob, SliceRange, insert_chunk, insert_slices, open_jobs
 from jobs.store.projects import ensure_project
 from jobs.store.reports import Journal
 from jobs.store.slices import Lease, claim
@@ -64,10 +64,20 @@ def batch_of(database: Database, ref: str) -> Batch:
 
 def lease_of(database: Database, ref: str, slice_no: int = 0, owner: str = "worker-1") -> Lease:
     """Lease a slice, which must be free."""
+    return leased(database, ref, slice_no, owner)[0]
+
+
+def leased(
+    database: Database, ref: str, slice_no: int = 0, owner: str = "worker-1"
+) -> tuple[Lease, list[OpenJob]]:
+    """Lease a slice, which must be free, and read its open jobs as a worker does."""
     with database.write() as session:
         claimed = claim(session, ref, slice_no, owner)
     assert claimed is not None
-    return claimed[0]
+    lease, cut = claimed
+    with database.read() as session:
+        jobs = open_jobs(session, lease.batch_id, cut, is_first_lease=lease.fence == 1)
+    return lease, jobs
 
 
 def journal_of(lease: Lease, seq: int, n: int = 1, reserved_nanos: int = 100) -> Journal:
