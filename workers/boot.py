@@ -4,10 +4,12 @@ import os
 import secrets
 import socket
 
+import httpx
 from celery import Celery
 from redis.asyncio import Redis
 
 from jobs.configuration import Configuration
+from jobs.errors import ConfigurationError
 from jobs.feed import Feeder
 from jobs.prices import PriceBook
 from jobs.routing import Catalogue
@@ -40,7 +42,7 @@ def build_parts(
         socket_connect_timeout=REDIS_PATIENCE_S,
         health_check_interval=10,
     )
-    transport = AiohttpTransport()
+    transport = _transport(settings)
     transactions = Transactions(database)
     return Parts(
         settings=settings,
@@ -56,6 +58,18 @@ def build_parts(
         transport=transport,
         caller=Caller(transport, deadline_s=settings.call_deadline_s),
     )
+
+
+def _transport(settings: Settings) -> httpx.AsyncBaseTransport:
+    if settings.http_client == "aiohttp":
+        return AiohttpTransport()
+    try:
+        from workers.reqwest_transport import ReqwestTransport  # noqa: PLC0415  (an extra)
+    except ImportError as error:
+        raise ConfigurationError(
+            "TIDEMILL_HTTP_CLIENT=pyreqwest needs the extra `fast`: pip install 'tidemill[fast]'"
+        ) from error
+    return ReqwestTransport(deadline_s=settings.call_deadline_s)
 
 
 def build_runtime(

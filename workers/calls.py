@@ -22,12 +22,6 @@ from jobs.exchange import Answer, ModelRequest
 from workers.protocols import Protocol, WireRequest, protocol_of
 from workers.transport import ReplyTooLarge
 
-CONNECT_TIMEOUT_S = 10.0
-"""For name, connection and TLS together; what takes longer is an outage."""
-
-_EXTENSIONS = {"timeout": {"connect": CONNECT_TIMEOUT_S}}
-"""No limit between two bytes: a model may think for minutes, and the deadline counts in total."""
-
 
 class Caller:
     """Makes the calls of a process over one transport, each under one total deadline.
@@ -79,9 +73,9 @@ class Caller:
             url,
             headers=_headers(wire.headers),
             stream=httpx.ByteStream(wire.body),
-            extensions=_EXTENSIONS,
         )
         try:
+            # None between two bytes: a model may think for minutes.
             async with asyncio.timeout(self._deadline_s):
                 response = await self._transport.handle_async_request(request)
                 body = await _body(response)

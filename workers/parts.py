@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import httpx
+
 from jobs.configuration import Configuration
 from jobs.prices import PriceBook
 from jobs.routing import Catalogue
@@ -12,7 +14,6 @@ from workers.gate.gate import Gate
 from workers.in_flight import InFlight
 from workers.keys import Keyring
 from workers.transactions import Transactions
-from workers.transport import AiohttpTransport
 from workers.writer import Writer
 
 
@@ -30,5 +31,5 @@ class Parts:
     feed: FeedLine
     in_flight: InFlight
     gate: Gate
-    transport: AiohttpTransport
+    transport: httpx.AsyncBaseTransport
     caller: Caller

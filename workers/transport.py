@@ -22,14 +22,19 @@ Well below the minute or so after which servers and load balancers close it: a P
 closing is lost, and whether it ran is not known then.
 """
 
+CONNECT_TIMEOUT_S = 10.0
+"""For name, connection and TLS together; what takes longer is an outage."""
+
 PROBE_S = 15
-"""Seconds of silence before the kernel probes a connection, and between its four probes.
+"""Seconds of silence before the kernel probes a connection, and between its probes.
 
 A peer that vanished is then noticed within 75 s and not at the deadline, and no NAT forgets a
 connection on which a model thinks for minutes.
 """
 
-_WIRE_HEADERS = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
+PROBES = 4
+
+WIRE_HEADERS = frozenset({b"content-encoding", b"content-length", b"transfer-encoding"})
 """Headers that describe the reply on the wire and not the decoded body that is handed on."""
 
 
@@ -44,8 +49,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     one running event loop.
     """
 
-    def __init__(self, max_response_bytes: int = MAX_RESPONSE_BYTES) -> None:
+    def __init__(
+        self,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    ) -> None:
         self._max_response_bytes = max_response_bytes
+        self._connect_timeout_s = connect_timeout_s
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=KEEPALIVE_S, socket_factory=_probed_socket
@@ -60,14 +70,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request and return the reply with its body read and decoded.
 
-        Of httpx's time-outs, `connect` (name, connection and TLS) and `read` (between two bytes) are
-        observed.
+        Of httpx's time-outs, `read` (between two bytes) is observed.
 
         Raises:
             httpx.TransportError: the exact subclass; ConnectError, ConnectTimeout and
                 LocalProtocolError alone mean that nothing was sent.
         """
-        limits_s = request.extensions.get("timeout", {})
+        read_s = request.extensions.get("timeout", {}).get("read")
         try:
             response = await self._session.request(
                 request.method,
@@ -75,7 +84,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 data=await request.aread(),
                 headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
                 allow_redirects=False,
-                timeout=_timeout(limits_s.get("connect"), limits_s.get("read")),
+                timeout=_timeout(self._connect_timeout_s, read_s),
             )
             try:
                 body = await self._read(response)
@@ -85,7 +94,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 raise
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise translated(error, request) from error
-        headers = [pair for pair in response.raw_headers if pair[0].lower() not in _WIRE_HEADERS]
+        headers = [pair for pair in response.raw_headers if pair[0].lower() not in WIRE_HEADERS]
         # A stream instead of content: httpx would copy, count and wrap it, at four times the cost.
         return httpx.Response(response.status, headers=headers, stream=httpx.ByteStream(body))
 
@@ -130,7 +139,7 @@ def _url(text: str) -> URL:
 
 
 @lru_cache(maxsize=16)
-def _timeout(connect_s: float | None, read_s: float | None) -> aiohttp.ClientTimeout:
+def _timeout(connect_s: float, read_s: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=read_s)
 
 
@@ -143,7 +152,7 @@ def _probed_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     for option, value in (
         ("TCP_KEEPIDLE", PROBE_S),
         ("TCP_KEEPINTVL", PROBE_S),
-        ("TCP_KEEPCNT", 4),
+        ("TCP_KEEPCNT", PROBES),
     ):
         # macOS lacks the first, and the kernel's own two hours stay.
         if hasattr(socket, option):

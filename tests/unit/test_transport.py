@@ -6,10 +6,12 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import httpx
 import pytest
 
+from workers.reqwest_transport import ReqwestTransport
 from workers.transport import AiohttpTransport, ReplyTooLarge
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -88,9 +90,9 @@ async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.close()
 
 
-@pytest.fixture
-async def transport() -> AsyncIterator[AiohttpTransport]:
-    async with AiohttpTransport(max_response_bytes=100_000) as transport:
+@pytest.fixture(params=[AiohttpTransport, partial(ReqwestTransport, deadline_s=5.0)])
+async def transport(request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    async with request.param(max_response_bytes=100_000, connect_timeout_s=0.5) as transport:
         yield transport
 
 
@@ -100,7 +102,7 @@ def post(url: str, read_s: float | None = 5.0) -> httpx.Request:
         url,
         headers=[("content-type", "application/json"), ("x-key", "k")],
         stream=httpx.ByteStream(b'{"a":1}'),
-        extensions={"timeout": {"connect": 5.0, "read": read_s}},
+        extensions={"timeout": {"read": read_s}},
     )
 
 
@@ -109,7 +111,7 @@ async def body_of(response: httpx.Response) -> bytes:
 
 
 async def test_a_request_arrives_as_it_was_and_the_reply_comes_back(
-    transport: AiohttpTransport,
+    transport: httpx.AsyncBaseTransport,
 ) -> None:
     reply = b"HTTP/1.1 429 Slow\r\nRetry-After: 3\r\ncontent-length: 2\r\n\r\nno"
     async with serving(says(reply)) as server:
@@ -152,7 +154,7 @@ async def test_a_request_arrives_as_it_was_and_the_reply_comes_back(
             id="senseless length",
         ),
         pytest.param(
-            says_and_closes(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 100_000 + b"\r\n\r\n"),
+            says_and_closes(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 1_000_000 + b"\r\n\r\n"),
             httpx.RemoteProtocolError,
             id="head without end",
         ),
@@ -164,7 +166,7 @@ async def test_a_request_arrives_as_it_was_and_the_reply_comes_back(
     ],
 )
 async def test_what_fails_after_the_request_was_sent_is_never_a_connect_error(
-    transport: AiohttpTransport, behave: Behaviour, kind: type[httpx.RequestError]
+    transport: httpx.AsyncBaseTransport, behave: Behaviour, kind: type[httpx.RequestError]
 ) -> None:
     async with serving(behave) as server:
         with pytest.raises(httpx.RequestError) as raised:
@@ -174,7 +176,7 @@ async def test_what_fails_after_the_request_was_sent_is_never_a_connect_error(
         assert len(server.requests) == 1
 
 
-async def test_a_refused_connection_is_a_connect_error(transport: AiohttpTransport) -> None:
+async def test_a_refused_connection_is_a_connect_error(transport: httpx.AsyncBaseTransport) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
@@ -183,14 +185,16 @@ async def test_a_refused_connection_is_a_connect_error(transport: AiohttpTranspo
             await transport.handle_async_request(post(url))
 
 
-async def test_a_name_that_does_not_resolve_is_a_connect_error(transport: AiohttpTransport) -> None:
+async def test_a_name_that_does_not_resolve_is_a_connect_error(
+    transport: httpx.AsyncBaseTransport,
+) -> None:
     with pytest.raises(httpx.ConnectError):
         await transport.handle_async_request(post("http://no-such-host.invalid/"))
 
 
 @pytest.mark.parametrize("greeting", [b"", b"220 no TLS here\r\n"], ids=["closes", "no TLS"])
 async def test_tls_that_fails_is_a_connect_error(
-    transport: AiohttpTransport, greeting: bytes
+    transport: httpx.AsyncBaseTransport, greeting: bytes
 ) -> None:
     async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting)
@@ -204,7 +208,7 @@ async def test_tls_that_fails_is_a_connect_error(
 
 
 async def test_a_connection_that_takes_too_long_is_a_connect_timeout(
-    transport: AiohttpTransport,
+    transport: httpx.AsyncBaseTransport,
 ) -> None:
     with socket.socket() as full:
         # With a backlog of nothing, the kernel leaves the connections beyond it unanswered.
@@ -216,22 +220,19 @@ async def test_a_connection_that_takes_too_long_is_a_connect_timeout(
             for sock in waiting:
                 sock.setblocking(False)
                 sock.connect_ex(address)
-            request = post(f"http://127.0.0.1:{address[1]}/")
-            request.extensions["timeout"]["connect"] = 0.2
-
             with pytest.raises(httpx.ConnectTimeout):
-                await transport.handle_async_request(request)
+                await transport.handle_async_request(post(f"http://127.0.0.1:{address[1]}/"))
         finally:
             for sock in waiting:
                 sock.close()
 
 
-async def test_a_url_that_is_none_was_never_sent(transport: AiohttpTransport) -> None:
+async def test_a_url_that_is_none_was_never_sent(transport: httpx.AsyncBaseTransport) -> None:
     with pytest.raises(httpx.LocalProtocolError):
         await transport.handle_async_request(post("ftp://127.0.0.1/"))
 
 
-async def test_a_connection_is_used_again(transport: AiohttpTransport) -> None:
+async def test_a_connection_is_used_again(transport: httpx.AsyncBaseTransport) -> None:
     async with serving(says(OK)) as server:
         for _ in range(3):
             await transport.handle_async_request(post(server.url))
@@ -240,7 +241,7 @@ async def test_a_connection_is_used_again(transport: AiohttpTransport) -> None:
 
 
 async def test_a_connection_that_the_server_closed_while_idle_is_not_used_again(
-    transport: AiohttpTransport,
+    transport: httpx.AsyncBaseTransport,
 ) -> None:
     async with serving(says_and_closes(OK)) as server:
         await transport.handle_async_request(post(server.url))
@@ -257,7 +258,7 @@ async def test_a_connection_that_the_server_closed_while_idle_is_not_used_again(
 
 
 async def test_a_post_that_meets_the_closing_of_a_kept_connection_is_sent_once(
-    transport: AiohttpTransport,
+    transport: httpx.AsyncBaseTransport,
 ) -> None:
     """Whether the server took it is unknown then, so it is no connect error and no hidden retry."""
     served = 0
@@ -280,7 +281,7 @@ async def test_a_post_that_meets_the_closing_of_a_kept_connection_is_sent_once(
         assert (server.connections, len(server.requests)) == (1, 2)
 
 
-async def test_a_redirect_is_not_followed(transport: AiohttpTransport) -> None:
+async def test_a_redirect_is_not_followed(transport: httpx.AsyncBaseTransport) -> None:
     async with serving(says(OK)) as elsewhere:
         location = elsewhere.url.encode()
         reply = b"HTTP/1.1 307 No\r\nlocation: " + location + b"\r\ncontent-length: 0\r\n\r\n"
@@ -291,7 +292,7 @@ async def test_a_redirect_is_not_followed(transport: AiohttpTransport) -> None:
         assert elsewhere.connections == 0
 
 
-async def test_cookies_are_not_kept(transport: AiohttpTransport) -> None:
+async def test_cookies_are_not_kept(transport: httpx.AsyncBaseTransport) -> None:
     reply = b"HTTP/1.1 200 OK\r\nset-cookie: a=b\r\ncontent-length: 2\r\n\r\nok"
     async with serving(says(reply)) as server:
         await transport.handle_async_request(post(server.url))
@@ -301,7 +302,7 @@ async def test_cookies_are_not_kept(transport: AiohttpTransport) -> None:
 
 
 async def test_a_proxy_of_the_environment_is_not_used(
-    transport: AiohttpTransport, monkeypatch: pytest.MonkeyPatch
+    transport: httpx.AsyncBaseTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with serving(says(OK)) as proxy, serving(says(OK)) as server:
         monkeypatch.setenv("http_proxy", proxy.url)
@@ -317,7 +318,7 @@ def reply_of(body: bytes, encoding: str = "") -> bytes:
 
 
 async def test_a_compressed_body_comes_back_decoded_and_says_so(
-    transport: AiohttpTransport,
+    transport: httpx.AsyncBaseTransport,
 ) -> None:
     body = gzip.compress(b"x" * 90_000)
     async with serving(says(reply_of(body, "content-encoding: gzip\r\n"))) as server:
@@ -351,7 +352,7 @@ async def test_a_compressed_body_comes_back_decoded_and_says_so(
     ],
 )
 async def test_a_reply_is_read_up_to_its_bound(
-    transport: AiohttpTransport, reply: bytes, fits: bool
+    transport: httpx.AsyncBaseTransport, reply: bytes, fits: bool
 ) -> None:
     async with serving(says(reply)) as server:
         if fits:
@@ -363,7 +364,7 @@ async def test_a_reply_is_read_up_to_its_bound(
 
 
 async def test_a_reply_without_end_is_cut_off_with_its_connection(
-    transport: AiohttpTransport,
+    transport: httpx.AsyncBaseTransport,
 ) -> None:
     async def pour(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -379,8 +380,8 @@ async def test_a_reply_without_end_is_cut_off_with_its_connection(
             await server.closed.wait()
 
 
-async def test_a_call_that_is_given_up_closes_its_connection(transport: AiohttpTransport) -> None:
-    async with serving(says_and_stalls(OK[:-1])) as server:
+async def test_a_call_that_is_given_up_closes_its_connection() -> None:
+    async with serving(says_and_stalls(OK[:-1])) as server, AiohttpTransport() as transport:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await transport.handle_async_request(post(server.url, read_s=None))
@@ -389,9 +390,20 @@ async def test_a_call_that_is_given_up_closes_its_connection(transport: AiohttpT
             await server.closed.wait()
 
 
-async def test_the_kernel_probes_a_silent_connection(
-    transport: AiohttpTransport, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("said", [b"", OK[:-1]], ids=["no head", "half a body"])
+async def test_a_call_beyond_its_deadline_closes_its_connection(said: bytes) -> None:
+    async with (
+        serving(says_and_stalls(said)) as server,
+        ReqwestTransport(deadline_s=0.2) as limited,
+    ):
+        with pytest.raises(httpx.ReadTimeout):
+            await limited.handle_async_request(post(server.url, read_s=None))
+
+        async with asyncio.timeout(5):
+            await server.closed.wait()
+
+
+async def test_the_kernel_probes_a_silent_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[socket.socket] = []
     plain = socket.socket
 
@@ -399,7 +411,7 @@ async def test_the_kernel_probes_a_silent_connection(
         made.append(plain(*arguments, **named))
         return made[-1]
 
-    async with serving(says(OK)) as server:
+    async with serving(says(OK)) as server, AiohttpTransport() as transport:
         monkeypatch.setattr("workers.transport.socket.socket", recorded)
         await transport.handle_async_request(post(server.url))
 
