@@ -1,7 +1,6 @@
 """Rate headers: every provider's names and forms, the values that no one can mean, and clocks."""
 
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -328,11 +327,12 @@ NAMES = st.builds(
         ]
     ),
 )
+ZONES = st.sampled_from([UTC, timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))])
 TEXTS = (
     st.text(max_size=30)
     | st.integers().map(str)
     | st.floats().map(str)
-    | st.datetimes(timezones=st.timezones() | st.none()).map(datetime.isoformat)
+    | st.datetimes(timezones=ZONES | st.none()).map(datetime.isoformat)
     | st.from_regex(r"\A([0-9]{1,12}d)?([0-9]{1,12}m)?[0-9.]{1,20}(s|ms)\Z")
     | st.from_regex(r"\A[0-9]{1,6}-[0-9T:.+Z-]{0,40}\Z")
     | st.from_regex(
@@ -342,10 +342,10 @@ TEXTS = (
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     headers=st.dictionaries(NAMES | st.text(max_size=10), TEXTS, max_size=12),
-    now=st.datetimes(timezones=st.timezones()),
+    now=st.datetimes(timezones=ZONES),
 )
 def test_any_headers_give_readings_that_can_be_true(
     protocol: Protocol, headers: dict[str, str], now: datetime
@@ -366,11 +366,9 @@ def assert_credible(reading: Reading) -> None:
     assert reading.reset_s is None or 0 <= reading.reset_s <= 31 * 86_400
 
 
-@given(headers=st.dictionaries(NAMES, TEXTS, max_size=12), data=st.data())
-def test_the_order_of_the_headers_does_not_matter(headers: dict[str, str], data: Any) -> None:
-    shuffled = dict(data.draw(st.permutations(list(headers.items()))))
-    without_twins = {name for name in headers if not name.startswith("ratelimitbysize")}
+@settings(max_examples=50, deadline=None)
+@given(headers=st.dictionaries(NAMES, TEXTS, max_size=12))
+def test_the_order_of_the_headers_does_not_matter(headers: dict[str, str]) -> None:
+    distinct = {name: text for name, text in headers.items() if "bysize" not in name}
 
-    assert set(openai({name: headers[name] for name in headers if name in without_twins})) == set(
-        openai({name: shuffled[name] for name in shuffled if name in without_twins})
-    )
+    assert set(openai(distinct)) == set(openai(dict(reversed(distinct.items()))))

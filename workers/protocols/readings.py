@@ -116,17 +116,18 @@ class RateHeaders:
         if self._names.isdisjoint(headers):
             return ()
         found: dict[str, dict[Window, float]] = {"limit": {}, "remaining": {}, "reset": {}}
+        present = present_of(headers, now)
         for name, text in headers.items():
             place = self._places.get(name)
             if place is None:
                 continue
-            values = found[place.field]
-            if place.is_forwarded and place.window in values:
+            window, field, is_forwarded = place
+            values = found[field]
+            if is_forwarded and window in values:
                 continue
-            is_reset = place.field == "reset"
-            value = seconds_until(text, headers, now) if is_reset else count(text)
+            value = seconds_until(text, present) if field == "reset" else count(text)
             if value is not None:
-                values[place.window] = value
+                values[window] = value
         return _readings(**found)
 
 
@@ -166,30 +167,34 @@ def count(text: str) -> int | None:
     return number if number <= LARGEST_LIMIT else None
 
 
-def seconds_until(text: str, headers: Mapping[str, str], now: datetime) -> float | None:
+def seconds_until(text: str, present: datetime) -> float | None:
     """Return the seconds until a reset: a duration, or a time of RFC 3339; None if not credible.
 
-    A time that has just passed is zero seconds away. Times are the server's, and so is the present
-    where the `date` of its reply shows that one of the two clocks is wrong.
+    A time that has just passed is zero seconds away.
     """
-    is_time = text[4:5] == "-"
-    seconds = _seconds_to(text, headers, now) if is_time else hints.duration(text)
+    seconds = _seconds_to(text, present) if text[4:5] == "-" else hints.duration(text)
     if seconds is None or not -MINUTE_S <= seconds <= hints.ABSURD_WAIT_S:
         return None
     return max(seconds, 0.0)
 
 
-def _seconds_to(text: str, headers: Mapping[str, str], now: datetime) -> float | None:
+def _seconds_to(text: str, present: datetime) -> float | None:
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
+    return ((at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - present).total_seconds()
+
+
+def present_of(headers: Mapping[str, str], now: datetime) -> datetime:
+    """Return the present by which a reply's times count: `now`, unless its `date` tells otherwise.
+
+    Such times are the server's. Our clock is the finer one, but not where it is plainly another.
+    """
     server_now = _date(headers.get("date", ""))
     if server_now is None or abs(server_now - now) <= TRUSTED_SKEW:
-        server_now = now
-    return (at - server_now).total_seconds()
+        return now
+    return server_now
 
 
 @lru_cache(maxsize=64)
