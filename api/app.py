@@ -16,16 +16,23 @@ from jobs.queues import make_celery
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.store import open_database
+from jobs.tokens import token_counter
 
 
 def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
-    """Return the application. The database is expected to be at this version's schema."""
+    """Return the application. The database is expected to be at this version's schema.
+
+    Raises:
+        ConfigurationError: tokens can't be counted in the way that is configured.
+    """
+    count_tokens = token_counter(settings.token_counting)
     database = open_database(settings.resolved_database_url())
     services = Services(
         settings=settings,
         configuration=configuration,
         catalogue=Catalogue(configuration),
         database=database,
+        count_tokens=count_tokens,
         feeder=Feeder(database, make_celery(settings)),
         feeding=ThreadPoolExecutor(1, thread_name_prefix="feed"),
     )

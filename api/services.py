@@ -12,6 +12,7 @@ from jobs.feed import Feeder
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.store import Database
+from jobs.tokens import CountTokens
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class Services:
     configuration: Configuration
     catalogue: Catalogue
     database: Database
+    count_tokens: CountTokens
     feeder: Feeder
     feeding: ThreadPoolExecutor
     """One thread that talks to the broker, so that no answer waits for it."""

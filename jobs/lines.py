@@ -19,7 +19,7 @@ from jobs.kinds.generation import DEFAULT_MAX_TOKENS, MaxTokens, Seed, Stop, Tem
 from jobs.kinds.kind import FieldFault, Kind
 from jobs.kinds.schemas import UnusableSchema, read_schema
 from jobs.routing import Catalogue
-from jobs.tokens import estimate_request
+from jobs.tokens import CountTokens, estimate_request, estimate_tokens
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """Far above any context window; a line is held in memory several times while it is read."""
@@ -108,11 +108,17 @@ class _KindOfLine(msgspec.Struct):
 class LineReader:
     """Reads the lines of one submission."""
 
-    def __init__(self, defaults: JobDefaults, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        defaults: JobDefaults,
+        catalogue: Catalogue,
+        count_tokens: CountTokens = estimate_tokens,
+    ) -> None:
         self._defaults = defaults
         self._kind = KINDS[defaults.kind]
         self._decode = _decoder(defaults.kind, defaults)
         self._catalogue = catalogue
+        self._count_tokens = count_tokens
         self._encode = msgspec.json.Encoder(order="deterministic").encode
 
     def read(self, line_number: int, raw: bytes) -> JobLine | LineFault:
@@ -173,7 +179,7 @@ class LineReader:
             line.model,
             resolved.queue,
             text,
-            estimate_request(request),
+            estimate_request(request, self._count_tokens),
             blake2b(canonical, digest_size=FINGERPRINT_BYTES).digest(),
         )
 

@@ -6,6 +6,7 @@ Nothing is read on import; an entry point calls `Settings()` once and passes it 
 import hashlib
 import os
 import tempfile
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MAX_SOCKET_PATH_BYTES = 100
 """`sun_path` holds 108 bytes on Linux and 104 on macOS, with the final zero."""
+
+
+class TokenCounting(StrEnum):
+    """How a submission's tokens are counted: by the bytes, or exactly, by OpenAI's vocabulary."""
+
+    HEURISTIC = "heuristic"
+    BPE = "bpe"
 
 
 class Settings(BaseSettings):
@@ -54,6 +62,10 @@ class Settings(BaseSettings):
     slice_size: PositiveInt = Field(
         default=100,
         description="jobs per slice; the queue costs nothing from 50 on, and beyond 100 nothing is won",
+    )
+    token_counting: TokenCounting = Field(
+        default=TokenCounting.HEURISTIC,
+        description="`bpe` needs the extra `exact-tokens`, and 50 us for a prompt of 1,000 characters",
     )
     log_level: str = "INFO"
 

@@ -4,11 +4,13 @@ Whether to call again, and when, is decided in `retry`; when a call may leave, b
 """
 
 import asyncio
+from collections.abc import Mapping
 from functools import lru_cache
 
 import httpx
 from pydantic import SecretStr
 
+from jobs.clock import utcnow
 from jobs.configuration import Provider
 from jobs.errors import (
     ConnectFailed,
@@ -19,6 +21,7 @@ from jobs.errors import (
     TimedOut,
 )
 from jobs.exchange import Answer, ModelRequest
+from workers.gate.gate import Reading
 from workers.protocols import Protocol, WireRequest, protocol_of
 from workers.transport import ReplyTooLarge
 
@@ -52,6 +55,11 @@ class Caller:
             raise RequestRejected(f"the model's name fits no address: {error}") from None
         status, headers, body = await self._post(url, wire)
         return protocol.answer(status, headers, without_key(body, key))
+
+    def readings(self, provider: Provider, headers: Mapping[str, str]) -> tuple[Reading, ...]:
+        """Return what the headers of an answer, or of an error, of this provider say of limits."""
+        # An address that can't be called has no protocol, and its errors have no headers.
+        return self._protocol(provider).readings(headers, utcnow()) if headers else ()
 
     def _protocol(self, provider: Provider) -> Protocol:
         # Not keyed by the provider itself, all of whose pools would be hashed for every call.

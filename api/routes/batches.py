@@ -82,7 +82,7 @@ async def submit(
         return Intake(
             services.database,
             draft,
-            LineReader(defaults, services.catalogue),
+            LineReader(defaults, services.catalogue, services.count_tokens),
             slice_size=services.settings.slice_size,
             max_jobs=services.settings.max_jobs_per_batch,
         )

@@ -15,6 +15,7 @@ from jobs.errors import ConfigurationError, TidemillError
 from jobs.queues import CONTROL_QUEUE, REDELIVERY_S, make_celery, queue_length
 from jobs.settings import Settings
 from jobs.store import check_schema, open_database
+from jobs.tokens import token_counter
 from scripts.launcher import valkey
 from scripts.launcher.descriptors import check_enough, raise_limit
 from scripts.launcher.environment import read_settings
@@ -64,6 +65,10 @@ def _check_settings(settings: Settings) -> Iterator[Finding]:
     else:
         message = f"{settings.max_in_flight} calls in flight, {limit} open files allowed"
         yield Finding(Level.OK, "files", message)
+    try:
+        token_counter(settings.token_counting)
+    except ConfigurationError as error:
+        yield Finding(Level.ERROR, "tokens", error.message)
     if 4 * (settings.call_deadline_s + settings.drain_grace_s) > REDELIVERY_S:
         yield Finding(
             Level.WARNING,

@@ -22,6 +22,7 @@ from jobs.errors import (
 )
 from jobs.exchange import Answer, Message, ModelRequest, Usage
 from workers.calls import Caller
+from workers.gate.gate import Reading
 from workers.transport import AiohttpTransport, ReplyTooLarge
 
 KEY = SecretStr("sk-secret")
@@ -243,3 +244,32 @@ async def test_a_cancelled_call_is_cancelled_and_leaves_no_connection(drip: Drip
         with pytest.raises(asyncio.CancelledError):
             await task
         await drip.closed.wait()
+
+
+RATES = {"X-RateLimit-Limit-Requests": "60", "X-RateLimit-Remaining-Requests": "59"}
+
+
+async def test_the_limits_in_an_answers_headers_can_be_read() -> None:
+    calls = caller(lambda _: httpx.Response(200, json=CHAT, headers=RATES))
+
+    answer = await calls.call(provider(), KEY, "m", REQUEST)
+
+    assert calls.readings(provider(), answer.headers) == (Reading("requests", 60, 59, None),)
+
+
+async def test_the_limits_in_an_errors_headers_can_be_read() -> None:
+    error = await error_of(lambda _: httpx.Response(429, json={}, headers=RATES))
+
+    found = caller(raising(error)).readings(provider(), error.headers)
+
+    assert found == (Reading("requests", 60, 59, None),)
+
+
+async def test_an_address_that_cannot_be_called_has_no_limits() -> None:
+    nowhere = provider(url="http://[")
+    calls = caller(raising(AssertionError()))
+
+    with pytest.raises(ConnectFailed) as raised:
+        await calls.call(nowhere, KEY, "m", REQUEST)
+
+    assert calls.readings(nowhere, raised.value.headers) == ()

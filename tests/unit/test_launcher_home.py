@@ -223,6 +223,16 @@ def test_more_calls_than_files_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     assert examined()["files"].level is Level.ERROR
 
 
+def test_exact_token_counts_without_their_package_are_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TIDEMILL_TOKEN_COUNTING", "bpe")
+    assert "tokens" not in examined()
+
+    monkeypatch.setitem(sys.modules, "bpe_openai", None)
+    assert examined()["tokens"].level is Level.ERROR
+
+
 # Ports
 
 

@@ -20,7 +20,7 @@ from jobs.lines import (
     rebuild,
 )
 from jobs.routing import Catalogue
-from jobs.tokens import estimate_request
+from jobs.tokens import TOKENS_PER_MESSAGE, estimate_request
 
 CATALOGUE = Catalogue(
     Configuration.model_validate(
@@ -64,6 +64,13 @@ def test_a_line_becomes_a_job() -> None:
     line = rebuild("generation", job.request, DEFAULTS)
     assert job.estimated_tokens == estimate_request(KINDS["generation"].request(line)) > 4
     assert len(job.fingerprint) == 16
+
+
+def test_the_tokens_of_a_line_are_counted_in_the_way_that_was_chosen() -> None:
+    reader = LineReader(JobDefaults(model="openai/m"), CATALOGUE, count_tokens=len)
+    job = reader.read(1, b'{"custom_id":"a","prompt":"12345"}')
+    assert isinstance(job, JobLine)
+    assert job.estimated_tokens == 5 + TOKENS_PER_MESSAGE
 
 
 FAULTS: list[tuple[str, bytes | dict[str, Any], str, str, str]] = [

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from jobs.clock import utcnow
 from jobs.errors import (
     AccessForbidden,
     AuthenticationFailed,
@@ -20,6 +21,7 @@ from jobs.errors import (
 )
 from jobs.exchange import Finish, Message, ModelRequest, Usage
 from workers.protocols.gemini import Gemini
+from workers.protocols.hints import until_midnight_pacific_s
 
 GEMINI = Gemini()
 
@@ -225,6 +227,10 @@ def quota(name: str, value: str = "10") -> dict[str, Any]:
 RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "17.264894187s"}
 PER_MINUTE = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
 PER_DAY = "GenerateRequestsPerDayPerProjectPerModel-FreeTier"
+INPUT_TOKENS_PER_MINUTE = "GenerateContentInputTokensPerModelPerMinute-FreeTier"
+INPUT_TOKENS_PER_DAY = "GenerateContentInputTokensPerModelPerDay-FreeTier"
+VIOLATED_PER_MINUTE = quota(PER_MINUTE)["violations"]
+VIOLATED_PER_DAY = quota(PER_DAY)["violations"]
 EXHAUSTED = "RESOURCE_EXHAUSTED"
 
 
@@ -274,6 +280,54 @@ EXHAUSTED = "RESOURCE_EXHAUSTED"
             RateLimited,
             id="429 limit: 0.5",
         ),
+        pytest.param(
+            429,
+            gemini_error(EXHAUSTED, quota(INPUT_TOKENS_PER_MINUTE, "250000"), RETRY_INFO),
+            RateLimited,
+            id="429 input tokens PerMinute",
+        ),
+        pytest.param(
+            429,
+            gemini_error(EXHAUSTED, quota(INPUT_TOKENS_PER_DAY, "0"), RETRY_INFO),
+            RequestRejected,
+            id="429 no input tokens at all",
+        ),
+        pytest.param(
+            429,
+            gemini_error(EXHAUSTED, quota(PER_MINUTE), quota(PER_DAY), RETRY_INFO),
+            QuotaExhausted,
+            id="429 PerMinute and PerDay",
+        ),
+        pytest.param(
+            429,
+            gemini_error(EXHAUSTED, {"violations": [*VIOLATED_PER_MINUTE, *VIOLATED_PER_DAY]}),
+            QuotaExhausted,
+            id="429 both in one failure",
+        ),
+        pytest.param(
+            429,
+            gemini_error(EXHAUSTED, {"violations": [{"quotaId": PER_DAY}]}),
+            QuotaExhausted,
+            id="429 PerDay without a value",
+        ),
+        pytest.param(
+            429,
+            gemini_error(EXHAUSTED, {"violations": [{"quotaId": PER_DAY, "quotaValue": 0}]}),
+            RequestRejected,
+            id="429 value a number",
+        ),
+        pytest.param(
+            429,
+            gemini_error(EXHAUSTED, message="* Quota exceeded, limit: 0\nPlease retry in 17.3s."),
+            RequestRejected,
+            id="429 limit: 0 with a wish to wait",
+        ),
+        pytest.param(
+            429,
+            gemini_error(EXHAUSTED, message="Quota exceeded, limit: 05, model: y"),
+            RateLimited,
+            id="429 limit: 05",
+        ),
         pytest.param(499, gemini_error("CANCELLED"), ServerFailed, id="499"),
         pytest.param(500, gemini_error("INTERNAL"), ServerFailed, id="500"),
         pytest.param(503, gemini_error("UNAVAILABLE"), Overloaded, id="503"),
@@ -319,12 +373,19 @@ def test_without_retry_info_the_message_has_the_wait() -> None:
     assert raised.value.wait_s == pytest.approx(3600 + 17 * 60 + 5.7)
 
 
-def test_a_quota_of_the_day_waits_for_the_next_day_and_not_for_the_retry_info() -> None:
-    body = gemini_error(EXHAUSTED, quota(PER_DAY), {"retryDelay": "-1s"}, message="retry in 2s")
+@pytest.mark.parametrize("retry_delay", ["-1s", "17s", "40000s", None])
+def test_a_quota_of_the_day_waits_for_midnight_in_california_and_not_for_the_retry_info(
+    retry_delay: str | None,
+) -> None:
+    body = gemini_error(
+        EXHAUSTED, quota(PER_DAY), {"retryDelay": retry_delay}, message="retry in 2s"
+    )
 
+    before = until_midnight_pacific_s(utcnow())
     with pytest.raises(QuotaExhausted) as raised:
-        GEMINI.answer(429, {}, json.dumps(body).encode())
+        GEMINI.answer(429, {"retry-after": "2"}, json.dumps(body).encode())
+    after = until_midnight_pacific_s(utcnow())
 
+    # The day that is 25 hours long is cut to 24, and midnight may be between the two looks.
     assert raised.value.wait_s is not None
-    assert raised.value.wait_s != 2
-    assert 0 < raised.value.wait_s <= 86_400
+    assert min(after, 86_400) <= raised.value.wait_s <= before or after > before

@@ -20,7 +20,7 @@ from jobs.errors import (
     ServerFailed,
 )
 from jobs.exchange import Finish, Message, ModelRequest, Usage
-from workers.protocols.openai import OpenAI
+from workers.protocols.openai import OpenAI, exceeds_limit
 
 OPENAI = OpenAI("https://api.openai.com/v1")
 KEY = SecretStr("sk-test")
@@ -516,3 +516,27 @@ def test_a_message_is_one_short_line_without_control_characters() -> None:
 
     assert found.message.startswith("HTTP 400: ab c[31m xxx")
     assert len(found.message) < 600
+
+
+@pytest.mark.parametrize(
+    ("message", "exceeds"),
+    [
+        ("Request too large for gpt-4o: Limit 30000, Requested 30001.", True),
+        ("Request too large for gpt-4o: Limit 30,000, Requested 40,000. Try again.", True),
+        ("(TPM): Limit: 6000, Requested: 7000, please reduce your message size.", True),
+        ("(TPM): Limit 30000, Used 12, Requested 40000. Please try again in 20s.", True),
+        ("(TPM): Limit 30000, Used 29999, Requested 30000. Please try again in 59s.", False),
+        ("(RPM): Limit 3, Used 3, Requested 1. Please try again in 20s.", False),
+        ("(TPM): Limit 0, Requested 1.", True),
+        ("(TPM): Limit ,, Requested ,.", False),
+        (f"Limit {'9' * 21}, Requested 1{'0' * 21}.", False),
+        (f"Limit 3{' ' * 100}Requested 4", False),
+        ("Requested 40000, Limit 30000", False),
+        ("Limit reached", False),
+        ("", False),
+    ],
+)
+def test_a_request_larger_than_the_whole_limit_is_told_by_the_two_numbers(
+    message: str, exceeds: bool
+) -> None:
+    assert exceeds_limit(message) is exceeds

@@ -81,3 +81,36 @@ def test_any_bytes_are_understood(protocol: Protocol, status: int, body: bytes) 
 @given(status=STATUSES, value=VALUES)
 def test_any_json_is_understood(protocol: Protocol, status: int, value: Any) -> None:
     assert_understood(protocol, status, json.dumps(value).encode())
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=list(ProtocolName))
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(429, b"{}", id="rate limited"),
+        pytest.param(503, b"<html>", id="a proxy's page"),
+        pytest.param(200, b"{", id="no JSON"),
+        pytest.param(200, b"{}", id="no answer"),
+        pytest.param(200, b'{"choices":[],"candidates":[]}', id="nothing in it"),
+        pytest.param(
+            200,
+            b'{"choices":[{"message":{},"finish_reason":"stop"}],'
+            b'"candidates":[{"finishReason":"STOP"}]}',
+            id="no text",
+        ),
+    ],
+)
+def test_an_error_carries_its_replys_headers_and_shows_none(
+    protocol: Protocol, status: int, body: bytes
+) -> None:
+    headers = {"x-ratelimit-limit-requests": "4711", "set-cookie": "secret-4711"}
+
+    with pytest.raises(ProviderError) as raised:
+        protocol.answer(status, headers, body)
+
+    assert raised.value.headers == headers
+    assert "4711" not in f"{raised.value!r} {raised.value} {raised.value.message}"
+
+
+def test_an_error_without_a_reply_has_no_headers() -> None:
+    assert dict(ProviderError("no connection").headers) == {}

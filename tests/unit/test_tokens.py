@@ -1,9 +1,23 @@
+import sys
+from pathlib import Path
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.app import create_app
+from api.services import Services
+from jobs.configuration import Configuration
+from jobs.errors import ConfigurationError
 from jobs.exchange import Message, ModelRequest
-from jobs.tokens import TOKENS_PER_MESSAGE, estimate_request, estimate_tokens
+from jobs.settings import Settings, TokenCounting
+from jobs.tokens import (
+    TOKENS_PER_MESSAGE,
+    CountTokens,
+    estimate_request,
+    estimate_tokens,
+    token_counter,
+)
 
 # The counts are those of OpenAI's vocabulary o200k, made with bpe-openai 0.1.4.
 COUNTED = {
@@ -113,3 +127,68 @@ def test_a_request_counts_its_texts_their_framing_and_its_schema() -> None:
         + estimate_tokens('{"type":"object","properties":{"hour":{"type":"integer"}}}')
         + 4 * TOKENS_PER_MESSAGE
     )
+
+
+@pytest.fixture(scope="module")
+def exact() -> CountTokens:
+    return token_counter(TokenCounting.BPE)
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_the_exact_count_is_the_vocabularys(name: str, exact: CountTokens) -> None:
+    counted, text = COUNTED[name]
+    assert exact(text) == counted
+
+
+@pytest.mark.parametrize("text", ["\ud800", "half \udc00 a pair", "\0", "e\u0301"])
+def test_odd_texts_are_counted_too(text: str, exact: CountTokens) -> None:
+    assert exact(text) >= 1
+    assert exact("") == 0
+
+
+def test_what_looks_like_a_special_token_is_text(exact: CountTokens) -> None:
+    assert exact("<|endoftext|>") > 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(text=st.text())
+def test_no_exact_count_exceeds_the_bytes(text: str, exact: CountTokens) -> None:
+    assert bool(text) <= exact(text) <= len(text.encode())
+
+
+def test_a_request_is_counted_in_the_way_that_was_chosen(exact: CountTokens) -> None:
+    _, text = COUNTED["json"]
+    schema = {"type": "object"}
+    request = ModelRequest((Message("user", text),), max_tokens=10, system="Hi.", schema=schema)
+
+    assert estimate_request(request, exact) == (
+        85 + exact("Hi.") + exact('{"type":"object"}') + 3 * TOKENS_PER_MESSAGE
+    )
+    assert estimate_request(request) == estimate_request(request, estimate_tokens)
+
+
+def test_the_heuristic_is_what_is_used_unless_asked() -> None:
+    assert token_counter(Settings().token_counting) is estimate_tokens
+
+
+def test_exact_counts_without_their_package_are_a_wrong_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "bpe_openai", None)
+
+    with pytest.raises(ConfigurationError, match=r"TIDEMILL_TOKEN_COUNTING .* exact-tokens"):
+        token_counter(TokenCounting.BPE)
+    assert token_counter(TokenCounting.HEURISTIC) is estimate_tokens
+
+
+def test_the_api_counts_as_its_environment_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TIDEMILL_TOKEN_COUNTING", "bpe")
+    app = create_app(Settings(home=tmp_path), Configuration())
+    services: Services = app.state.services
+    services.feeding.shutdown()
+    services.database.close()
+    counted, text = COUNTED["python"]
+
+    assert services.count_tokens(text) == counted

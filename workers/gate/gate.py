@@ -40,6 +40,22 @@ class ComeBack:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reply's headers say of one dimension's limit; None where they say nothing credible.
+
+    `dimension` is "requests", "tokens", "input_tokens", "output_tokens" or "project_tokens".
+    `reset_s` counts the seconds until all of the limit is there again. `period_s` is the limit's
+    window where a header's name tells it; None leaves it to be inferred.
+    """
+
+    dimension: str
+    limit: int | None
+    remaining: int | None
+    reset_s: float | None
+    period_s: float | None = None
+
+
 class Gate(Protocol):
     """The fleet-wide pacing of all pools, asked by every worker process."""
 

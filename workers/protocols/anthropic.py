@@ -1,6 +1,7 @@
 """Anthropic's messages."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from jobs.errors import (
     ServerFailed,
 )
 from jobs.exchange import Answer, Finish, ModelRequest, Usage
+from workers.gate.gate import Reading
+from workers.protocols import readings
 from workers.protocols.counts import NotCredibleError, optional, part, required
 from workers.protocols.encoding import json_body, key_value
 from workers.protocols.faults import (
@@ -126,7 +129,7 @@ class Anthropic:
         try:
             reply = _decoder.decode(body)
         except UNREADABLE as error:
-            raise malformed(str(error), body, request_id) from None
+            raise malformed(str(error), body, headers, request_id) from None
         reason = reply.stop_reason
         finish = FINISHES.get(reason, Finish.OTHER) if isinstance(reason, str) else Finish.OTHER
         return Answer(
@@ -144,6 +147,10 @@ class Anthropic:
             refusal=refusal_of(reply.stop_details) if finish is Finish.REFUSED else None,
             headers=headers,
         )
+
+    def readings(self, headers: Mapping[str, str], now: datetime) -> tuple[Reading, ...]:
+        """Return what the headers say of limits."""
+        return readings.ANTHROPIC.read(headers, now)
 
 
 def kind_of(status: int, fault: Fault, error_code: str) -> type[ProviderError]:

@@ -46,16 +46,16 @@ def read_answer(
     try:
         reply = _decoder.decode(body)
     except UNREADABLE as error:
-        raise malformed(str(error), body, request_id) from None
+        raise malformed(str(error), body, headers, request_id) from None
     if not reply.choices:
-        raise malformed("no choices", body, request_id)
+        raise malformed("no choices", body, headers, request_id)
     choice = reply.choices[0]
     text = text_of(choice.message.content)
     refusal = choice.message.refusal
     refusal = refusal if isinstance(refusal, str) and refusal else None
     finish = Finish.REFUSED if refusal else finish_of(choice.finish_reason, finishes)
     if text is None and finish is Finish.COMPLETE:
-        raise malformed("no content", body, request_id)
+        raise malformed("no content", body, headers, request_id)
     return Answer(
         text=text or "",
         finish=finish,

@@ -82,17 +82,20 @@ class Fault:
             provider_code=printable(self.code or self.error_type) or None,
             request_id=request_id,
             wait_s=wait_s,
+            headers=headers,
         )
 
 
-def malformed(reason: str, body: bytes, request_id: str | None = None) -> MalformedReply:
+def malformed(
+    reason: str, body: bytes, headers: Mapping[str, str], request_id: str | None = None
+) -> MalformedReply:
     """Return the error for a 200 reply that is no answer.
 
     It tells the body's kind and size but shows none of it: a broken answer is still someone's text.
     """
     kind = "HTML" if body.lstrip()[:1] == b"<" else "body"
     message = f"HTTP 200 without an answer: {reason} ({kind} of {len(body)} bytes)"
-    return MalformedReply(message, status=200, request_id=request_id)
+    return MalformedReply(message, status=200, request_id=request_id, headers=headers)
 
 
 def printable(text: str) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ from jobs.errors import (
     ServerFailed,
 )
 from jobs.exchange import Answer, Finish, ModelRequest, Usage
+from workers.gate.gate import Reading
 from workers.protocols import hints
 from workers.protocols.counts import NotCredibleError, optional, required
 from workers.protocols.encoding import json_body, key_value
@@ -132,7 +134,7 @@ class Gemini:
         try:
             reply = _decoder.decode(body)
         except UNREADABLE as error:
-            raise malformed(str(error), body) from None
+            raise malformed(str(error), body, headers) from None
         if reply.candidates:
             candidate = reply.candidates[0]
             text, finish = content_of(candidate), finish_of(candidate)
@@ -141,9 +143,9 @@ class Gemini:
             text, finish = None, Finish.REFUSED
             refusal = word(reply.prompt_feedback.block_reason) if reply.prompt_feedback else ""
             if not refusal:
-                raise malformed("no candidates", body)
+                raise malformed("no candidates", body, headers)
         if text is None and finish is Finish.COMPLETE:
-            raise malformed("no content", body)
+            raise malformed("no content", body, headers)
         return Answer(
             text=text or "",
             finish=finish,
@@ -153,6 +155,10 @@ class Gemini:
             refusal=refusal,
             headers=headers,
         )
+
+    def readings(self, headers: Mapping[str, str], now: datetime) -> tuple[Reading, ...]:
+        """Return nothing: Gemini tells its limits in the body of an error, if at all."""
+        return ()
 
 
 def content_of(candidate: _Candidate) -> str | None:

@@ -19,11 +19,11 @@ ABSURD_WAIT_S = 31 * 86_400.0
 _NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII)
 
 _DURATION = re.compile(
-    r"(?:(?P<d>\d{1,9})d)?(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m(?!s))?"
-    r"(?:(?P<s>\d{1,9}(?:\.\d{1,12})?)s)?(?:(?P<ms>\d{1,12}(?:\.\d{1,12})?)ms)?",
+    r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m(?!s))?"
+    r"(?:(\d{1,9}(?:\.\d{1,12})?)s)?(?:(\d{1,12}(?:\.\d{1,12})?)ms)?",
     re.ASCII,
 )
-_UNIT_S = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_UNITS_S = (86_400.0, 3_600.0, 60.0, 1.0, 0.001)
 
 _IN_WORDS = re.compile(
     r"(?:try again|retry) in (?:about )?"
@@ -83,7 +83,12 @@ def duration(text: str | None) -> float | None:
     found = _DURATION.fullmatch(text)
     if not text or found is None:
         return None
-    return sum(float(found[unit]) * size for unit, size in _UNIT_S.items() if found[unit])
+    # Every answer may have some of these, so it is a loop and no generator.
+    seconds = 0.0
+    for amount, unit_s in zip(found.groups(), _UNITS_S, strict=True):
+        if amount:
+            seconds += float(amount) * unit_s
+    return seconds
 
 
 def number(text: str | None) -> float | None:

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 
 from pydantic import SecretStr
 
 from jobs.errors import ContextTooLong, Overloaded, ProviderError, RateLimited, RequestRejected
 from jobs.exchange import Answer, Finish, Message, ModelRequest
+from workers.gate.gate import Reading
+from workers.protocols import readings
 from workers.protocols.chat import read_answer, response_format
 from workers.protocols.encoding import bearer, json_body
 from workers.protocols.faults import Fault, kind_by_status, read_fault
@@ -60,6 +63,10 @@ class Mistral:
         fault = read_fault(body)
         kind = kind_of(status, fault)
         raise fault.error(kind, status, headers, request_id=headers.get(_ID_HEADER))
+
+    def readings(self, headers: Mapping[str, str], now: datetime) -> tuple[Reading, ...]:
+        """Return what the headers say of limits."""
+        return readings.MISTRAL.read(headers, now)
 
 
 def kind_of(status: int, fault: Fault) -> type[ProviderError]:

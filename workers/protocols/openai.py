@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -17,6 +18,8 @@ from jobs.errors import (
     ServerFailed,
 )
 from jobs.exchange import Answer, Finish, Message, ModelRequest
+from workers.gate.gate import Reading
+from workers.protocols import readings
 from workers.protocols.chat import read_answer, response_format
 from workers.protocols.encoding import bearer, json_body
 from workers.protocols.faults import Fault, kind_by_status, read_fault
@@ -99,6 +102,10 @@ class OpenAI:
         fault = read_fault(body)
         kind = kind_of(status, fault)
         raise fault.error(kind, status, headers, request_id=headers.get("x-request-id"))
+
+    def readings(self, headers: Mapping[str, str], now: datetime) -> tuple[Reading, ...]:
+        """Return what the headers say of limits."""
+        return readings.OPENAI.read(headers, now)
 
 
 def kind_of(status: int, fault: Fault) -> type[ProviderError]:

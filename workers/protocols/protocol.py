@@ -3,10 +3,12 @@
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from pydantic import SecretStr
 
 from jobs.exchange import Answer, ModelRequest
+from workers.gate.gate import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +40,10 @@ class Protocol(typing.Protocol):
 
         Raises:
             ProviderError: the exact subclass for what the reply says; nothing else is ever raised.
+        """
+
+    def readings(self, headers: Mapping[str, str], now: datetime) -> tuple[Reading, ...]:
+        """Return what the headers of a reply, good or bad, say of limits; nothing is ever raised.
+
+        `headers` has lower-case names; `now` is aware.
         """
