@@ -4,6 +4,7 @@ Everything here is sums, the latest word or the longest pause, so what waits for
 stays small however long it takes.
 """
 
+import asyncio
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -152,17 +153,29 @@ def tell(pool: Told, models: Told, charging: Charging, grant: Grant, ending: End
 
 def _correct(scopes: tuple[Told, Told], charging: Charging, grant: Grant, ending: Ending) -> None:
     """Give back what a call didn't take. What a failed call took is not known, so it stays taken."""
-    if not ending.sent or isinstance(ending.error, ConnectFailed):
-        for scope in scopes:
-            scope.give_back(taken(charging, grant.ask))
-        return
     usage = ending.usage
+    if not ending.sent or isinstance(ending.error, ConnectFailed):
+        _give_back(scopes, taken(charging, grant.ask), grant)
+        return
     if isinstance(ending.error, Permanent):
         usage = Usage(input_tokens=grant.ask.input_tokens)
     if usage is not None and min(usage.counts()) >= 0:
         costs = correction(charging, grant.ask, usage)
         for scope in scopes:
             scope.correct(costs)
+
+
+def _give_back(scopes: tuple[Told, Told], costs: Costs, grant: Grant) -> None:
+    """Give back all of a call: its place in the order if its start is still ahead, else a refund.
+
+    A refund is released slowly: meanwhile the provider's bucket may have been full.
+    """
+    is_ahead = grant.start_at > asyncio.get_running_loop().time()
+    for scope in scopes:
+        if is_ahead:
+            scope.give_back(costs)
+        else:
+            scope.correct(Costs().less(costs))
 
 
 def _stop(pool: Told, models: Told, error: ProviderError) -> None:

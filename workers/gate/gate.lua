@@ -78,6 +78,8 @@ local function load(index)
   scope.dt = now - (tonumber(f.at) or now)
   if scope.dt < 0 then scope.dt = 0 end
   if scope.is_new then put(scope, 'born', now) end
+  -- A new scope may be one that was lost: what was granted before may still be about to start.
+  scope.empty_until = scope.is_new and now + GUARANTEED_S or now
   scope.trust = tonumber(f.tf) or 1
   scope.flights = said.flights
   scope.clocks, scope.sums, scope.dims, scope.by_name = {}, {}, {}, {}
@@ -132,7 +134,7 @@ local function set_rate(scope, name, kind, rate)
   end
   local tat = number(scope, 't:' .. name)
   local refund = number(scope, 'c:' .. name) or 0
-  dim = {name = name, kind = kind, per = 1 / rate, tat = tat or now, known = tat ~= nil,
+  dim = {name = name, kind = kind, per = 1 / rate, tat = tat or scope.empty_until, known = tat ~= nil,
     scope = scope, refund = refund, refund_before = refund}
   if refund > 0 then
     local released = min(refund, REFUND_RATE * scope.dt)
