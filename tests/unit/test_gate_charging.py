@@ -65,7 +65,9 @@ def test_an_answer_corrects_what_its_provider_corrects(
 
 @pytest.mark.parametrize("charging", list(Charging))
 def test_reserved_and_correction_make_the_real_costs(charging: Charging) -> None:
-    total = [a + b for a, b in zip(taken(charging, ASK), correction(charging, ASK, USAGE), strict=True)]
+    total = [
+        a + b for a, b in zip(taken(charging, ASK), correction(charging, ASK, USAGE), strict=True)
+    ]
     assert total[0] == 1
     assert total[3] == 25
     assert min(total) >= 0

@@ -90,7 +90,7 @@ class StrictProvider(RuleBasedStateMachine):
         self.number = itertools.count()
         self.open: list[Call] = []
         self.sums = [[0] * 4 for _ in range(3)]
-        self.flushed = False
+        self.flushed_at = 0.0
 
     def round(
         self, process: int, wishes: Sequence[tuple[int, int, Costs]], told: dict[int, Any]
@@ -144,11 +144,32 @@ class StrictProvider(RuleBasedStateMachine):
             if call.sent:
                 self.provider.take(call.model, call.costs, start)
 
+    @rule(
+        steps=st.lists(st.floats(min_value=0.01, max_value=0.4), min_size=5, max_size=25),
+        sizes=st.lists(st.tuples(small, small), min_size=30, max_size=30),
+        ranks=st.lists(st.integers(1, 4), min_size=2, max_size=2),
+    )
+    def saturate(self, steps: list[float], sizes: list[tuple[int, int]], ranks: list[int]) -> None:
+        """More is wanted than there is, for a while, by two models and priorities."""
+        for step in steps:
+            self.ask(0, 0, ranks[0], sizes[:15], False)
+            self.ask(1, 1, ranks[1], sizes[15:], False)
+            self.wait(step)
+
+    @precondition(lambda self: self.open)
+    @rule(count=st.integers(1, 60), process=st.integers(0, 2))
+    def end_many(self, count: int, process: int) -> None:
+        """What was started last ends without having used a token."""
+        for call in self.open[-count:]:
+            self.end_one(call, process, 1.0)
+
     @precondition(lambda self: self.open)
     @rule(data=st.data(), process=st.integers(0, 2), share=st.floats(0, 1))
     def end(self, data: st.DataObject, process: int, share: float) -> None:
         """A call ends: cheaper than reserved, or given back if it never left."""
-        call = data.draw(st.sampled_from(self.open))
+        self.end_one(data.draw(st.sampled_from(self.open)), process, share)
+
+    def end_one(self, call: Call, process: int, share: float) -> None:
         self.open.remove(call)
         if not call.started:
             call.ended = True
@@ -158,19 +179,20 @@ class StrictProvider(RuleBasedStateMachine):
         else:
             given, word = [0, *(int(amount * share) for amount in call.costs[1:])], "less"
             self.provider.take(call.model, [-amount for amount in given], self.now)
-        self.round(process, [], dict.fromkeys((0, call.model + 1), {word: given, "good": 1}))
+        self.round(process, [], {key: {word: given, "good": 1} for key in (0, call.model + 1)})
         self.count(call.model, given, -1)
 
+    @precondition(lambda self: self.now > self.flushed_at + 10)
     @rule()
     def flush(self) -> None:
         """What is booked still starts; what is known of it is lost."""
         self.redis.flushall()
         self.sums = [[0] * 4 for _ in range(3)]
-        self.flushed = True
+        self.flushed_at = self.now
 
     @invariant()
     def what_was_taken_and_given_back_adds_up(self) -> None:
-        if self.flushed:
+        if self.flushed_at:
             return  # endings of calls from before a flush are booked against a new sum
         for scope, sums in zip((POOL, *MODELS), self.sums, strict=True):
             kept = [float(self.redis.hget(scope.key, f"s:{kind}") or 0) for kind in range(1, 5)]
@@ -178,6 +200,6 @@ class StrictProvider(RuleBasedStateMachine):
 
 
 StrictProvider.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
+    max_examples=12, stateful_step_count=15, deadline=None, derandomize=True
 )
 test_no_bucket_of_a_strict_provider_is_ever_overdrawn = StrictProvider.TestCase
