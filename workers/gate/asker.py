@@ -229,7 +229,7 @@ class Asker:
             lane.batch = max(FIRST_BATCH, min(len(waiters) // 2 + FIRST_BATCH, LARGEST_BATCH))
             reason = sentence("/".join(desk.plan.id), order, refusal, reply.now)
             self._note_refusal(lane, refusal, reply.now, reason)
-            if refusal.wait_s > SWEEP_EVERY_S:
+            if queue.waiters and queue.waiters[0].give_up_at < lane.start_at:
                 self._sweep_at = 0.0
             if refusal.code in BLOCKING:
                 desk.lead_at = max(desk.lead_at, lane.until)

@@ -438,6 +438,8 @@ local function settle_probe(scope, verdict)
     put(scope, 'bn', 0)
     put(scope, 'bu', 0)
     restart(scope)
+  elseif verdict == 'void' then
+    put(scope, 'bl', 0) -- nothing was sent
   end
 end
 
