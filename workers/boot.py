@@ -3,10 +3,13 @@
 import os
 import secrets
 import socket
+from datetime import datetime
 
 import httpx
 from celery import Celery
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from jobs.configuration import Configuration
 from jobs.errors import ConfigurationError
@@ -15,10 +18,12 @@ from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.store import Database, check_schema, open_database
+from jobs.store.ledger import used_since
 from jobs.store.workers import WorkerCard
 from workers.calls import Caller
 from workers.feeding import FeedLine
-from workers.gate.shared_pause import SharedPause
+from workers.gate.gate import PoolId
+from workers.gate.redis_gate import RedisGate
 from workers.in_flight import InFlight
 from workers.keys import Keyring
 from workers.parts import Parts
@@ -32,29 +37,38 @@ REDIS_PATIENCE_S = 2.0
 
 
 def build_parts(
-    settings: Settings, configuration: Configuration, database: Database, celery: Celery
+    settings: Settings,
+    configuration: Configuration,
+    database: Database,
+    celery: Celery,
+    process: str,
 ) -> Parts:
-    """Build the parts of one process. To be called on its event loop."""
+    """Build the parts of one process, called `process`. To be called on its event loop."""
     redis = Redis.from_url(
         settings.resolved_redis_url(),
         decode_responses=True,
         socket_timeout=REDIS_PATIENCE_S,
         socket_connect_timeout=REDIS_PATIENCE_S,
-        health_check_interval=10,
+        retry=Retry(NoBackoff(), 0),  # a round that runs twice might give back twice
     )
     transport = _transport(settings)
+    keys = Keyring(configuration)
     transactions = Transactions(database)
+
+    async def used_today(pool: PoolId, models: tuple[str, ...], since: datetime) -> tuple[int, int]:
+        return await transactions.read(lambda session: used_since(session, pool, models, since))
+
     return Parts(
         settings=settings,
         configuration=configuration,
         catalogue=Catalogue(configuration),
         prices=PriceBook(configuration),
-        keys=Keyring(configuration),
+        keys=keys,
         transactions=transactions,
         writer=Writer(database),
         feed=FeedLine(Feeder(database, celery), transactions),
         in_flight=InFlight(settings.max_in_flight),
-        gate=SharedPause(redis),
+        gate=RedisGate(redis, configuration, keys.is_usable, used_today, process),
         transport=transport,
         caller=Caller(transport, deadline_s=settings.call_deadline_s),
     )
@@ -95,6 +109,6 @@ def build_runtime(
             settings=settings,
             configuration=configuration,
             card=card,
-            build=lambda: build_parts(settings, configuration, database, celery),
+            build=lambda: build_parts(settings, configuration, database, celery, card.id),
         )
     )

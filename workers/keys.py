@@ -30,6 +30,10 @@ class Keyring:
                 else:
                     self._turns[pool_id] = itertools.cycle(keys or [None])
 
+    def is_usable(self, pool: PoolId) -> bool:
+        """Whether the pool's keys could be read."""
+        return pool in self._turns
+
     def key(self, pool: PoolId) -> SecretStr | None:
         """Return the next key of a pool; None where it needs none.
 

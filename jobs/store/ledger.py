@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import date
+from datetime import date, datetime
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, case, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col
 
 from jobs.exchange import Usage
 from jobs.states import Outcome
-from jobs.tables import LedgerDay, Project
+from jobs.tables import Attempt, Batch, Job, LedgerDay, Project
 
 UsageDimension = Literal["day", "project", "provider", "pool", "model", "outcome"]
 
@@ -83,6 +84,50 @@ def _upsert(dialect_name: str) -> Any:
         index_elements=list(table.primary_key.columns),
         set_={name: table.c[name] + insert.excluded[name] for name in SUM_NAMES},
     )
+
+
+def used_since(
+    session: Session, pool: tuple[str, str], models: Sequence[str], since: datetime
+) -> tuple[int, int]:
+    """Return the requests and tokens of a pool since a time: what its daily limits have seen of us.
+
+    Reads the attempts of batches that were at work since then, so it may take seconds on a day of a
+    million; it locks nothing. What never left is not counted, and a call in flight counts with its
+    estimated input.
+
+    Args:
+        session: any.
+        pool: the names of the provider and of the pool.
+        models: shell patterns of the models to count.
+        since: the beginning of the provider's day.
+    """
+    tokens = (
+        func.coalesce(Attempt.input_tokens, 0)
+        + func.coalesce(Attempt.cached_input_tokens, 0)
+        + func.coalesce(Attempt.cache_write_tokens, 0)
+        + func.coalesce(Attempt.output_tokens, 0)
+    )
+    in_flight = case((col(Attempt.outcome).is_(None), Job.estimated_tokens), else_=0)
+    statement = (
+        select(col(Attempt.model), func.count(), func.sum(tokens + in_flight))
+        .join(Batch, col(Batch.id) == col(Attempt.batch_id))
+        .join(
+            Job, (col(Job.batch_id) == col(Attempt.batch_id)) & (col(Job.seq) == col(Attempt.seq))
+        )
+        .where(
+            or_(col(Batch.finished_at).is_(None), col(Batch.finished_at) >= since),
+            col(Attempt.provider) == pool[0],
+            col(Attempt.pool) == pool[1],
+            col(Attempt.sent_at) >= since,
+            or_(col(Attempt.outcome).is_(None), col(Attempt.outcome) != Outcome.UNSENT),
+        )
+        .group_by(col(Attempt.model))
+    )
+    requests = used = 0
+    for model, count, total in session.connection().execute(statement):
+        if any(fnmatchcase(model, pattern) for pattern in models):
+            requests, used = requests + int(count), used + int(total)
+    return requests, used
 
 
 @dataclass(frozen=True, slots=True)

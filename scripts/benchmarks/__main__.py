@@ -9,6 +9,7 @@ from jobs.errors import ServiceUnavailable, TidemillError
 from scripts.benchmarks.arguments import Options, Subject, parse_arguments
 from scripts.benchmarks.cases import Store
 from scripts.benchmarks.figures import Figures
+from scripts.benchmarks.gate_cost import measure_gate, print_gate
 from scripts.benchmarks.interruption import Interruption
 from scripts.benchmarks.machine import describe_machine
 from scripts.benchmarks.measurement import measure
@@ -32,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         if options.subject is Subject.QUEUE:
             return _queue(options, interruption)
+        if options.subject is Subject.GATE:
+            return _gate(interruption)
         return _system(options, interruption)
     except TidemillError as error:
         PROGRESS.print(f"bench: {error.message}", style="red", markup=False, soft_wrap=True)
@@ -96,6 +99,19 @@ def _queue(options: Options, interruption: Interruption) -> int:
         ]
     print_machine(OUTPUT, describe_machine(HOMES))
     print_queue(OUTPUT, runs)
+    return 0
+
+
+def _gate(interruption: Interruption) -> int:
+    with PROGRESS.status("") as status:
+
+        def say(step: str) -> None:
+            interruption.check()
+            status.update(step)
+
+        cost = measure_gate(say)
+    print_machine(OUTPUT, describe_machine(HOMES))
+    print_gate(OUTPUT, cost)
     return 0
 
 

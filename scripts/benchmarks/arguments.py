@@ -19,6 +19,8 @@ class Subject(StrEnum):
     SYSTEM = "system"
     QUEUE = "queue"
     """For orientation: a Celery message per job, the usual way."""
+    GATE = "gate"
+    """What the gate costs its Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Subject,
         choices=list(Subject),
         default=Subject.SYSTEM,
-        help="`queue` measures a Celery message per job instead, for orientation",
+        help="`queue` measures a Celery message per job instead, for orientation; `gate` what the "
+        "gate costs its Redis",
     )
     add("--jobs", type=_listed(_count), help="sizes of batches; default 10000,100000")
     add("--latency", dest="latencies", type=_listed(Latency), help="zero,200ms,tail")

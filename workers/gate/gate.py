@@ -1,8 +1,10 @@
 """The gate's interface: when may a call to a pool leave?"""
 
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import msgspec
+
+from jobs.errors import ProviderError
 from jobs.exchange import Usage
 
 
@@ -13,35 +15,46 @@ class PoolId(NamedTuple):
     pool: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One call that wants to leave, with what it is expected to use."""
+class Ask(msgspec.Struct, frozen=True):
+    """One call that wants to leave, with what it is expected to use.
 
-    pool: PoolId
+    Any usable pool of the provider may serve it. `input_tokens` is estimated, `output_tokens`
+    predicted; `max_output_tokens` is the request's bound, `priority` a `jobs.states.Priority`.
+    """
+
+    provider: str
     model: str
     input_tokens: int
+    output_tokens: int
     max_output_tokens: int
     priority: str
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """The call may leave in `wait_s` seconds from the reply; it is to be settled."""
+class Grant(msgspec.Struct, frozen=True):
+    """The call may leave at `start_at` (the event loop's time, seconds); to be settled exactly once.
+
+    A probe is the one call that finds out whether a pool that was in trouble works again.
+    """
 
     ask: Ask
-    wait_s: float = 0.0
+    pool: PoolId
+    start_at: float
+    is_probe: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ComeBack:
-    """Nothing can be granted within the gate's horizon: ask again in `wait_s` seconds."""
+class ComeBack(msgspec.Struct, frozen=True):
+    """No start within the asker's patience: ask again in `wait_s` seconds.
+
+    `reason` is a sentence for the operator. `is_blocked` tells a pause, an open breaker or a lost
+    Redis from mere pace.
+    """
 
     wait_s: float
     reason: str
+    is_blocked: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What a reply's headers say of one dimension's limit; None where they say nothing credible.
 
     `dimension` is "requests", "tokens", "input_tokens", "output_tokens" or "project_tokens".
@@ -56,17 +69,31 @@ class Reading:
     period_s: float | None = None
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """How a granted call ended. Of one that was not `sent`, everything is given back.
+
+    `usage` is that of a good answer; `error` is None for one.
+    """
+
+    sent: bool
+    usage: Usage | None = None
+    error: ProviderError | None = None
+    latency_s: float | None = None
+    readings: tuple[Reading, ...] = ()
+
+
 class Gate(Protocol):
     """The fleet-wide pacing of all pools, asked by every worker process."""
 
-    async def ask(self, ask: Ask) -> Grant | ComeBack:
-        """Return when the call may leave; `ComeBack` also while the shared state can't be reached."""
+    async def ask(self, ask: Ask, patience_s: float) -> Grant | ComeBack:
+        """Return when the call may leave, or when to ask again if that is not within `patience_s`.
 
-    async def settle(self, grant: Grant, usage: Usage | None) -> None:
-        """Tell what a granted call really used; None if it used nothing or nobody knows."""
+        Waits in this process's queue, by priority and then in order. A Redis that doesn't answer is
+        a `ComeBack`, too. What was granted to an asker that was cancelled is given back.
+        """
 
-    async def pause(self, pool: PoolId, wait_s: float, reason: str) -> None:
-        """Let nothing to this pool leave for `wait_s` seconds, in any process."""
+    def settle(self, grant: Grant, ending: Ending) -> None:
+        """Tell how a granted call ended; never waits."""
 
     async def close(self) -> None:
-        """Close the connection to the shared state."""
+        """Tell what is left to tell and close the connection to the shared state."""

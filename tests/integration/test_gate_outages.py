@@ -1,0 +1,93 @@
+"""The gate while its Redis is gone, frozen, or comes back empty."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.support.eventually import eventually_async
+from tests.support.gates import GOOD, Fleet, ask_for, granted, pools, put_off, server_client
+from tests.support.redis_servers import OwnRedis
+from workers.gate.gate import Grant
+from workers.gate.redis_gate import RedisGate
+
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def fleet(own_redis: OwnRedis) -> Fleet:
+    return Fleet(lambda: server_client(own_redis.url))
+
+
+def opened(gate: RedisGate) -> Callable[[], Awaitable[bool]]:
+    async def is_open() -> bool:
+        reply = await gate.ask(ask_for(), 2.0)
+        if isinstance(reply, Grant):
+            gate.settle(reply, GOOD)
+        return isinstance(reply, Grant)
+
+    return is_open
+
+
+async def test_nothing_leaves_without_redis_and_it_resumes_by_itself(
+    fleet: Fleet, own_redis: OwnRedis
+) -> None:
+    async with fleet.gates(pools({}), count=1) as (gate,):
+        held = await granted(gate.ask(ask_for(), PATIENCE_S))
+        own_redis.kill()
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        replies = await asyncio.gather(*(gate.ask(ask_for(), PATIENCE_S) for _ in range(100)))
+        assert loop.time() - since < 2.0
+        assert not any(isinstance(reply, Grant) or not reply.is_blocked for reply in replies)
+        gate.settle(held, GOOD)  # told later
+        own_redis.start()
+        await eventually_async(opened(gate), 10.0)
+
+
+async def test_a_redis_that_answers_nothing_is_as_good_as_gone(
+    fleet: Fleet, own_redis: OwnRedis
+) -> None:
+    async with fleet.gates(pools({}), count=1) as (gate,):
+        assert await opened(gate)()
+        own_redis.freeze()
+        reply = await put_off(gate.ask(ask_for(), PATIENCE_S))
+        assert reply.is_blocked
+        own_redis.thaw()
+        await eventually_async(opened(gate), 10.0)
+
+
+async def test_after_a_flush_a_pace_begins_with_an_empty_bucket(
+    fleet: Fleet, own_redis: OwnRedis
+) -> None:
+    async with fleet.gates(pools({"rpm": 6_000})) as gates:
+        for _ in range(3):
+            grants = await asyncio.gather(
+                *(granted(gates[n % 2].ask(ask_for(), PATIENCE_S)) for n in range(30))
+            )
+            last = max(grant.start_at for grant in grants)
+            own_redis.flush()
+            after = await granted(gates[0].ask(ask_for(), PATIENCE_S))
+            assert after.start_at > last
+
+
+async def test_after_a_flush_daily_counts_come_from_the_ledger_again(
+    fleet: Fleet, own_redis: OwnRedis
+) -> None:
+    async with fleet.gates(pools({"rpd": 10}), count=1) as (gate,):
+        await granted(gate.ask(ask_for(), PATIENCE_S))
+        fleet.used = (10, 0)
+        own_redis.flush()
+        assert "used up" in (await put_off(gate.ask(ask_for(), 2.0))).reason
+
+
+async def test_after_a_flush_calls_in_flight_are_counted_before_others_join(
+    fleet: Fleet, own_redis: OwnRedis
+) -> None:
+    async with fleet.gates(pools({"concurrency": 2})) as gates:
+        grants = [await granted(gates[0].ask(ask_for(), PATIENCE_S)) for _ in range(2)]
+        own_redis.flush()
+        reply = await put_off(gates[1].ask(ask_for(), 4.0))
+        assert "in flight" in reply.reason
+        for grant in grants:
+            gates[0].settle(grant, GOOD)

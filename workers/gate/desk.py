@@ -1,0 +1,162 @@
+"""One pool as this process sees it: its calls in flight, what is to be told, what was refused."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobs.clock import utcnow
+from workers.gate.charging import taken
+from workers.gate.endings import Told, tell
+from workers.gate.gate import Ask, Ending, Grant
+from workers.gate.scopes import PoolPlan, Scope
+from workers.gate.script import Order, Spoken, Wish
+from workers.gate.waiting import Queue, Waiter
+
+TELL_WITHIN_S = 0.05
+"""What is to be told waits at most so long for the next round."""
+
+REPORT_EVERY_S = 2.0
+"""The calls in flight are told so often, without any change; the script forgets them after 15 s."""
+
+FIRST_BATCH, LARGEST_BATCH = 16, 256
+"""Asks of a queue in one round: what may be granted, not what waits."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """What is known about the starts of a model and rank at this pool, in the event loop's time.
+
+    Nothing is asked before `ready_at`; `start_at` is the earliest start that was seen, `until` the
+    end of the refusal whose `reason` is there. `crowded_s` grows while only places are missing.
+    """
+
+    ready_at: float = 0.0
+    start_at: float = 0.0
+    until: float = 0.0
+    reason: str = ""
+    is_blocked: bool = False
+    crowded_s: float = 0.0
+    batch: int = FIRST_BATCH
+
+
+class Desk:
+    """See the module. Used on one event loop."""
+
+    def __init__(self, plan: PoolPlan, process: str, probe_s: float) -> None:
+        self.plan = plan
+        self.lead_at = 0.0
+        """The latest start that was granted or the end of a pause: pools are asked in this order."""
+        self._process = process
+        self._probe_s = probe_s
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._scopes: dict[str, Scope] = {plan.scope.key: plan.scope}
+        self._flights: dict[str, int] = {}
+        self._told: dict[str, Told] = {}
+        self._told_since: float | None = None
+        self._reported_at = 0.0
+
+    def lane(self, queue: Queue) -> Lane:
+        """Return the lane of a queue."""
+        key = (queue.model, queue.rank)
+        found = self._lanes.get(key)
+        if found is None:
+            found = self._lanes[key] = Lane()
+        return found
+
+    def due_at(self) -> float:
+        """Return when something is to be told, whoever asks."""
+        due = float("inf")
+        if self._told_since is not None:
+            due = self._told_since + TELL_WITHIN_S
+        if self._flights:
+            due = min(due, self._reported_at + REPORT_EVERY_S)
+        return due
+
+    def depart(self, model: str) -> None:
+        """Count a granted call."""
+        for scope in (self.plan.scope, self.plan.scope_of(model)):
+            self._scopes[scope.key] = scope
+            self._flights[scope.key] = self._flights.get(scope.key, 0) + 1
+
+    def settle(self, grant: Grant, ending: Ending) -> None:
+        """Count a call that ended, and gather what is to be told about it."""
+        scope = self.plan.scope_of(grant.ask.model)
+        for key in (self.plan.scope.key, scope.key):
+            self._flights[key] = max(0, self._flights.get(key, 0) - 1)
+        tell(
+            self._to_tell(self.plan.scope), self._to_tell(scope), self.plan.charging, grant, ending
+        )
+        now = asyncio.get_running_loop().time()
+        for lane in self._lanes.values():
+            if lane.crowded_s:
+                lane.ready_at = min(lane.ready_at, now)
+
+    def give_back(self, ask: Ask, *, was_probe: bool) -> None:
+        """Take back a grant that nobody waited for any more."""
+        costs = taken(self.plan.charging, ask)
+        for scope in (self.plan.scope, self.plan.scope_of(ask.model)):
+            told = self._to_tell(scope)
+            told.give_back(costs)
+            if was_probe:
+                told.probe = "void"
+
+    def seed(self, scope: Scope, requests: int, tokens: int) -> None:
+        """Tell what was used of a scope today, and look at once what that allows."""
+        _, ends = self.plan.day(utcnow())
+        self._to_tell(scope).seed = {"rpd": requests, "tpd": tokens, "end": ends.timestamp()}
+        for lane in self._lanes.values():
+            lane.ready_at = 0.0
+
+    def order(self, turns: Sequence[tuple[Queue, Waiter]], now: float) -> Order:
+        """Return the next round: these asks, what is to be told, and the calls in flight."""
+        positions = {self.plan.scope.key: 0}
+        wishes = []
+        for queue, waiter in turns:
+            scope = self.plan.scope_of(queue.model)
+            self._scopes[scope.key] = scope
+            position = positions.setdefault(scope.key, len(positions))
+            costs = taken(self.plan.charging, waiter.ask)
+            wishes.append(Wish(position, queue.rank, *costs[1:]))
+        for key in self._told:
+            positions.setdefault(key, len(positions))
+        if now - self._reported_at >= REPORT_EVERY_S:
+            self._reported_at = now
+            for key in self._flights:
+                positions.setdefault(key, len(positions))
+        told, self._told, self._told_since = self._told, {}, None
+        order = Order(
+            process=self._process,
+            scopes=[
+                Spoken(
+                    self._scopes[key],
+                    self._flights.get(key, 0),
+                    told[key].payload() if key in told else None,
+                )
+                for key in positions
+            ],
+            wishes=wishes,
+            day_ends=self.plan.day(utcnow())[1].timestamp(),
+            probe_s=self._probe_s,
+        )
+        self._taken_along = told
+        self._forget(positions)
+        return order
+
+    def round_failed(self) -> None:
+        """Keep what the failed round was to tell."""
+        for key, older in self._taken_along.items():
+            self._to_tell(self._scopes[key]).take_up(older)
+
+    def _to_tell(self, scope: Scope) -> Told:
+        if self._told_since is None:
+            self._told_since = asyncio.get_running_loop().time()
+        self._scopes[scope.key] = scope
+        told = self._told.get(scope.key)
+        if told is None:
+            told = self._told[scope.key] = Told()
+        return told
+
+    def _forget(self, reported: dict[str, int]) -> None:
+        for key in reported:
+            if self._flights.get(key) == 0:
+                del self._flights[key]

@@ -1,0 +1,46 @@
+"""Why a call may not leave yet, in one sentence that an operator understands."""
+
+from datetime import datetime, timedelta
+
+from jobs.clock import UTC
+from jobs.pools import used_up
+from workers.gate.script import Order, Refusal
+
+BLOCKING = frozenset({"blocked", "probing", "day", "settling", "unseeded"})
+"""Codes of refusals that are no matter of pace."""
+
+_WORDS = {
+    "rps": "requests per second",
+    "rpm": "requests per minute",
+    "rph": "requests per hour",
+    "tpm": "tokens per minute",
+    "itpm": "input tokens per minute",
+    "otpm": "output tokens per minute",
+    "auto": "requests, found by trying",
+}
+
+GONE = "the gate's Redis doesn't answer, so nothing is sent"
+
+
+def sentence(pool: str, order: Order, refusal: Refusal, now: float) -> str:
+    """Return the sentence for a refusal in a round; `pool` is its name, `now` the server's clock."""
+    scope = order.scopes[refusal.by].scope
+    where = f"{pool}/{scope.name}" if scope.name else pool
+    match refusal.code:
+        case "pace":
+            limit = scope.limits.get(refusal.detail)
+            amount = "" if limit is None else f" ({limit:,})"
+            return f"{where} is at its limit of {_WORDS[refusal.detail]}{amount}"
+        case "flights":
+            return f"{where} has {refusal.detail} calls in flight, as many as it may have"
+        case "day":
+            ends = datetime.fromtimestamp(0, UTC) + timedelta(seconds=now + refusal.wait_s)
+            return used_up(where, refusal.detail, scope.limits.get(refusal.detail, 0), ends)
+        case "blocked":
+            return f"{where} is paused: {refusal.detail}"
+        case "probing":
+            return f"{where} is being tried with one call after: {refusal.detail}"
+        case "settling":
+            return f"{where} waits until every worker has told its calls in flight"
+        case _:
+            return f"{where} waits until today's use has been read from the ledger"

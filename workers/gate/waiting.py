@@ -1,0 +1,112 @@
+"""Who waits for a start in this process: a queue for each model and priority."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+from jobs.states import Priority
+from workers.gate.gate import Ask, ComeBack, Grant
+
+RANKS: dict[str, int] = {
+    Priority.INTERACTIVE: 1,
+    Priority.HIGH: 2,
+    Priority.NORMAL: 3,
+    Priority.BULK: 4,
+}
+"""The script's numbers of the priorities, first come those of the first."""
+
+MEMORY_S = 5.0
+"""Over what time a queue's pace is averaged."""
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """An ask in a queue. Its answer is set once; a cancelled one is dropped when its turn comes."""
+
+    ask: Ask
+    give_up_at: float
+    answer: asyncio.Future[Grant | ComeBack]
+
+
+@dataclass(slots=True, eq=False)
+class Queue:
+    """The asks of one model and rank, in their order."""
+
+    model: str
+    rank: int
+    waiters: deque[Waiter] = field(default_factory=deque)
+    _pace: float = 0.0
+    _paced_at: float = 0.0
+
+    def take(self, count: int) -> list[Waiter]:
+        """Remove and return up to `count` that still wait."""
+        taken: list[Waiter] = []
+        while self.waiters and len(taken) < count:
+            waiter = self.waiters.popleft()
+            if not waiter.answer.done():
+                taken.append(waiter)
+        return taken
+
+    def put_back(self, waiters: list[Waiter]) -> None:
+        """Put what was taken back to the front."""
+        self.waiters.extendleft(reversed(waiters))
+
+    def note_granted(self, count: int, now: float) -> None:
+        """Remember the pace at which starts are granted."""
+        self._pace = self._pace_at(now) + count / MEMORY_S
+        self._paced_at = now
+
+    def drained_in_s(self, now: float) -> float:
+        """Return how long what waits here will take at the present pace, between 0.1 and 60 s."""
+        return min(60.0, max(0.1, len(self.waiters) / max(self._pace_at(now), 0.1)))
+
+    def _pace_at(self, now: float) -> float:
+        return self._pace * max(0.0, 1.0 - (now - self._paced_at) / MEMORY_S)
+
+    def dismiss(self, start_at: float, reply: ComeBack) -> None:
+        """Answer all whose patience ends before `start_at`."""
+        staying: deque[Waiter] = deque()
+        for waiter in self.waiters:
+            if waiter.answer.done():
+                continue
+            if waiter.give_up_at < start_at:
+                waiter.answer.set_result(reply)
+            else:
+                staying.append(waiter)
+        self.waiters = staying
+
+
+class WaitingRoom:
+    """The queues of a provider."""
+
+    def __init__(self) -> None:
+        self._queues: dict[tuple[int, str], Queue] = {}
+
+    def queue(self, model: str, rank: int) -> Queue:
+        """Return a queue, made when it is first asked for."""
+        found = self._queues.get((rank, model))
+        if found is None:
+            found = self._queues[rank, model] = Queue(model, rank)
+        return found
+
+    def waited_for(self) -> Iterator[Queue]:
+        """Iterate over the queues in which somebody waits, highest priority first."""
+        yield from sorted((q for q in self._queues.values() if q.waiters), key=lambda q: q.rank)
+
+    def forget_empty(self) -> None:
+        """Drop the queues of models that nobody asks for any more."""
+        self._queues = {key: queue for key, queue in self._queues.items() if queue.waiters}
+
+
+def in_turn(hands: list[tuple[Queue, list[Waiter]]]) -> list[tuple[Queue, Waiter]]:
+    """Return what was taken from several queues in the order of asking: by rank, models in turn."""
+    order: list[tuple[Queue, Waiter]] = []
+    for rank in sorted({queue.rank for queue, _ in hands}):
+        rows = [
+            [(queue, waiter) for waiter in taken] for queue, taken in hands if queue.rank == rank
+        ]
+        for turn in zip_longest(*rows):
+            order.extend(pair for pair in turn if pair is not None)
+    return order
