@@ -37,7 +37,7 @@
 Each docstring is one sentence that also serves as the default message.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -187,7 +187,8 @@ class ProviderError(TidemillError):
 
     `may_have_run` tells an answer that was lost (it may have been billed) from a request that
     provably never left. `wait_s` is the server's own wish, None where it had none. `provider_code`
-    is the provider's word for the error, for people.
+    is the provider's word for the error, for people. `headers` are those of the reply, with
+    lower-case names, empty where there was none; they are for reading limits from, not for logs.
     """
 
     code = "provider_error"
@@ -201,12 +202,14 @@ class ProviderError(TidemillError):
         provider_code: str | None = None,
         request_id: str | None = None,
         wait_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.provider_code = provider_code
         self.request_id = request_id
         self.wait_s = wait_s
+        self.headers: Mapping[str, str] = headers or {}
 
 
 class Transient(ProviderError):

@@ -16,6 +16,7 @@ from jobs.store import Database, check_schema, open_database
 from jobs.store.workers import WorkerCard
 from workers.calls import Caller
 from workers.feeding import FeedLine
+from workers.forecast import Forecast
 from workers.gate.shared_pause import SharedPause
 from workers.in_flight import InFlight
 from workers.keys import Keyring
@@ -23,6 +24,7 @@ from workers.parts import Parts
 from workers.runtime import Runtime, RuntimeOptions
 from workers.transactions import Transactions
 from workers.transport import AiohttpTransport
+from workers.vigil import Vigil
 from workers.writer import Writer
 
 REDIS_PATIENCE_S = 2.0
@@ -51,7 +53,15 @@ def build_parts(
         writer=Writer(database),
         feed=FeedLine(Feeder(database, celery)),
         in_flight=InFlight(settings.max_in_flight),
-        gate=SharedPause(redis),
+        gate=SharedPause(
+            redis,
+            {
+                name: tuple(pool.name for pool in provider.pools)
+                for name, provider in configuration.providers.items()
+            },
+        ),
+        forecast=Forecast(),
+        vigil=Vigil(),
         transport=transport,
         caller=Caller(transport, deadline_s=settings.call_deadline_s),
     )

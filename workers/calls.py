@@ -4,6 +4,7 @@ Whether to call again, and when, is decided in `retry`; when a call may leave, b
 """
 
 import asyncio
+from collections.abc import Mapping
 from functools import lru_cache
 
 import httpx
@@ -19,6 +20,7 @@ from jobs.errors import (
     TimedOut,
 )
 from jobs.exchange import Answer, ModelRequest
+from workers.gate.gate import Reading
 from workers.protocols import Protocol, WireRequest, protocol_of
 from workers.transport import ReplyTooLarge
 
@@ -58,6 +60,10 @@ class Caller:
             raise RequestRejected(f"the model's name fits no address: {error}") from None
         status, headers, body = await self._post(url, wire)
         return protocol.answer(status, headers, without_key(body, key))
+
+    def readings(self, provider: Provider, headers: Mapping[str, str]) -> tuple[Reading, ...]:
+        """Return what the headers of a reply say of limits; no protocol reads any yet."""
+        return ()
 
     def _protocol(self, provider: Provider) -> Protocol:
         # Not keyed by the provider itself, all of whose pools would be hashed for every call.

@@ -41,6 +41,7 @@ class SubmissionQuery(BaseModel):
     top_p: str | None = None
     stop: str | None = None
     seed: str | None = None
+    failover_after_s: str | None = None
     schema_: Annotated[str | None, Field(alias="schema", description="a JSON Schema, as text")] = (
         None
     )

@@ -18,11 +18,12 @@ from workers.gate.gate import Ask, ComeBack, Gate, Grant, PoolId
 from workers.gate.shared_pause import FRESH_S, LONGEST_PAUSE_S, RETRY_S, SharedPause
 
 POOL = PoolId("openai", "main")
-OTHER_POOL = PoolId("openai", "second")
+OTHER_POOL = PoolId("mistral", "main")
+POOLS = {"openai": ("main",), "mistral": ("main",)}
 
 
 def ask_for(pool: PoolId = POOL) -> Ask:
-    return Ask(pool, "sim-small", input_tokens=10, max_output_tokens=20, priority="normal")
+    return Ask(pool.provider, "sim-small", 10, 20, 20, priority="normal")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def service(request: pytest.FixtureRequest) -> Iterator[Outage]:
 async def gates(service: Outage) -> AsyncIterator[tuple[SharedPause, SharedPause]]:
     """The gates of two worker processes."""
     async with AsyncExitStack() as stack:
-        pair = SharedPause(service.connect()), SharedPause(service.connect())
+        pair = SharedPause(service.connect(), POOLS), SharedPause(service.connect(), POOLS)
         for gate in pair:
             stack.push_async_callback(gate.close)
         yield pair
@@ -65,11 +66,11 @@ async def gates(service: Outage) -> AsyncIterator[tuple[SharedPause, SharedPause
 
 async def wait_of(gate: Gate, pool: PoolId = POOL) -> float:
     """Return how long a call to the pool has to wait, 0 if it may leave."""
-    match await gate.ask(ask_for(pool)):
+    match await gate.ask(ask_for(pool), 0.0):
         case ComeBack(wait_s):
             return wait_s
-        case Grant(_, wait_s):
-            return wait_s
+        case Grant():
+            return 0.0
 
 
 async def is_paused(gate: Gate, least_s: float = 0.0) -> bool:
@@ -84,18 +85,21 @@ async def test_a_pool_that_nobody_paused_is_open(
     gates: tuple[SharedPause, SharedPause],
 ) -> None:
     asked = ask_for()
-    assert await gates[0].ask(asked) == Grant(asked)
+    reply = await gates[0].ask(asked, 0.0)
+    assert isinstance(reply, Grant)
+    assert reply.pool == POOL
+    assert reply.start_at <= asyncio.get_running_loop().time()
 
 
 async def test_a_pause_holds_for_every_process_and_for_its_pool_alone(
     gates: tuple[SharedPause, SharedPause],
 ) -> None:
     here, there = gates
-    await there.ask(ask_for())  # it has read the open pool and believes that for a moment
+    await there.ask(ask_for(), 0.0)  # it has read the open pool and believes that for a moment
     await here.pause(POOL, 30.0, "rate_limited: slow down")
     for gate in gates:
         await eventually_async(partial(is_paused, gate), 10 * FRESH_S)
-        reply = await gate.ask(ask_for())
+        reply = await gate.ask(ask_for(), 0.0)
         assert isinstance(reply, ComeBack)
         assert 25.0 < reply.wait_s <= 30.1
         assert reply.reason == "rate_limited: slow down"
@@ -106,7 +110,7 @@ async def test_whoever_starts_later_finds_the_pause(
     gates: tuple[SharedPause, SharedPause], service: Outage
 ) -> None:
     await gates[0].pause(POOL, 30.0, "an outage")
-    newcomer = SharedPause(service.connect())
+    newcomer = SharedPause(service.connect(), POOLS)
     try:
         assert await wait_of(newcomer) > 25.0
     finally:
@@ -151,7 +155,7 @@ async def test_a_thousand_jobs_that_ask_at_once_share_one_look(
     gate = gates[0]
     look = AsyncMock(wraps=gate._read)
     monkeypatch.setattr(gate, "_read", look)
-    replies = await asyncio.gather(*(gate.ask(ask_for()) for _ in range(1000)))
+    replies = await asyncio.gather(*(gate.ask(ask_for(), 0.0) for _ in range(1000)))
     assert all(isinstance(reply, Grant) for reply in replies)
     assert look.await_count == 1
 
@@ -159,7 +163,7 @@ async def test_a_thousand_jobs_that_ask_at_once_share_one_look(
 async def test_one_that_is_cancelled_takes_the_look_from_nobody(
     gates: tuple[SharedPause, SharedPause],
 ) -> None:
-    asking = [asyncio.create_task(gates[0].ask(ask_for())) for _ in range(3)]
+    asking = [asyncio.create_task(gates[0].ask(ask_for(), 0.0)) for _ in range(3)]
     await asyncio.sleep(0)
     asking[0].cancel()
     ended = await asyncio.gather(*asking, return_exceptions=True)
@@ -171,10 +175,10 @@ async def test_nothing_leaves_while_redis_is_gone_and_all_does_when_it_is_back(
     gates: tuple[SharedPause, SharedPause], service: Outage
 ) -> None:
     service.begin()
-    replies = await asyncio.gather(*(gates[0].ask(ask_for()) for _ in range(10)))
-    assert replies == [ComeBack(RETRY_S, "the gate's Redis doesn't answer")] * 10
+    replies = await asyncio.gather(*(gates[0].ask(ask_for(), 0.0) for _ in range(10)))
+    assert replies == [ComeBack(RETRY_S, "the gate's Redis doesn't answer", is_blocked=True)] * 10
     service.end()
-    replies = await asyncio.gather(*(gates[0].ask(ask_for()) for _ in range(10)))
+    replies = await asyncio.gather(*(gates[0].ask(ask_for(), 0.0) for _ in range(10)))
     assert all(isinstance(reply, Grant) for reply in replies)
 
 

@@ -59,7 +59,7 @@ def test_a_line_becomes_a_job() -> None:
     raw = b'{"custom_id":"a1", "model":"mistral-small", "prompt":"What hour is it?"}'
     job = good(raw)
     assert (job.custom_id, job.kind, job.model) == ("a1", "generation", "mistral-small")
-    assert job.queue == "mistral"
+    assert job.resolved.queue(1, 0) == "mistral"
     assert job.request == raw.decode()
     line = rebuild("generation", job.request, DEFAULTS)
     assert job.estimated_tokens == estimate_request(KINDS["generation"].request(line)) > 4
@@ -288,7 +288,7 @@ FULL_DEFAULTS = JobDefaults.from_query(
 
 def test_defaults_fill_what_a_line_leaves_out() -> None:
     job = good({"custom_id": "a", "prompt": "x"}, FULL_DEFAULTS)
-    assert (job.model, job.queue) == ("gpt-4o-mini", "openai")
+    assert (job.model, job.resolved.queue(1, 0)) == ("gpt-4o-mini", "openai")
     line = rebuild(job.kind, job.request, FULL_DEFAULTS)
     request = KINDS["generation"].request(line)
     assert request.messages == (Message("user", "x"),)

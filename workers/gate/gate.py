@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from jobs.errors import ProviderError
 from jobs.exchange import Usage
 
 
@@ -15,42 +16,83 @@ class PoolId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One call that wants to leave, with what it is expected to use."""
+    """One call that wants to leave: any of the provider's usable pools may serve it.
 
-    pool: PoolId
+    `input_tokens` is the estimate, already corrected by what this (provider, model) has shown;
+    `output_tokens` predicts what will really be produced; `max_output_tokens` is the request's
+    bound. `priority` is a value of `jobs.states.Priority`.
+    """
+
+    provider: str
     model: str
     input_tokens: int
+    output_tokens: int
     max_output_tokens: int
     priority: str
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The call may leave in `wait_s` seconds from the reply; it is to be settled."""
+    """The call may leave at `start_at` (the event loop's time, seconds); to be settled exactly once."""
 
     ask: Ask
-    wait_s: float = 0.0
+    pool: PoolId
+    start_at: float
+    is_probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ComeBack:
-    """Nothing can be granted within the gate's horizon: ask again in `wait_s` seconds."""
+    """No start within the asker's patience: ask again in `wait_s` seconds.
+
+    `reason` is one sentence that an operator understands. `is_blocked` tells a pause, an open
+    breaker or a lost Redis from limits that merely make the call wait.
+    """
 
     wait_s: float
     reason: str
+    is_blocked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One dimension's rate header, as the provider says it.
+
+    `dimension` is "requests", "tokens", "input_tokens", "output_tokens" or "project_tokens".
+    `reset_s` is seconds until full again. `period_s` is the limit's window where the header's name
+    tells it (mistral "-minute", cerebras "-day"); None leaves it to be inferred.
+    """
+
+    dimension: str
+    limit: int | None
+    remaining: int | None
+    reset_s: float | None
+    period_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a granted call ended. Not `sent`: it never left, and what was taken is given back."""
+
+    sent: bool
+    usage: Usage | None = None
+    error: ProviderError | None = None
+    latency_s: float | None = None
+    readings: tuple[Reading, ...] = ()
 
 
 class Gate(Protocol):
     """The fleet-wide pacing of all pools, asked by every worker process."""
 
-    async def ask(self, ask: Ask) -> Grant | ComeBack:
-        """Return when the call may leave; `ComeBack` also while the shared state can't be reached."""
+    async def ask(self, ask: Ask, patience_s: float) -> Grant | ComeBack:
+        """Wait in this process's queue, by priority and then in order, for a start.
 
-    async def settle(self, grant: Grant, usage: Usage | None) -> None:
-        """Tell what a granted call really used; None if it used nothing or nobody knows."""
+        `ComeBack` if the known wait exceeds `patience_s`, or the pool is blocked for longer than
+        that. Never raises for trouble with Redis. A grant for a cancelled asker is given back.
+        """
 
-    async def pause(self, pool: PoolId, wait_s: float, reason: str) -> None:
-        """Let nothing to this pool leave for `wait_s` seconds, in any process."""
+    def settle(self, grant: Grant, ending: Ending) -> None:
+        """Tell how a granted call ended; never waits."""
 
     async def close(self) -> None:
-        """Close the connection to the shared state."""
+        """Tell what is left to tell and close the connection to the shared state."""

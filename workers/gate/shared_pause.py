@@ -5,13 +5,14 @@ Redis keys: `tidemill:pause:PROVIDER:POOL`, a string with the reason; its time t
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from jobs.exchange import Usage
-from workers.gate.gate import Ask, ComeBack, Grant, PoolId
+from jobs.errors import ConnectFailed, Overloaded, ProviderUnusable, RateLimited
+from workers.gate.gate import Ask, ComeBack, Ending, Grant, PoolId
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,10 @@ RETRY_S = 1.0
 
 LONGEST_PAUSE_S = 24 * 3600.0
 """Nothing that a provider says holds a pool longer without a new look."""
+
+PAUSE_S = 5.0
+UNUSABLE_PAUSE_S = 20.0
+"""Without a wish of the provider's; the latter for what a person has to see to."""
 
 
 @dataclass(slots=True)
@@ -37,28 +42,49 @@ class _View:
 class SharedPause:
     """See `workers.gate.gate.Gate`."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, pools: Mapping[str, tuple[str, ...]]) -> None:
         self._redis = redis
+        self._pools = pools
         self._views: dict[PoolId, _View] = {}
         self._untold: dict[PoolId, _View] = {}  # pauses that didn't reach Redis
         self._reading: dict[PoolId, asyncio.Task[_View]] = {}
+        self._pausing: set[asyncio.Task[None]] = set()
 
-    async def ask(self, ask: Ask) -> Grant | ComeBack:
-        """Grant at once, unless the pool is paused or Redis can't be asked: then nothing leaves."""
+    async def ask(self, ask: Ask, patience_s: float) -> Grant | ComeBack:
+        """Grant at once, unless the pools are paused or Redis can't be asked: then nothing leaves."""
+        waits = []
+        for name in self._pools[ask.provider]:
+            pool = PoolId(ask.provider, name)
+            wait = await self._wait(pool)
+            if wait is None:
+                return Grant(ask, pool, asyncio.get_running_loop().time())
+            waits.append(wait)
+        return min(waits, key=lambda wait: wait.wait_s)
+
+    def settle(self, grant: Grant, ending: Ending) -> None:
+        """Pause the pool if it refused the call, for as long as it wished or is usual."""
+        error = ending.error
+        if isinstance(error, RateLimited | Overloaded | ConnectFailed | ProviderUnusable):
+            usual_s = UNUSABLE_PAUSE_S if isinstance(error, ProviderUnusable) else PAUSE_S
+            wait_s = usual_s if error.wait_s is None else error.wait_s
+            pausing = asyncio.create_task(
+                self.pause(grant.pool, wait_s, f"{error.code}: {error.message}")
+            )
+            self._pausing.add(pausing)
+            pausing.add_done_callback(self._pausing.discard)
+
+    async def _wait(self, pool: PoolId) -> ComeBack | None:
         now = asyncio.get_running_loop().time()
-        view = self._views.get(ask.pool)
+        view = self._views.get(pool)
         if view is None or now - view.read_at > FRESH_S:
             try:
-                view = await self._read_once(ask.pool)
+                view = await self._read_once(pool)
             except RedisError:
-                return ComeBack(RETRY_S, "the gate's Redis doesn't answer")
+                return ComeBack(RETRY_S, "the gate's Redis doesn't answer", is_blocked=True)
             now = asyncio.get_running_loop().time()
         if view.paused_until > now:
-            return ComeBack(view.paused_until - now, view.reason)
-        return Grant(ask)
-
-    async def settle(self, grant: Grant, usage: Usage | None) -> None:
-        """Nothing was taken, so nothing is corrected."""
+            return ComeBack(view.paused_until - now, view.reason, is_blocked=True)
+        return None
 
     async def pause(self, pool: PoolId, wait_s: float, reason: str) -> None:
         """Pause a pool for all, at least in this process if Redis can't be reached."""
@@ -78,6 +104,8 @@ class SharedPause:
 
     async def close(self) -> None:
         """Close the connection."""
+        if self._pausing:
+            await asyncio.wait(self._pausing)
         await self._redis.aclose()
 
     async def _read_once(self, pool: PoolId) -> _View:
