@@ -20,6 +20,8 @@ class OpenSlice:
         self.lease_lost = False
         self.waits_for: str | None = None
         """Why its jobs wait at the moment, for the operator; None if they don't, or not for long."""
+        self.parked_for: str | None = None
+        """Why jobs have been left to a later lease."""
         self._jobs = self._undispatched = jobs
         self._parked = 0
         self._parked_s = 0.0
@@ -70,7 +72,7 @@ class OpenSlice:
         """
         self._parked_s = min(wait_s, self._parked_s) if self._parked else wait_s
         self._parked += 1
-        self.waits_for = reason
+        self.parked_for = reason
 
     async def rest(self, wait_s: float) -> None:
         """Sleep, but wake as soon as the slice is closing."""

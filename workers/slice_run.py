@@ -33,7 +33,7 @@ class SliceRun:
     @property
     def waits_for(self) -> tuple[int, str] | None:
         """The batch's id and why its jobs wait, if they have for more than a moment."""
-        reason = self._opened.waits_for
+        reason = self._opened.waits_for or self._opened.parked_for
         return None if reason is None else (self._opened.lease.batch_id, reason)
 
     @property
@@ -81,7 +81,7 @@ class SliceRun:
                     session,
                     opened.lease,
                     wait_s=opened.wait_s,
-                    reason=opened.waits_for,
+                    reason=opened.parked_for,
                     holds_queue=opened.holds_queue,
                 )
             )
