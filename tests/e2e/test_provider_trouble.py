@@ -16,7 +16,7 @@ from tests.e2e.judging import (
     nanos,
 )
 from tests.support.system import LARGE, Json, System, lines, running_system
-from workers.job_run import LONGEST_REST_S
+from workers.detour import LONGEST_REST_S
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator

@@ -5,7 +5,7 @@ The gate and the provider, which are its edges, do as the test says.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +77,7 @@ class Provider:
 
     replies: deque[Reply] = field(default_factory=deque)
     seen: list[httpx.Request] = field(default_factory=list)
-    before: Callable[[], Awaitable[None]] | None = None
+    before: Callable[[], Awaitable[object]] | None = None
     """What happens to every call before it is answered."""
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
@@ -115,11 +115,17 @@ class Workshop:
     gate: FakeGate
     provider: Provider
 
-    def submit(self, lines: Iterable[dict[str, Any]], slice_size: int = 100, **given: Any) -> str:
-        """Accept a batch and return its ref; `given` are the parameters of a submission."""
-        max_cost_nanos = given.pop("max_cost_nanos", None)
-        priority = given.pop("priority", Priority.NORMAL)
-        defaults = JobDefaults.from_query({"max_tokens": "10", **given})
+    def submit(
+        self,
+        lines: Iterable[dict[str, Any]],
+        *,
+        slice_size: int = 100,
+        priority: Priority = Priority.NORMAL,
+        max_cost_nanos: int | None = None,
+        given: Mapping[str, str] | None = None,
+    ) -> str:
+        """Accept a batch and return its ref; `given` are its defaults, as a query says them."""
+        defaults = JobDefaults.from_query({"max_tokens": "10", **(given or {})})
         with self.database.write() as session:
             project_id = ensure_project(session, "default")
         draft = batches.BatchDraft(
