@@ -15,6 +15,6 @@ class Forecast:
         return max_output_tokens
 
     def observe(
-        self, provider: str, model: str, batch_id: int, estimated: int, usage: Usage
+        self, provider: str, model: str, batch_id: int, estimated_tokens: int, usage: Usage | None
     ) -> None:
         """Take note of what a call has really used."""

@@ -296,14 +296,13 @@ class JobRun:
             return ending, *self._failed(journal, error, latency_s, is_probe=grant.is_probe)
         latency_s = loop.time() - sent_at
         readings = caller.readings(provider, answer.headers)
-        if answer.usage is not None:
-            self._parts.forecast.observe(
-                grant.ask.provider,
-                grant.ask.model,
-                self._opened.lease.batch_id,
-                self._job.estimated_tokens,
-                answer.usage,
-            )
+        self._parts.forecast.observe(
+            grant.ask.provider,
+            grant.ask.model,
+            self._opened.lease.batch_id,
+            self._job.estimated_tokens,
+            answer.usage,
+        )
         ending = Ending(True, usage=answer.usage, latency_s=latency_s, readings=readings)
         latency_ms = round(latency_s * 1000)
         settlement = conclusions.of_answer(
