@@ -31,6 +31,18 @@ class ProtocolName(StrEnum):
     MISTRAL = "mistral"
 
 
+class Charges(StrEnum):
+    """What of a call a provider's token limits count.
+
+    `max_output`: the request's bound, taken when the call arrives and not given back. `real`: the
+    input, and the output that is really produced. `input`: the input alone.
+    """
+
+    MAX_OUTPUT = "max_output"
+    REAL = "real"
+    INPUT = "input"
+
+
 class Section(BaseModel):
     """A part of the file: unknown fields are errors, values don't change."""
 
@@ -118,6 +130,8 @@ class Provider(Section):
     base_url: Annotated[str, AfterValidator(_check_base_url)]
     models: tuple[str, ...] = ()
     pools: Annotated[tuple[Pool, ...], Field(min_length=1)] = (Pool(),)
+    charges: Charges | None = None
+    """None leaves it to what is known of the protocol and the host."""
 
     @model_validator(mode="after")
     def _pools_have_different_names(self) -> Self:
@@ -131,10 +145,34 @@ class Provider(Section):
         return any(fnmatchcase(model, pattern) for pattern in self.models)
 
 
+FAILOVER_AFTER_S = 30.0
+"""A route's next target is taken when the one before would wait longer, unless it says otherwise."""
+
+LONGEST_FAILOVER_S = 86_400.0
+
+FailoverAfter = Annotated[float, Field(ge=0, le=LONGEST_FAILOVER_S, allow_inf_nan=False)]
+
+
 class Route(Section):
-    """An ordered list of `provider/model` targets."""
+    """An ordered list of `provider/model` targets.
+
+    With `weights` each job has a first target of its own, chosen in these proportions; the others
+    follow in the order of the list.
+    """
 
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
+    weights: tuple[PositiveInt, ...] = ()
+    failover_after_s: FailoverAfter = FAILOVER_AFTER_S
+
+    @model_validator(mode="after")
+    def _lists_fit(self) -> Self:
+        if len(set(self.targets)) != len(self.targets):
+            raise ValueError("a target is named twice")
+        if self.weights and len(self.weights) != len(self.targets):
+            raise ValueError(
+                f"{len(self.targets)} targets and {len(self.weights)} weights: give one for each"
+            )
+        return self
 
 
 def _parse_price(text: str) -> str:

@@ -226,19 +226,20 @@ class Intake:
         rows: list[JobRow] = []
         cut: list[SliceRange] = []
         for seq, job in enumerate(chunk, start=self._jobs):
+            queue = job.resolved.queue(self._batch_id, seq)
             rows.append(
                 (
                     self._batch_id,
                     seq,
                     job.custom_id,
                     job.kind,
-                    job.queue,
+                    queue,
                     job.request,
                     job.estimated_tokens,
                     job.fingerprint,
                 )
             )
-            if (piece := self._slicer.add(seq, job.queue)) is not None:
+            if (piece := self._slicer.add(seq, queue)) is not None:
                 cut.append(piece)
         return rows, cut
 

@@ -8,17 +8,18 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 
+from jobs.configuration import LONGEST_FAILOVER_S
 from jobs.errors import InvalidSubmission, LineFault, UnknownModel
 from jobs.kinds import KINDS
 from jobs.kinds.faults import fault_of
 from jobs.kinds.generation import DEFAULT_MAX_TOKENS, MaxTokens, Seed, Stop, Temperature, TopP
 from jobs.kinds.kind import FieldFault, Kind
 from jobs.kinds.schemas import UnusableSchema, read_schema
-from jobs.routing import Catalogue
+from jobs.routing import Catalogue, Resolved
 from jobs.tokens import CountTokens, estimate_request, estimate_tokens
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -36,11 +37,16 @@ _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+FailoverAfter = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_FAILOVER_S)]
+
+
 class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What fills the fields that a batch's lines leave out; stored with the batch, never changed.
 
     Made by `from_query` or `from_json`, which check; the constructor does not. `schema` is JSON text.
-    A kind takes the fields that its lines have.
+    A kind takes the fields that its lines have. `failover_after_s` is of the batch alone, no line
+    has it: how long its jobs wait for a target before they take their route's next one (None: what
+    the route says).
     """
 
     kind: str = "generation"
@@ -52,6 +58,7 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     stop: Stop | None = None
     seed: Seed | None = None
     schema: str | None = None
+    failover_after_s: FailoverAfter | None = None
 
     @classmethod
     def from_query(cls, values: Mapping[str, str]) -> Self:
@@ -95,7 +102,7 @@ class JobLine(msgspec.Struct, frozen=True, gc=False):
     custom_id: str
     kind: str
     model: str
-    queue: str
+    resolved: Resolved
     request: str
     estimated_tokens: int
     fingerprint: bytes
@@ -177,7 +184,7 @@ class LineReader:
             line.custom_id,
             kind.name,
             line.model,
-            resolved.queue,
+            resolved,
             text,
             estimate_request(request, self._count_tokens),
             blake2b(canonical, digest_size=FINGERPRINT_BYTES).digest(),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from jobs.configuration import Configuration
+from jobs.configuration import FAILOVER_AFTER_S, Configuration, Route
 from jobs.errors import UnknownModel
 
 KNOWN_NAMES = 1024
@@ -25,14 +25,41 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The targets that may serve a job, best first; at least one."""
+    """The targets that may serve a job, in the order of the configuration; at least one.
+
+    `weights` are the shares of the jobs that have each target first; none means that all jobs have
+    the first one first.
+    """
 
     targets: tuple[Target, ...]
+    weights: tuple[int, ...] = ()
+    failover_after_s: float = FAILOVER_AFTER_S
 
-    @property
-    def queue(self) -> str:
-        """The queue of a job: its first target's provider."""
-        return self.targets[0].provider
+    def order(self, batch_id: int, seq: int) -> tuple[Target, ...]:
+        """Return the targets in the order in which this job tries them: always the same one."""
+        if not self.weights:
+            return self.targets
+        first = self._first(batch_id, seq)
+        return (self.targets[first], *self.targets[:first], *self.targets[first + 1 :])
+
+    def queue(self, batch_id: int, seq: int) -> str:
+        """Return the queue of this job: its first target's provider."""
+        first = self._first(batch_id, seq) if self.weights else 0
+        return self.targets[first].provider
+
+    def _first(self, batch_id: int, seq: int) -> int:
+        """Choose by weight. Steps of the golden ratio spread evenly, also over a few jobs."""
+        ticket = ((batch_id + seq) * _GOLDEN_64 % _TURN_64) * sum(self.weights) // _TURN_64
+        for index, weight in enumerate(self.weights):
+            ticket -= weight
+            if ticket < 0:
+                return index
+        raise AssertionError("a ticket is below the sum of the weights")
+
+
+_TURN_64 = 1 << 64
+_GOLDEN_64 = 0x9E37_79B9_7F4A_7C15
+"""The golden ratio's part of a full turn of 64 bits."""
 
 
 class Catalogue:
@@ -40,10 +67,7 @@ class Catalogue:
 
     def __init__(self, configuration: Configuration) -> None:
         self._providers = configuration.providers
-        self._routes = {
-            name: Resolved(tuple(Target(*target.split("/", 1)) for target in route.targets))
-            for name, route in configuration.routes.items()
-        }
+        self._routes = {name: _resolved(route) for name, route in configuration.routes.items()}
         # Unknown names are remembered as well: the million lines of a batch may share one.
         self._resolutions = lru_cache(maxsize=KNOWN_NAMES)(self._look_up)
 
@@ -85,3 +109,8 @@ class Catalogue:
                 yield f"{target.provider}/{target.model}"
                 if self._providers[target.provider].serves(target.model):
                     yield target.model
+
+
+def _resolved(route: Route) -> Resolved:
+    targets = tuple(Target(*target.split("/", 1)) for target in route.targets)
+    return Resolved(targets, route.weights, route.failover_after_s)

@@ -22,6 +22,7 @@ from jobs.store.ledger import used_since
 from jobs.store.workers import WorkerCard
 from workers.calls import Caller
 from workers.feeding import FeedLine
+from workers.forecast import Forecast
 from workers.gate.gate import PoolId
 from workers.gate.redis_gate import RedisGate
 from workers.in_flight import InFlight
@@ -30,6 +31,7 @@ from workers.parts import Parts
 from workers.runtime import Runtime, RuntimeOptions
 from workers.transactions import Transactions
 from workers.transport import AiohttpTransport
+from workers.vigil import Vigil
 from workers.writer import Writer
 
 REDIS_PATIENCE_S = 2.0
@@ -69,6 +71,8 @@ def build_parts(
         feed=FeedLine(Feeder(database, celery), transactions),
         in_flight=InFlight(settings.max_in_flight),
         gate=RedisGate(redis, configuration, keys.is_usable, used_today, process),
+        forecast=Forecast(),
+        vigil=Vigil(),
         transport=transport,
         caller=Caller(transport, deadline_s=settings.call_deadline_s),
     )

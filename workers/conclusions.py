@@ -67,13 +67,21 @@ def _result(verdict: Verdict, answer: Answer) -> ResultDraft:
 
 
 def of_error(
-    journal: Journal, error: ProviderError, latency_ms: int, *, is_final: bool
+    journal: Journal,
+    error: ProviderError,
+    latency_ms: int,
+    *,
+    is_final: bool = False,
+    counts: bool = True,
 ) -> Settlement:
     """Settle an attempt that failed; the job's result is the error only if it `is_final`.
 
-    What may have run is charged at its worst case until somebody knows better.
+    What may have run is charged at its worst case until somebody knows better. A failure that does
+    not count against the job's attempts is the provider's refusal to work.
     """
     outcome = outcome_of(error)
+    if outcome is Outcome.FAILED and not counts:
+        outcome = Outcome.LIMITED
     cost_nanos = None
     if outcome is Outcome.UNKNOWN and journal.price is not None:
         cost_nanos = journal.reserved_nanos

@@ -1,4 +1,16 @@
-"""The way of one job: choose a target, take a berth, ask the gate, journal, call, settle."""
+"""The way of one job: choose a target, ask the gate, journal, call, settle.
+
+A job enters with a berth (`in_flight`) and waits at the gate with it, but what has to wait there for
+more than a moment lends its berth. Else a thousand jobs of a slow pool would hold all of them, and
+the jobs of every other provider, or a person's single call, would stand behind those in a queue that
+knows neither pools nor priorities. So every job of an open slice gets to the gate within a moment,
+and the gate alone decides who goes first. How many wait there is bounded by the feed's window.
+
+The berth is asked back shortly before the call may leave, and only then is the attempt journaled: a
+journaled attempt that was not sent counts as unknown if the process dies. If all berths are in use
+by calls, the start is given back and the job goes to the end of the queue for a berth: then calls in
+flight are what is scarce, and not pace.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -11,17 +23,16 @@ from jobs.kinds import KINDS
 from jobs.kinds.kind import Kind
 from jobs.lines import rebuild
 from jobs.prices import Price
+from jobs.routing import Target
 from jobs.store.jobs import OpenJob
 from jobs.store.reports import Admission, Journal, Settlement, Unattempted
 from jobs.tokens import most_tokens
 from workers import conclusions
-from workers.gate.gate import Ask, ComeBack, Grant, PoolId
+from workers.detour import LONGEST_REST_S, SHORT_BLOCK_S, Patience, Wait
+from workers.gate.gate import Ask, ComeBack, Ending, Grant
 from workers.open_slice import OpenSlice
 from workers.permits import Withdrawn
-from workers.retry import Fail, PausePool, Retry, RetryPolicy, next_step
-
-LONGEST_REST_S = 20.0
-"""A job waits this long within its slice's lease; for longer waits the slice is given back."""
+from workers.retry import AskAgain, Fail, Retry, RetryPolicy, next_step
 
 RECONFIGURED_S = 30.0
 """Until a job is tried again whose model this worker's configuration does not serve."""
@@ -29,15 +40,30 @@ RECONFIGURED_S = 30.0
 ROOM_S = 0.2
 """Between two looks whether calls in flight have left some of the budget over."""
 
+JOURNAL_AHEAD_S = 0.1
+"""So long before its start a call is journaled: a flush takes 20 to 100 ms. A call whose flush took
+longer leaves late, which can't break a limit."""
+
+TOLD_S = 0.1
+"""Until the gate is asked again after a failure: by then it knows of it."""
+
 
 @dataclass(frozen=True, slots=True)
-class _Call:
-    """A job as a call: what is sent, to whom, at which price."""
+class _Work:
+    """A job as it goes to whichever target answers it."""
 
     kind: Kind
     line: Any
     request: ModelRequest
-    ask: Ask
+    most_input_tokens: int
+    targets: tuple[Target, ...]
+    patience: Patience
+
+
+@dataclass(frozen=True, slots=True)
+class _Tariff:
+    """What a call to the granted target may cost."""
+
     price: Price | None
     price_json: str | None
     reserved_nanos: int
@@ -45,13 +71,9 @@ class _Call:
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    """The job is to be attempted again after a wait.
-
-    `reason` is why everything on the pool waits with it; None if only this job does.
-    """
+    """The job is to be attempted again, `wait_s` from now."""
 
     wait_s: float
-    reason: str | None = None
 
 
 class JobRun:
@@ -64,98 +86,186 @@ class JobRun:
         self._attempts = job.last_attempt
         self._counted = job.counted_attempts
         self._policy = RetryPolicy(max_attempts=opened.parts.settings.max_attempts)
+        self._waiting_since: float | None = None
+        """Since when the job asks for its next attempt without getting one."""
 
     async def run(self) -> None:
-        """Make attempts until the job has its result, or its slice is closing."""
+        """Make attempts until the job has its result, is left for later, or its slice is closing."""
         if self._counted >= self._policy.max_attempts:
             await self._decide("attempts_exhausted", "its attempts were used up without an answer")
             return
         try:
-            call = self._prepare()
+            work = self._prepare()
         except UnknownModel as error:
             # It was known when the job was accepted: this worker's configuration is another one.
-            self._opened.close(wait_s=RECONFIGURED_S, reason=error.message)
+            self._opened.park(RECONFIGURED_S, error.message)
             return
         except TidemillError as error:
             await self._decide("unrunnable", f"the job can't be run any more: {error}")
             return
         while not self._opened.is_closing:
-            again = await self._attempt(call)
+            again = await self._attempt(work)
             if again is None:
                 return
-            if again.wait_s > LONGEST_REST_S:
-                self._opened.close(wait_s=again.wait_s, reason=again.reason)
-                return
-            await self._opened.rest(again.wait_s)
+            if again.wait_s > 0:
+                await self._opened.rest(again.wait_s)
 
-    def _prepare(self) -> _Call:
+    def _prepare(self) -> _Work:
         """Turn the stored line into a call; raises what the line or its model is refused for."""
         kind = KINDS[self._job.kind]
         line = rebuild(self._job.kind, self._job.request, self._opened.defaults)
         request = kind.request(line)
-        target = self._parts.catalogue.resolve(line.model).targets[0]
-        pool = self._parts.configuration.providers[target.provider].pools[0]
-        price = self._parts.prices.price(target.provider, target.model, utcnow())
-        return _Call(
+        resolved = self._parts.catalogue.resolve(line.model)
+        own_s = self._opened.defaults.failover_after_s
+        return _Work(
             kind=kind,
             line=line,
             request=request,
-            ask=Ask(
-                pool=PoolId(target.provider, pool.name),
-                model=target.model,
-                input_tokens=self._job.estimated_tokens,
-                max_output_tokens=request.max_tokens,
-                priority=self._opened.lease.priority,
-            ),
-            price=price,
-            price_json=None if price is None else price.to_json(),
-            reserved_nanos=(
-                0
-                if price is None
-                else price.worst_case_nanos(most_tokens(request), request.max_tokens)
-            ),
+            most_input_tokens=most_tokens(request),
+            targets=resolved.order(self._opened.lease.batch_id, self._job.seq),
+            patience=Patience(resolved.failover_after_s if own_s is None else own_s),
         )
 
-    async def _attempt(self, call: _Call) -> _Again | None:
+    async def _attempt(self, work: _Work) -> _Again | None:
         """Make one attempt if it may be made; None if the job needs no other from here."""
-        in_flight = self._parts.in_flight
+        berths = self._parts.in_flight.berths
         try:
-            await in_flight.berths.acquire(self._opened)
+            await berths.acquire(self._opened, self._opened.weight)
         except Withdrawn:
             return None
+        berths.idle(self)
         try:
+            granted = await self._ask(work)
+            if not isinstance(granted, Grant):
+                return granted
+            ended = await self._use(work, granted)
+        finally:
+            berths.leave(self)
+        if not isinstance(ended, tuple):
+            return ended
+        settlement, again = ended
+        await self._parts.writer.settle(settlement)
+        return again
+
+    async def _ask(self, work: _Work) -> Grant | _Again | None:
+        """Ask for a start at the targets in their order; the job's task may be cancelled meanwhile."""
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine runs in a task
+        self._opened.enters_gate(task)
+        try:
+            return await self._go_round(work)
+        except asyncio.CancelledError:
+            if not self._opened.is_closing:
+                raise
+            task.uncancel()
+            return None
+        finally:
+            self._opened.leaves_gate(task)
+
+    async def _go_round(self, work: _Work) -> Grant | _Again | None:
+        if self._opened.is_closing:
+            return None
+        loop, gate = asyncio.get_running_loop(), self._parts.gate
+        if self._waiting_since is None:
+            self._waiting_since = loop.time()
+        waits: list[ComeBack] = []
+        for nth, target in enumerate(work.targets, start=1):
+            left_s = work.patience.left_s(loop.time() - self._waiting_since)
+            is_last = nth == len(work.targets)
+            patience_s = SHORT_BLOCK_S if is_last else min(left_s, SHORT_BLOCK_S)
+            answer = await gate.ask(self._ask_for(work, target), patience_s)
+            if isinstance(answer, Grant):
+                return answer
+            waits.append(answer)
+            if not work.patience.is_over(answer, left_s):
+                break
+        return self._wait(work, Wait.after(waits))
+
+    def _ask_for(self, work: _Work, target: Target) -> Ask:
+        forecast, most = self._parts.forecast, work.request.max_tokens
+        lease = self._opened.lease
+        return Ask(
+            provider=target.provider,
+            model=target.model,
+            input_tokens=forecast.input_tokens(
+                target.provider, target.model, self._job.estimated_tokens
+            ),
+            output_tokens=forecast.output_tokens(lease.batch_id, target.model, most),
+            max_output_tokens=most,
+            priority=lease.priority,
+        )
+
+    def _wait(self, work: _Work, wait: Wait) -> _Again | None:
+        """Wait for the gate within the lease, or leave the job to a later one."""
+        opened, provider = self._opened, work.targets[0].provider
+        if wait.is_short or (
+            wait.is_blocked
+            and wait.wait_s <= LONGEST_REST_S
+            and self._parts.vigil.joins(provider, opened)
+        ):
+            opened.waits_for = wait.reason
+            return _Again(wait.wait_s)
+        opened.park(wait.wait_s, wait.reason)
+        return None
+
+    async def _use(
+        self, work: _Work, grant: Grant
+    ) -> tuple[Settlement, _Again | None] | _Again | None:
+        """Make the call that was granted, if it may still be made.
+
+        Returns:
+            What is to be settled and whether to go on; or only that if nothing was sent.
+        """
+        ending = Ending(sent=False)
+        try:
+            self._gets_through()
+            await _until(grant.start_at - JOURNAL_AHEAD_S)
             if self._opened.is_closing:
                 return None
-            grant = await self._parts.gate.ask(call.ask)
-            if isinstance(grant, ComeBack):
-                return _Again(grant.wait_s, grant.reason)
-            if grant.wait_s > 0:
-                await asyncio.sleep(grant.wait_s)
-            journal = self._journal(call)
+            if not self._parts.in_flight.berths.recall(self):
+                return _Again(0)
+            tariff = self._tariff(work, grant.ask)
+            journal = self._journal(grant, tariff)
             admission = await self._parts.writer.journal(journal)
             if admission is not Admission.ADMITTED:
-                await self._parts.gate.settle(grant, None)
                 return self._refused(admission)
             if self._attempts == self._job.last_attempt:
                 self._opened.dispatched()
             self._attempts = journal.n
-            async with in_flight.place():
-                settlement, again = await self._call(call, journal, grant)
+            await _until(grant.start_at)
+            async with self._parts.in_flight.place():
+                if self._opened.is_closing:
+                    return conclusions.unsent(journal), None
+                ending = Ending(sent=True)  # if the call is cancelled, nobody knows more
+                ending, settlement, again = await self._call(work, tariff, journal, grant)
+                return settlement, again
         finally:
-            in_flight.berths.release()
-        await self._parts.writer.settle(settlement)
-        return again
+            self._parts.gate.settle(grant, ending)
 
-    def _journal(self, call: _Call) -> Journal:
+    def _gets_through(self) -> None:
+        """Note that the slice doesn't wait any more."""
+        self._waiting_since = None
+        if self._opened.waits_for is not None:
+            self._opened.waits_for = None
+            self._parts.vigil.leaves(self._opened)
+
+    def _tariff(self, work: _Work, ask: Ask) -> _Tariff:
+        price = self._parts.prices.price(ask.provider, ask.model, utcnow())
+        if price is None:
+            return _Tariff(None, None, 0)
+        worst = price.worst_case_nanos(work.most_input_tokens, work.request.max_tokens)
+        return _Tariff(price, price.to_json(), worst)
+
+    def _journal(self, grant: Grant, tariff: _Tariff) -> Journal:
         return Journal(
             lease=self._opened.lease,
             seq=self._job.seq,
             n=self._attempts + 1,
-            provider=call.ask.pool.provider,
-            pool=call.ask.pool.pool,
-            model=call.ask.model,
-            price=call.price_json,
-            reserved_nanos=call.reserved_nanos,
+            provider=grant.pool.provider,
+            pool=grant.pool.pool,
+            model=grant.ask.model,
+            price=tariff.price_json,
+            reserved_nanos=tariff.reserved_nanos,
         )
 
     def _refused(self, admission: Admission) -> _Again | None:
@@ -170,50 +280,59 @@ class JobRun:
         return None
 
     async def _call(
-        self, call: _Call, journal: Journal, grant: Grant
-    ) -> tuple[Settlement, _Again | None]:
-        """Call the provider; return how it ended and whether to try again."""
-        if self._opened.is_closing:  # its place came free too late
-            await self._parts.gate.settle(grant, None)
-            return conclusions.unsent(journal), None
-        loop = asyncio.get_running_loop()
-        pool = call.ask.pool
+        self, work: _Work, tariff: _Tariff, journal: Journal, grant: Grant
+    ) -> tuple[Ending, Settlement, _Again | None]:
+        """Call the provider; return how it ended for the gate and for the books, and what follows."""
+        loop, caller = asyncio.get_running_loop(), self._parts.caller
+        provider = self._parts.configuration.providers[grant.pool.provider]
         sent_at = loop.time()
         try:
-            answer = await self._parts.caller.call(
-                self._parts.configuration.providers[pool.provider],
-                self._parts.keys.key(pool),
-                call.ask.model,
-                call.request,
-            )
+            key = self._parts.keys.key(grant.pool)
+            answer = await caller.call(provider, key, grant.ask.model, work.request)
         except ProviderError as error:
-            latency_ms = round((loop.time() - sent_at) * 1000)
-            await self._parts.gate.settle(grant, None)
-            step = next_step(error, self._counted, self._policy)
-            again = await self._after(step, pool, error)
-            settlement = conclusions.of_error(journal, error, latency_ms, is_final=again is None)
-            return settlement, again
-        latency_ms = round((loop.time() - sent_at) * 1000)
-        await self._parts.gate.settle(grant, answer.usage)
-        return conclusions.of_answer(
-            journal, answer, call.price, call.kind, call.line, latency_ms
-        ), None
+            latency_s = loop.time() - sent_at
+            readings = caller.readings(provider, error.headers)
+            ending = Ending(True, error=error, latency_s=latency_s, readings=readings)
+            return ending, *self._failed(journal, error, latency_s, is_probe=grant.is_probe)
+        latency_s = loop.time() - sent_at
+        readings = caller.readings(provider, answer.headers)
+        self._parts.forecast.observe(
+            grant.ask.provider,
+            grant.ask.model,
+            self._opened.lease.batch_id,
+            self._job.estimated_tokens,
+            answer.usage,
+        )
+        ending = Ending(True, usage=answer.usage, latency_s=latency_s, readings=readings)
+        latency_ms = round(latency_s * 1000)
+        settlement = conclusions.of_answer(
+            journal, answer, tariff.price, work.kind, work.line, latency_ms
+        )
+        return ending, settlement, None
 
-    async def _after(
-        self, step: Retry | PausePool | Fail, pool: PoolId, error: ProviderError
-    ) -> _Again | None:
-        """Do what the retry policy decided; None if the job has failed."""
-        match step:
-            case Retry(wait_s, counts):
-                self._counted += counts
-                return _Again(wait_s)
-            case PausePool(wait_s):
-                await self._parts.gate.pause(pool, wait_s, f"{error.code}: {error.message}")
-                return _Again(wait_s, error.message)
+    def _failed(
+        self, journal: Journal, error: ProviderError, latency_s: float, *, is_probe: bool
+    ) -> tuple[Settlement, _Again | None]:
+        """Do what the retry policy decided."""
+        latency_ms = round(latency_s * 1000)
+        match next_step(error, self._counted, self._policy, is_probe=is_probe):
+            case Retry(wait_s):
+                self._counted += 1
+                return conclusions.of_error(journal, error, latency_ms), _Again(wait_s)
+            case AskAgain():
+                settlement = conclusions.of_error(journal, error, latency_ms, counts=False)
+                return settlement, _Again(TOLD_S)
             case Fail():
-                return None
+                return conclusions.of_error(journal, error, latency_ms, is_final=True), None
 
     async def _decide(self, code: str, message: str) -> None:
         """Give the job its result without another call."""
         result = conclusions.failure(code, message)
         await self._parts.writer.settle(Unattempted(self._opened.lease, self._job.seq, result))
+
+
+async def _until(moment: float) -> None:
+    """Return at `moment` of the event loop's time; at once if that has passed."""
+    wait_s = moment - asyncio.get_running_loop().time()
+    if wait_s > 0:
+        await asyncio.sleep(wait_s)

@@ -3,6 +3,7 @@
 import asyncio
 
 from jobs.lines import JobDefaults
+from jobs.states import WEIGHTS, Priority
 from jobs.store.slices import Lease
 from workers.parts import Parts
 
@@ -14,28 +15,64 @@ class OpenSlice:
         self.parts = parts
         self.lease = lease
         self.defaults = JobDefaults.from_json(lease.defaults)
+        self.weight = WEIGHTS[Priority(lease.priority)] ** 0.5
+        """Its share of this process's calls: flatter than that of the feed, or bulk got one in 85."""
         self.lease_lost = False
-        self.wait_s = 0.0
-        self.reason: str | None = None
-        self._undispatched = jobs
+        self.waits_for: str | None = None
+        """Why its jobs wait at the moment, for the operator; None if they don't, or not for long."""
+        self.parked_for: str | None = None
+        """Why jobs have been left to a later lease."""
+        self._jobs = self._undispatched = jobs
+        self._parked = 0
+        self._parked_s = 0.0
+        self._closed_s = 0.0
         self._closing = asyncio.Event()
+        self._at_the_gate: set[asyncio.Task[None]] = set()
 
     @property
     def is_closing(self) -> bool:
         """Whether no more calls may be started."""
         return self._closing.is_set()
 
-    def close(self, *, wait_s: float = 0.0, reason: str | None = None) -> None:
-        """Start no more calls: those in flight end, the rest is given back, due in `wait_s`."""
-        if wait_s >= self.wait_s:
-            self.wait_s, self.reason = wait_s, reason
+    @property
+    def is_left_over(self) -> bool:
+        """Whether the slice is to be given back, though a job may have no result yet."""
+        return self.is_closing or self._parked > 0
+
+    @property
+    def wait_s(self) -> float:
+        """How long the slice need not be leased again once it is given back."""
+        return self._closed_s if self.is_closing else self._parked_s
+
+    @property
+    def holds_queue(self) -> bool:
+        """Whether all jobs were left for later at once: then so are those of the next slices."""
+        return self._parked == self._jobs
+
+    def close(self, *, wait_s: float = 0.0) -> None:
+        """Start no more calls: those in flight end, the rest is given back, due in `wait_s`.
+
+        Jobs that wait at the gate are called off.
+        """
+        self._closed_s = max(wait_s, self._closed_s)
         self._closing.set()
         self.parts.in_flight.berths.withdraw(self)
+        for task in self._at_the_gate:
+            task.cancel()
 
     def lose_lease(self) -> None:
         """Start no more calls, and give nothing back: another worker has the slice."""
         self.lease_lost = True
         self.close()
+
+    def park(self, wait_s: float, reason: str) -> None:
+        """Leave a job to a later lease, due when the first of those parked is.
+
+        The others run on: they may be of another model, which need not wait.
+        """
+        self._parked_s = min(wait_s, self._parked_s) if self._parked else wait_s
+        self._parked += 1
+        self.parked_for = reason
 
     async def rest(self, wait_s: float) -> None:
         """Sleep, but wake as soon as the slice is closing."""
@@ -45,6 +82,14 @@ class OpenSlice:
         except TimeoutError:
             return
 
+    def enters_gate(self, task: asyncio.Task[None]) -> None:
+        """Let `close` cancel a job's task, until `leaves_gate`."""
+        self._at_the_gate.add(task)
+
+    def leaves_gate(self, task: asyncio.Task[None]) -> None:
+        """Let `close` leave a job's task alone: its call ends, or is not made."""
+        self._at_the_gate.discard(task)
+
     def dispatched(self) -> None:
         """Note that a job has been sent for the first time; the last one makes room for more."""
         self._undispatched -= 1
@@ -53,6 +98,7 @@ class OpenSlice:
 
     def ended(self) -> None:
         """Make room for more if the slice ended without sending every job."""
+        self.parts.vigil.leaves(self)
         if self._undispatched > 0:
             self.parts.feed.drained(self.lease)
 

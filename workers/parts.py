@@ -10,10 +10,12 @@ from jobs.routing import Catalogue
 from jobs.settings import Settings
 from workers.calls import Caller
 from workers.feeding import FeedLine
+from workers.forecast import Forecast
 from workers.gate.gate import Gate
 from workers.in_flight import InFlight
 from workers.keys import Keyring
 from workers.transactions import Transactions
+from workers.vigil import Vigil
 from workers.writer import Writer
 
 
@@ -31,5 +33,7 @@ class Parts:
     feed: FeedLine
     in_flight: InFlight
     gate: Gate
+    forecast: Forecast
+    vigil: Vigil
     transport: httpx.AsyncBaseTransport
     caller: Caller

@@ -15,7 +15,7 @@ import uvloop
 
 from jobs.configuration import Configuration
 from jobs.settings import Settings
-from jobs.store import Session, slices, workers
+from jobs.store import Session, batches, slices, workers
 from jobs.store.jobs import open_jobs
 from jobs.store.workers import WorkerCard
 from workers.open_slice import OpenSlice
@@ -54,6 +54,7 @@ class Runtime:
         self._tasks: set[asyncio.Task[None]] = set()  # from before their claim on
         self._draining = False
         self._heart: asyncio.Task[None] | None = None
+        self._told_waits: dict[int, str] = {}  # what was last noted with the batches
 
     @property
     def parts(self) -> Parts:
@@ -170,6 +171,7 @@ class Runtime:
             await asyncio.sleep(HEARTBEAT_S)
             try:
                 await self._beat()
+                await self._tell_waits()
             except Exception:  # the next one may get through; the lease allows for two
                 log.exception("a heartbeat failed")
 
@@ -182,3 +184,13 @@ class Runtime:
             slices.renew(session, card.id, running)
 
         await self.parts.transactions.write(beat, about=card.id, tries=1)
+
+    async def _tell_waits(self) -> None:
+        """Note with the batches that run here why they wait; each time, as a lease clears it."""
+        waits = dict(wait for run in self._running if (wait := run.waits_for) is not None)
+        if waits or self._told_waits:
+            over = self._told_waits
+            await self.parts.transactions.write(
+                lambda session: batches.tell_waits(session, waits, over), about="waits", tries=1
+            )
+            self._told_waits = waits

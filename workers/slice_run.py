@@ -31,6 +31,12 @@ class SliceRun:
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
+    def waits_for(self) -> tuple[int, str] | None:
+        """The batch's id and why its jobs wait, if they have for more than a moment."""
+        reason = self._opened.waits_for or self._opened.parked_for
+        return None if reason is None else (self._opened.lease.batch_id, reason)
+
+    @property
     def slice_key(self) -> tuple[int, int]:
         """The batch's id and the slice's number."""
         return self._opened.lease.batch_id, self._opened.lease.slice_no
@@ -68,10 +74,14 @@ class SliceRun:
         opened = self._opened
         if opened.lease_lost:
             return
-        if opened.is_closing:
+        if opened.is_left_over:
             await opened.parts.transactions.write(
                 lambda session: slices.give_back(
-                    session, opened.lease, wait_s=opened.wait_s, reason=opened.reason
+                    session,
+                    opened.lease,
+                    wait_s=opened.wait_s,
+                    reason=opened.parked_for,
+                    holds_queue=opened.holds_queue,
                 ),
                 about=opened.lease.batch_ref,
             )

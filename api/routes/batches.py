@@ -14,9 +14,10 @@ from api.upload import body_is_json, receive
 from jobs.ingest import Intake
 from jobs.lines import JobDefaults, LineReader
 from jobs.money import parse_usd
-from jobs.states import BatchState, Priority
-from jobs.store import batches
+from jobs.states import FED_BATCH_STATES, BatchState, Priority
+from jobs.store import Session, batches, workers
 from jobs.store.batches import BatchDraft
+from jobs.tables import Batch
 
 router = APIRouter(tags=["batches"])
 
@@ -41,6 +42,7 @@ class SubmissionQuery(BaseModel):
     top_p: str | None = None
     stop: str | None = None
     seed: str | None = None
+    failover_after_s: str | None = None
     schema_: Annotated[str | None, Field(alias="schema", description="a JSON Schema, as text")] = (
         None
     )
@@ -142,7 +144,18 @@ def cancel(services: ServicesDep, project_id: ProjectId, batch_id: str) -> Batch
 def _read(services: Services, project_id: int, ref: str) -> BatchShape:
     with services.database.read() as session:
         batch = batches.find(session, project_id, ref)
-        return batch_shape(batch, batches.project_name(session, project_id))
+        shape = batch_shape(batch, batches.project_name(session, project_id))
+        if shape.waiting_for is None and shape.counts.waiting and not shape.counts.running:
+            shape.waiting_for = _missing_workers(session, batch)
+        return shape
+
+
+def _missing_workers(session: Session, batch: Batch) -> str | None:
+    """Say that nobody works for a batch, if it is so."""
+    if batch.id is None or batch.state not in FED_BATCH_STATES:
+        return None
+    queues = workers.unattended_queues(session, batch.id)
+    return f"a worker: none runs for {', '.join(queues)}" if queues else None
 
 
 def _move(services: Services, project_id: int, ref: str, target: BatchState) -> BatchShape:

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -242,6 +242,23 @@ def lock(session: Session, batch_id: int) -> Batch:
 def lock_by_ref(session: Session, ref: str) -> Batch | None:
     """Lock a batch's row as `lock` does; None if there is no such batch."""
     return session.execute(_LOCK_BY_REF, {"named": ref}).scalar_one_or_none()
+
+
+def tell_waits(session: Session, waits: Mapping[int, str], over: Mapping[int, str]) -> None:
+    """Note why batches wait, and that others don't for the reason that they did.
+
+    Args:
+        session: a write transaction; the rows are locked in the order of their ids.
+        waits: the reason, by the batch's id. One that rests for another reason keeps that.
+        over: the reason that was noted and is no more; a newer one stays.
+    """
+    connection = session.connection()
+    is_fed = col(Batch.state).in_(FED_BATCH_STATES)
+    for batch_id in sorted({*waits, *over}):
+        told = update(Batch).where(col(Batch.id) == batch_id, is_fed)
+        if batch_id not in waits:
+            told = told.where(col(Batch.waiting_for) == over[batch_id])
+        connection.execute(told.values(waiting_for=waits.get(batch_id)))
 
 
 def finish_if_complete(session: Session, batch: Batch) -> bool:

@@ -189,13 +189,24 @@ def finish(session: Session, lease: Lease) -> bool:
 
 
 def give_back(
-    session: Session, lease: Lease, *, wait_s: float = 0.0, reason: str | None = None
+    session: Session,
+    lease: Lease,
+    *,
+    wait_s: float = 0.0,
+    reason: str | None = None,
+    holds_queue: bool = False,
 ) -> None:
     """Return a slice with open jobs to the waiting ones, due `wait_s` from now.
 
-    Attempts that are still open were sent and will not be heard of: they become `unknown`. With a
-    `reason` the whole queue waits: then the batch's other slices of the queue wait as well, instead
-    of being leased one by one to find out the same, and the batch tells the operator why.
+    Attempts that are still open were sent and will not be heard of: they become `unknown`.
+
+    Args:
+        session: a write transaction.
+        lease: of the slice.
+        wait_s: for which there is no use in leasing it again.
+        reason: why it waits, which the batch tells the operator.
+        holds_queue: the batch's other slices of the queue wait as well, instead of being leased one
+            by one to find out the same.
 
     Raises:
         LeaseLost: the fence is newer; nothing was changed.
@@ -208,11 +219,11 @@ def give_back(
     due = now(session) + timedelta(seconds=min(wait_s, LONGEST_WAIT_S))
     piece.not_before = due
     session.add(piece)
-    if reason is None:
-        return
-    if batch.state in FED_BATCH_STATES:
+    if reason is not None and batch.state in FED_BATCH_STATES:
         batch.waiting_for = reason
-    session.add(batch)
+        session.add(batch)
+    if not holds_queue:
+        return
     session.flush()
     session.connection().execute(
         update(Slice)

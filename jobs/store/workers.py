@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from sqlalchemy import bindparam, delete, func
 from sqlalchemy import select as sa_select
-from sqlmodel import Session, col
+from sqlmodel import Session, col, select
 
+from jobs.states import SliceState
 from jobs.store.database import now
-from jobs.tables import Worker
+from jobs.tables import Slice, Worker
 
 ALIVE = timedelta(seconds=15)
 """A worker that was not heard of for so long is not counted; it says something every 4 s."""
@@ -74,3 +75,17 @@ def live_workers(session: Session, queue: str) -> int:
     """Return how many living workers consume a queue."""
     values = {"named": f",{queue},", "since": now(session) - ALIVE}
     return session.connection().execute(_LIVE, values).scalar_one()
+
+
+def unattended_queues(session: Session, batch_id: int) -> list[str]:
+    """Return those queues in which slices of a batch wait and that no living worker consumes."""
+    waiting = session.exec(
+        select(Slice.queue)
+        .where(
+            Slice.batch_id == batch_id,
+            col(Slice.state).in_((SliceState.WAITING, SliceState.FED)),
+        )
+        .distinct()
+        .order_by(Slice.queue)
+    )
+    return [queue for queue in waiting if live_workers(session, queue) == 0]

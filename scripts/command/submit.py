@@ -52,6 +52,10 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     max_cost_usd: Annotated[
         str | None, typer.Option(callback=_amount, help="Budget in dollars, never exceeded.")
     ] = None,
+    failover_after_s: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds to wait for a target before a route's next one."),
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the batch has ended.")] = False,
     output: Annotated[
         Path | None,
@@ -77,6 +81,7 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         "temperature": temperature,
         "priority": priority,
         "max_cost_usd": max_cost_usd,
+        "failover_after_s": failover_after_s,
     }
     defaults = {field: str(value) for field, value in given.items() if value is not None}
     with connect(url, key) as client:

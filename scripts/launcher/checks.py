@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from jobs.configuration import Configuration, load_configuration
+from jobs.configuration import Configuration, Route, load_configuration
 from jobs.errors import ConfigurationError, TidemillError
 from jobs.queues import CONTROL_QUEUE, REDELIVERY_S, make_celery, queue_length
 from jobs.settings import Settings
@@ -85,8 +85,19 @@ def _check_configuration(path: Path, configuration: Configuration) -> Iterator[F
         yield Finding(Level.WARNING, "configuration", f"{path} {found}: no job can run")
     else:
         yield Finding(Level.OK, "configuration", f"{path}: {names}")
+    for name, route in configuration.routes.items():
+        yield Finding(Level.OK, f"route {name}", _described(route))
     for provider, fault in key_faults(configuration):
         yield Finding(Level.WARNING, f"provider {provider}", fault)
+
+
+def _described(route: Route) -> str:
+    """Say what a route does: `openai/a (3), mistral/b (1); the next one after 30 s`."""
+    weights = [f" ({weight})" for weight in route.weights] or [""] * len(route.targets)
+    targets = ", ".join(map("".join, zip(route.targets, weights, strict=True)))
+    if len(route.targets) == 1:
+        return targets
+    return f"{targets}; the next one after {route.failover_after_s:g} s"
 
 
 def _check_services(settings: Settings) -> Iterator[Finding]:

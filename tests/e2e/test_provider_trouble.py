@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import func
+from sqlmodel import select
 
 from jobs.states import Outcome
+from jobs.tables import Batch, Slice
 from tests.e2e.judging import (
     attempts_of,
     books_agree,
@@ -16,7 +19,7 @@ from tests.e2e.judging import (
     nanos,
 )
 from tests.support.system import LARGE, Json, System, lines, running_system
-from workers.job_run import LONGEST_REST_S
+from workers.detour import LONGEST_REST_S
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator
@@ -229,3 +232,38 @@ def test_a_wait_longer_than_a_slice_may_rest_gives_the_slices_back_and_says_why(
     arrivals = sorted(row["arrived_s"] for row in simulator.rows())
     assert max(b - a for a, b in itertools.pairwise(arrivals)) >= wait_s - 1.0
     books_agree(system, batch, simulator)
+
+
+def test_an_outage_of_seconds_is_sat_out_by_a_few_slices_and_all_go_on_after_it(
+    system: System, simulator: "Simulator"
+) -> None:
+    outage_s, jobs = 12.0, 3_000
+    simulator.faults({"kind": "529", "wait_s": outage_s, "times": 1}, latency="constant:20")
+    batch_id = system.submit(lines(jobs))
+
+    told = system.wait_until(
+        batch_id, lambda batch: batch["waiting_for"] is not None, outage_s, "it says why it waits"
+    )
+    assert "overloaded" in told["waiting_for"].lower()
+    batch = system.wait(batch_id, 3 * outage_s)
+
+    each_answer_is_its_jobs(each_job_has_one_result(system, batch_id, jobs))
+    assert batch["waiting_for"] is None
+    assert outcomes(system, batch) == {Outcome.LIMITED: 1, Outcome.SUCCEEDED: jobs}
+    arrivals = sorted(row["arrived_s"] for row in simulator.rows())
+    _lull_s, back_s = max((b - a, b) for a, b in itertools.pairwise(arrivals))
+    after = [at for at in arrivals if at >= back_s]
+    # Those that stayed go on at once, the others within a sweep or two: nobody waits a minute.
+    assert after[-1] - back_s < 10.0
+    assert most_leases(system, batch_id) <= 4
+
+
+def most_leases(system: System, batch_id: str) -> int:
+    """How often the slice was leased that was leased most: each time raises its fence, twice."""
+    statement = (
+        select(func.max(Slice.fence))
+        .join(Batch, Batch.id == Slice.batch_id)  # type: ignore[arg-type]  # a column's comparison
+        .where(Batch.ref == batch_id)
+    )
+    with system.database() as database, database.read() as session:
+        return (session.exec(statement).one() + 1) // 2

@@ -1,5 +1,6 @@
 """The life of a slice on both databases: fed by weight, leased once, expired, finished."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from sqlmodel import col, select
 
 from jobs.errors import IllegalTransition, LeaseLost, NotFound
 from jobs.states import BatchState, Outcome, Priority, ResultStatus, SliceState
-from jobs.store import Database, batches, now, slices
+from jobs.store import Database, batches, now, slices, workers
 from jobs.store.feeding import WINDOW_PER_WORKER, feed
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.results import cancel_jobs
@@ -119,24 +120,62 @@ def test_a_heartbeat_keeps_the_lease(database: Database) -> None:
         assert slices.expired(session, limit=10) == []
 
 
-def test_a_slice_that_must_wait_holds_its_batch_back_on_that_queue(database: Database) -> None:
+def test_a_slice_that_must_wait_may_hold_its_batch_back_on_that_queue(database: Database) -> None:
     ref = seed_batch(database, jobs=30)
     lease = lease_of(database, ref)
     with database.write() as session:
-        slices.give_back(session, lease, wait_s=30.0, reason="the quota is used up")
+        slices.give_back(
+            session, lease, wait_s=30.0, reason="the quota is used up", holds_queue=True
+        )
     assert fed(database) == []
     assert batch_of(database, ref).waiting_for == "the quota is used up"
     with database.write() as session:
         assert slices.claim(session, ref, 0, "next") is None
 
 
-def test_a_job_that_must_wait_holds_only_its_own_slice_back(database: Database) -> None:
+@pytest.mark.parametrize("reason", [None, "model large is forbidden"])
+def test_a_job_that_must_wait_holds_only_its_own_slice_back(
+    database: Database, reason: str | None
+) -> None:
     ref = seed_batch(database, jobs=30)
     lease = lease_of(database, ref)
     with database.write() as session:
-        slices.give_back(session, lease, wait_s=30.0)
+        slices.give_back(session, lease, wait_s=30.0, reason=reason)
     assert fed(database) == [(ref, 1), (ref, 2)]
-    assert batch_of(database, ref).waiting_for is None
+    assert batch_of(database, ref).waiting_for == reason
+
+
+def test_what_batches_wait_for_is_told_and_taken_back_but_nothing_newer_is(
+    database: Database,
+) -> None:
+    paced, paused, told = (seed_batch(database) for _ in range(3))
+    with database.write() as session:
+        batches.move(session, 1, paused, BatchState.PAUSED)
+        batches.tell_waits(session, {1: "the limit of sim/main", 2: "it", 3: "an older wait"}, {})
+        batches.tell_waits(session, {3: "a newer wait"}, {})
+    assert batch_of(database, paced).waiting_for == "the limit of sim/main"
+    assert batch_of(database, paused).waiting_for == "paused by its owner"
+    with database.write() as session:
+        over = {1: "the limit of sim/main", 3: "an older wait"}
+        batches.tell_waits(session, {}, over)
+    assert batch_of(database, paced).waiting_for is None
+    assert batch_of(database, told).waiting_for == "a newer wait"
+
+
+def test_a_queue_without_a_living_worker_is_unattended_while_slices_wait_in_it(
+    database: Database,
+) -> None:
+    ref = seed_batch(database, queue="sim")
+    card = workers.WorkerCard("w", "here", 1, ("other",), 8)
+    with database.write() as session:
+        workers.beat(session, card, 0)
+        assert workers.unattended_queues(session, 1) == ["sim"]
+        workers.beat(session, replace(card, id="v", queues=("other", "sim")), 0)
+        assert workers.unattended_queues(session, 1) == []
+        workers.leave(session, "v")
+    lease_of(database, ref)
+    with database.read() as session:
+        assert workers.unattended_queues(session, 1) == []
 
 
 def test_no_more_than_the_window_is_fed(database: Database) -> None:

@@ -38,7 +38,7 @@ from workers.conclusions import (
     outcome_of,
     storable,
 )
-from workers.retry import PausePool, RetryPolicy, next_step
+from workers.retry import AskAgain, RetryPolicy, next_step
 
 LEASE = Lease(
     batch_id=1,
@@ -130,7 +130,17 @@ def test_what_pauses_a_pool_counts_as_no_attempt_after_a_restart_either(
 ) -> None:
     """The policy counts in memory what the outcome makes the database count."""
     step = next_step(kind(), 0, RetryPolicy())
-    assert (OUTCOMES[kind] in COUNTED_OUTCOMES) == (not isinstance(step, PausePool))
+    assert (OUTCOMES[kind] in COUNTED_OUTCOMES) == (not isinstance(step, AskAgain))
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_a_failed_probe_counts_after_a_restart_only_if_the_model_may_have_run(
+    kind: type[ProviderError],
+) -> None:
+    step = next_step(kind(), 0, RetryPolicy(), is_probe=True)
+    made = of_error(journal(), kind(), 12, counts=not isinstance(step, AskAgain))
+    assert (made.outcome in COUNTED_OUTCOMES) == (not isinstance(step, AskAgain))
+    assert not (kind.may_have_run and isinstance(step, AskAgain))
 
 
 @pytest.mark.parametrize("kind", OUTCOMES)

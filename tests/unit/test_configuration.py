@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from jobs.configuration import Configuration, Limits, load_configuration, read_key
+from jobs.configuration import (
+    FAILOVER_AFTER_S,
+    Charges,
+    Configuration,
+    Limits,
+    load_configuration,
+    read_key,
+)
 from jobs.errors import ConfigurationError
 
 WHOLE = """
@@ -82,6 +89,30 @@ REFUSED = {
         r"\(there is none\)",
     ),
     "an empty route": ("[routes.cheap]\ntargets = []\n", r"routes\.cheap\.targets: .*at least 1"),
+    "a route with a weight too few": (
+        PROVIDER + '[routes.cheap]\ntargets = ["p/m", "p/n"]\nweights = [3]\n',
+        r"routes\.cheap: .*2 targets and 1 weights: give one for each",
+    ),
+    "a route with a target that gets nothing": (
+        PROVIDER + '[routes.cheap]\ntargets = ["p/m", "p/n"]\nweights = [3, 0]\n',
+        r"routes\.cheap\.weights\.1: .*greater than 0",
+    ),
+    "a route that names a target twice": (
+        PROVIDER + '[routes.cheap]\ntargets = ["p/m", "p/m"]\n',
+        r"routes\.cheap: .*a target is named twice",
+    ),
+    "a route that never waits long enough": (
+        PROVIDER + '[routes.cheap]\ntargets = ["p/m"]\nfailover_after_s = -1\n',
+        r"routes\.cheap\.failover_after_s: .*greater than or equal to 0",
+    ),
+    "a route that waits for ever": (
+        PROVIDER + '[routes.cheap]\ntargets = ["p/m"]\nfailover_after_s = inf\n',
+        r"routes\.cheap\.failover_after_s: ",
+    ),
+    "a provider that charges otherwise": (
+        PROVIDER + 'charges = "nothing"\n',
+        r"providers\.p\.charges: .*'max_output', 'real' or 'input'",
+    ),
     "a price of nothing": (
         '[prices.m]\ninput = "1"\noutput = "1"\n',
         "price 'm' must be named PROVIDER/MODEL",
@@ -118,6 +149,22 @@ def test_a_whole_file_is_read_as_it_is_meant(tmp_path: Path) -> None:
     assert configuration.routes["cheap"].targets == ("openai/gpt-4o-mini", "local/org/model")
     assert configuration.prices["openai/my-finetune"].cached_input is None
     assert configuration.default_max_tokens == 300
+
+
+def test_a_route_has_an_order_and_may_have_weights_and_a_patience_of_its_own(
+    tmp_path: Path,
+) -> None:
+    text = PROVIDER + '[routes.cheap]\ntargets = ["p/m", "p/n"]\n'
+    plain = load(tmp_path, text).routes["cheap"]
+    assert (plain.weights, plain.failover_after_s) == ((), FAILOVER_AFTER_S)
+    shared = load(tmp_path, text + "weights = [3, 1]\nfailover_after_s = 0\n").routes["cheap"]
+    assert (shared.weights, shared.failover_after_s) == ((3, 1), 0.0)
+
+
+def test_what_a_provider_charges_is_known_or_said(tmp_path: Path) -> None:
+    assert load(tmp_path, PROVIDER).providers["p"].charges is None
+    said = load(tmp_path, PROVIDER + 'charges = "max_output"\n').providers["p"]
+    assert said.charges is Charges.MAX_OUTPUT
 
 
 def test_patterns_tell_which_models_a_provider_serves(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_a_line_becomes_a_job() -> None:
     raw = b'{"custom_id":"a1", "model":"mistral-small", "prompt":"What hour is it?"}'
     job = good(raw)
     assert (job.custom_id, job.kind, job.model) == ("a1", "generation", "mistral-small")
-    assert job.queue == "mistral"
+    assert job.resolved.queue(1, 0) == "mistral"
     assert job.request == raw.decode()
     line = rebuild("generation", job.request, DEFAULTS)
     assert job.estimated_tokens == estimate_request(KINDS["generation"].request(line)) > 4
@@ -293,9 +293,18 @@ FULL_DEFAULTS = JobDefaults.from_query(
 )
 
 
+def test_when_to_take_the_next_target_is_said_of_a_batch_and_not_of_a_line() -> None:
+    patient = JobDefaults.from_query({"model": "gpt-4o", "failover_after_s": "2.5"})
+    assert JobDefaults.from_json(patient.to_json()).failover_after_s == 2.5
+    assert good({"custom_id": "a", "prompt": "x"}, patient).model == "gpt-4o"
+    fault = read({"custom_id": "a", "prompt": "x", "failover_after_s": 1}, patient)
+    assert isinstance(fault, LineFault)
+    assert fault.field == "failover_after_s"
+
+
 def test_defaults_fill_what_a_line_leaves_out() -> None:
     job = good({"custom_id": "a", "prompt": "x"}, FULL_DEFAULTS)
-    assert (job.model, job.queue) == ("gpt-4o-mini", "openai")
+    assert (job.model, job.resolved.queue(1, 0)) == ("gpt-4o-mini", "openai")
     line = rebuild(job.kind, job.request, FULL_DEFAULTS)
     request = KINDS["generation"].request(line)
     assert request.messages == (Message("user", "x"),)
@@ -348,6 +357,9 @@ def test_stored_defaults_do_not_depend_on_what_a_later_version_presumes() -> Non
         ({"max_tokens": "many"}, "`max_tokens`: expected `int`"),
         ({"max_tokens": "0"}, "`max_tokens`: expected `int` >= 1"),
         ({"temperature": "3"}, "`temperature`: expected `float` <= 2"),
+        ({"failover_after_s": "-1"}, "`failover_after_s`: expected `float` >= 0"),
+        ({"failover_after_s": "nan"}, "`failover_after_s`"),
+        ({"failover_after_s": "inf"}, "`failover_after_s`"),
         ({"temprature": "1"}, "did you mean `temperature`?"),
         ({"schema": "{"}, "`schema` is not JSON"),
         ({"system": "a\0"}, "NUL"),

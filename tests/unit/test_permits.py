@@ -224,3 +224,88 @@ def test_no_permit_is_lost_or_doubled_whatever_happens(
         await asyncio.gather(*(crowd.permits.acquire("next") for _ in range(crowd.permits.count)))
 
     asyncio.run(live())
+
+
+async def test_what_is_idle_for_more_than_a_moment_is_lent_to_whoever_waits() -> None:
+    permits = Permits(1)
+    await permits.acquire("slow")
+    permits.idle("slow")
+    async with asyncio.timeout(5.0):
+        await permits.acquire("fast")
+    permits.release()
+    assert permits.in_use == 0
+    assert permits.recall("slow")
+    assert permits.in_use == 1
+    permits.leave("slow")
+    assert permits.in_use == 0
+
+
+async def test_what_is_idle_is_not_lent_while_nobody_waits_and_no_sooner_than_a_moment() -> None:
+    permits = Permits(1)
+    await permits.acquire("slow")
+    permits.idle("slow")
+    waiting = asyncio.create_task(permits.acquire("fast"))
+    await settled()
+    assert not waiting.done()
+    assert permits.recall("slow")
+    permits.leave("slow")
+    await waiting
+    permits.release()
+
+
+async def test_a_permit_that_is_lent_is_recalled_beyond_the_count_but_not_without_bound() -> None:
+    permits = Permits(16)
+    owners = [object() for _ in range(16)]
+    for owner in owners:
+        await permits.acquire("slow")
+        permits.idle(owner)
+    async with asyncio.timeout(5.0):
+        for _ in range(16):
+            await permits.acquire("fast")
+    recalled = [permits.recall(owner) for owner in owners]
+    assert recalled == [True] * 3 + [False] * 13
+    assert permits.in_use == 19
+    later = asyncio.create_task(permits.acquire("fast"))
+    for owner in owners:
+        permits.leave(owner)
+    await settled()
+    assert not later.done()  # those beyond the count are paid back first
+    permits.release()
+    await later
+    assert permits.in_use == 16
+
+
+async def test_an_owner_that_leaves_while_its_permit_is_lent_gives_nothing_back() -> None:
+    permits = Permits(1)
+    await permits.acquire("slow")
+    permits.idle("slow")
+    async with asyncio.timeout(5.0):
+        await permits.acquire("fast")
+    permits.leave("slow")
+    assert permits.in_use == 1
+    permits.release()
+    assert permits.in_use == 0
+
+
+async def test_weights_share_permits_in_their_proportion_and_starve_nobody() -> None:
+    permits = Permits(1)
+    await permits.acquire("first")
+    served: list[str] = []
+
+    async def take(holder: str, weight: float) -> None:
+        await permits.acquire(holder, weight)
+        served.append(holder)
+
+    bulk = [asyncio.create_task(take("bulk", 1.0)) for _ in range(40)]
+    await settled()
+    person = [asyncio.create_task(take("person", 8.0)) for _ in range(40)]
+    await settled()
+    for _ in range(36):
+        permits.release()
+        await settled()
+    assert served[0] == "person"
+    assert served.count("person") == 32
+    assert served.count("bulk") == 4
+    for task in (*bulk, *person):
+        task.cancel()
+    await asyncio.gather(*bulk, *person, return_exceptions=True)

@@ -22,19 +22,19 @@ from jobs.errors import (
     TimedOut,
     Transient,
 )
-from workers.retry import Fail, PausePool, Retry, RetryPolicy, next_step
+from workers.retry import AskAgain, Fail, Retry, RetryPolicy, Step, next_step
 
 POLICY = RetryPolicy(max_attempts=5)
 
-PAUSES: dict[type[ProviderError], float] = {
-    RateLimited: POLICY.limited_pause_s,
-    ConnectFailed: POLICY.unreachable_pause_s,
-    Overloaded: POLICY.overload_pause_s,
-    ProviderUnusable: POLICY.unusable_pause_s,
-    AuthenticationFailed: POLICY.unusable_pause_s,
-    AccessForbidden: POLICY.unusable_pause_s,
-    QuotaExhausted: POLICY.unusable_pause_s,
-}
+ASKS_AGAIN = (
+    RateLimited,
+    ConnectFailed,
+    Overloaded,
+    ProviderUnusable,
+    AuthenticationFailed,
+    AccessForbidden,
+    QuotaExhausted,
+)
 FAILS = (Permanent, RequestRejected, ContextTooLong)
 COUNTS = (ProviderError, Transient, ServerFailed, TimedOut, ConnectionLost, MalformedReply)
 
@@ -47,20 +47,28 @@ def tree(root: type[ProviderError]) -> Iterator[type[ProviderError]]:
 
 def test_every_error_of_the_tree_is_in_one_of_the_tables() -> None:
     assert sorted(kind.__name__ for kind in tree(ProviderError)) == sorted(
-        kind.__name__ for kind in (*PAUSES, *FAILS, *COUNTS)
+        kind.__name__ for kind in (*ASKS_AGAIN, *FAILS, *COUNTS)
     )
 
 
+@pytest.mark.parametrize("is_probe", [False, True])
 @pytest.mark.parametrize("counted", [0, 4, 1000])
-@pytest.mark.parametrize("kind", PAUSES)
-def test_what_no_job_is_to_blame_for_pauses_the_pool_and_never_fails_a_job(
-    kind: type[ProviderError], counted: int
+@pytest.mark.parametrize("kind", ASKS_AGAIN)
+def test_what_no_job_is_to_blame_for_is_the_gates_matter_and_never_fails_a_job(
+    kind: type[ProviderError], counted: int, is_probe: bool
 ) -> None:
-    step = next_step(kind(), counted, POLICY)
+    assert next_step(kind(), counted, POLICY, is_probe=is_probe) == AskAgain()
 
-    assert isinstance(step, PausePool)
-    assert not step.counts
-    assert PAUSES[kind] / 2 <= step.wait_s <= PAUSES[kind]
+
+@pytest.mark.parametrize("counted", [0, 4, 1000])
+def test_a_probe_that_meets_the_servers_failure_uses_up_no_attempt(counted: int) -> None:
+    assert next_step(ServerFailed(), counted, POLICY, is_probe=True) == AskAgain()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in COUNTS if kind.may_have_run])
+def test_a_probe_that_may_have_run_is_an_attempt_like_any_other(kind: type[ProviderError]) -> None:
+    assert isinstance(next_step(kind(), 0, POLICY, is_probe=True), Retry)
+    assert next_step(kind(), 4, POLICY, is_probe=True) == Fail(kind.code)
 
 
 @pytest.mark.parametrize("kind", FAILS)
@@ -74,7 +82,7 @@ def test_what_may_work_next_time_counts_until_the_attempts_are_used_up(
 ) -> None:
     steps = [next_step(kind(), counted, POLICY) for counted in range(6)]
 
-    assert all(isinstance(step, Retry) and step.counts for step in steps[:4])
+    assert all(isinstance(step, Retry) for step in steps[:4])
     assert steps[4:] == [Fail(kind.code), Fail(kind.code)]
 
 
@@ -96,25 +104,13 @@ def test_waits_are_drawn_from_zero_to_a_ceiling_that_doubles(
     assert ceiling_s * 3 / 4 < max(waits) <= ceiling_s
 
 
-@pytest.mark.parametrize(
-    ("kind", "wish_s", "wait_s"),
-    [
-        pytest.param(RateLimited, 0.25, 0.25, id="a short wish is granted"),
-        pytest.param(RateLimited, 120, 120, id="a long one too"),
-        pytest.param(RateLimited, 86_400, 3_600, id="up to an hour for a rate"),
-        pytest.param(Overloaded, 86_400, 3_600, id="or an overload"),
-        pytest.param(QuotaExhausted, 70_000, 70_000, id="up to a day for a quota"),
-        pytest.param(QuotaExhausted, 90_000, 86_400, id="and no longer"),
-        pytest.param(ServerFailed, 30, 30, id="a wish before another attempt"),
-        pytest.param(ServerFailed, 3_600, 60, id="is bounded like its waits"),
-    ],
-)
-def test_the_servers_wish_holds_within_bounds(
-    kind: type[ProviderError], wish_s: float, wait_s: float
+@pytest.mark.parametrize(("wish_s", "wait_s"), [(30, 30), (3_600, 60)])
+def test_the_servers_wish_before_another_attempt_holds_within_the_bounds_of_its_waits(
+    wish_s: float, wait_s: float
 ) -> None:
-    assert wait_of(next_step(kind(wait_s=wish_s), 0, POLICY)) == wait_s
+    assert wait_of(next_step(ServerFailed(wait_s=wish_s), 0, POLICY)) == wait_s
 
 
-def wait_of(step: Retry | PausePool | Fail) -> float:
-    assert not isinstance(step, Fail)
+def wait_of(step: Step) -> float:
+    assert isinstance(step, Retry)
     return step.wait_s

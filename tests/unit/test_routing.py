@@ -1,8 +1,10 @@
+from collections import Counter
+
 import pytest
 
-from jobs.configuration import Configuration
+from jobs.configuration import FAILOVER_AFTER_S, Configuration
 from jobs.errors import UnknownModel
-from jobs.routing import KNOWN_NAMES, Catalogue, Target
+from jobs.routing import KNOWN_NAMES, Catalogue, Resolved, Target
 
 CONFIGURATION = Configuration.model_validate(
     {
@@ -22,6 +24,11 @@ CONFIGURATION = Configuration.model_validate(
         "routes": {
             "cheap": {"targets": ["openai/gpt-4o-mini", "mistral/mistral-small-latest"]},
             "o3": {"targets": ["mirror/o3"]},
+            "even": {
+                "targets": ["mirror/o3", "openai/o3"],
+                "weights": [1, 1],
+                "failover_after_s": 2.5,
+            },
         },
     }
 )
@@ -45,8 +52,43 @@ def test_a_name_is_a_route_then_a_provider_and_name_then_a_pattern_in_file_order
     assert Catalogue(CONFIGURATION).resolve(model).targets == RESOLVED[model]
 
 
-def test_a_job_queues_at_its_first_target() -> None:
-    assert Catalogue(CONFIGURATION).resolve("cheap").queue == "openai"
+def test_without_weights_every_job_tries_the_targets_as_the_file_lists_them() -> None:
+    resolved = Catalogue(CONFIGURATION).resolve("cheap")
+    for seq in range(10):
+        assert resolved.order(1, seq) == resolved.targets
+        assert resolved.queue(1, seq) == "openai"
+    assert resolved.failover_after_s == FAILOVER_AFTER_S
+
+
+def test_a_route_brings_its_weights_and_its_patience() -> None:
+    even = Catalogue(CONFIGURATION).resolve("even")
+    assert (even.weights, even.failover_after_s) == ((1, 1), 2.5)
+
+
+@pytest.mark.parametrize("weights", [(3, 1), (1, 1), (1, 99), (5, 3, 2)])
+@pytest.mark.parametrize("batch_id", [1, 2, 77_777, 2**40])
+def test_first_targets_are_shared_out_by_weight_within_a_slice_already(
+    weights: tuple[int, ...], batch_id: int
+) -> None:
+    resolved = weighted(*weights)
+    for jobs, off_by in ((100, 4), (10_000, 10)):
+        firsts = Counter(resolved.order(batch_id, seq)[0] for seq in range(jobs))
+        for target, weight in zip(resolved.targets, weights, strict=True):
+            assert abs(firsts[target] - jobs * weight / sum(weights)) <= off_by
+
+
+def test_a_job_always_tries_the_same_order_and_queues_where_it_begins() -> None:
+    resolved = weighted(5, 3, 2)
+    a, b, c = resolved.targets
+    orders = [resolved.order(9, seq) for seq in range(100)]
+    assert orders == [resolved.order(9, seq) for seq in range(100)]
+    assert set(orders) == {(a, b, c), (b, a, c), (c, a, b)}
+    assert [order[0].provider for order in orders] == [resolved.queue(9, seq) for seq in range(100)]
+
+
+def weighted(*weights: int) -> Resolved:
+    targets = tuple(Target(f"provider-{n}", "model") for n in range(len(weights)))
+    return Resolved(targets, weights)
 
 
 @pytest.mark.parametrize(

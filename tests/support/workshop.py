@@ -1,0 +1,206 @@
+"""What a worker does with one batch, without processes: the true way of a job, on SQLite.
+
+The gate and the provider, which are its edges, do as the test says.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import orjson
+from sqlmodel import select
+
+from jobs.configuration import Configuration
+from jobs.ingest import Intake
+from jobs.lines import JobDefaults, LineReader
+from jobs.prices import PriceBook
+from jobs.routing import Catalogue
+from jobs.settings import Settings
+from jobs.states import Priority
+from jobs.store import Database, batches
+from jobs.store.projects import ensure_project
+from jobs.store.slices import Lease
+from jobs.tables import Attempt, Batch, Result, Slice
+from tests.support.fake_gate import FakeGate
+from tests.support.rows import batch_of, leased, migrated
+from workers.calls import Caller
+from workers.feeding import FeedLine
+from workers.forecast import Forecast
+from workers.in_flight import InFlight
+from workers.keys import Keyring
+from workers.open_slice import OpenSlice
+from workers.parts import Parts
+from workers.slice_run import SliceRun
+from workers.transactions import Transactions
+from workers.transport import AiohttpTransport
+from workers.vigil import Vigil
+from workers.writer import Writer
+
+CONFIGURATION = Configuration.model_validate(
+    {
+        "providers": {
+            "first": {
+                "protocol": "openai",
+                "base_url": "http://first.test/v1",
+                "models": ["small", "large"],
+                "pools": [{"name": "blue"}],
+            },
+            "second": {"protocol": "anthropic", "base_url": "http://second.test"},
+        },
+        "routes": {"cheap": {"targets": ["first/small", "second/tiny"], "failover_after_s": 10}},
+        "prices": {
+            "first/small": {"input": "1", "output": "1"},
+            "second/tiny": {"input": "20", "output": "20"},
+        },
+    }
+)
+CHAT = {
+    "choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 2},
+}
+MESSAGE = {
+    "content": [{"type": "text", "text": "Hello"}],
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 3, "output_tokens": 2},
+}
+Reply = httpx.Response | Exception
+
+
+@dataclass
+class Provider:
+    """Both providers: they answer well unless there is something else for them to say."""
+
+    replies: deque[Reply] = field(default_factory=deque)
+    seen: list[httpx.Request] = field(default_factory=list)
+    before: Callable[[], Awaitable[object]] | None = None
+    """What happens to every call before it is answered."""
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
+        self.seen.append(request)
+        if self.before is not None:
+            await self.before()
+        reply: Reply | None = self.replies.popleft() if self.replies else None
+        if isinstance(reply, Exception):
+            raise reply
+        return reply or httpx.Response(
+            200, json=CHAT if request.url.host == "first.test" else MESSAGE
+        )
+
+    @property
+    def hosts(self) -> list[str]:
+        return [request.url.host for request in self.seen]
+
+
+class _Feed:
+    """Takes note of slices that are drained; nobody feeds."""
+
+    def __init__(self) -> None:
+        self.drained_slices: list[Lease] = []
+
+    def drained(self, lease: Lease) -> None:
+        self.drained_slices.append(lease)
+
+
+@dataclass
+class Workshop:
+    """A worker's parts, and a batch to run."""
+
+    parts: Parts
+    database: Database
+    gate: FakeGate
+    provider: Provider
+
+    def submit(
+        self,
+        lines: Iterable[dict[str, Any]],
+        *,
+        slice_size: int = 100,
+        priority: Priority = Priority.NORMAL,
+        max_cost_nanos: int | None = None,
+        given: Mapping[str, str] | None = None,
+    ) -> str:
+        """Accept a batch and return its ref; `given` are its defaults, as a query says them."""
+        defaults = JobDefaults.from_query({"max_tokens": "10", **(given or {})})
+        with self.database.write() as session:
+            project_id = ensure_project(session, "default")
+        draft = batches.BatchDraft(
+            project_id, defaults.to_json(), priority=priority, max_cost_nanos=max_cost_nanos
+        )
+        reader = LineReader(defaults, self.parts.catalogue)
+        intake = Intake(self.database, draft, reader, slice_size=slice_size, max_jobs=10_000)
+        intake.take(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+        return intake.accept().ref
+
+    def open(self, ref: str, slice_no: int = 0) -> tuple[OpenSlice, SliceRun]:
+        """Lease a slice."""
+        lease, jobs = leased(self.database, ref, slice_no)
+        opened = OpenSlice(self.parts, lease, len(jobs))
+        return opened, SliceRun(opened, jobs)
+
+    async def run(self, ref: str, slice_no: int = 0) -> OpenSlice:
+        """Lease a slice and run it to its end."""
+        opened, run = self.open(ref, slice_no)
+        async with asyncio.timeout(20.0):
+            await run.run()
+        return opened
+
+    def attempts(self) -> list[Attempt]:
+        with self.database.read() as session:
+            return list(session.exec(select(Attempt).order_by("seq", "n")))
+
+    def outcomes(self) -> list[str | None]:
+        return [attempt.outcome for attempt in self.attempts()]
+
+    def results(self) -> list[Result]:
+        with self.database.read() as session:
+            return list(session.exec(select(Result).order_by("seq")))
+
+    def batch(self, ref: str) -> Batch:
+        return batch_of(self.database, ref)
+
+    def slice(self, slice_no: int = 0) -> Slice:
+        with self.database.read() as session:
+            return session.exec(select(Slice).where(Slice.no == slice_no)).one()
+
+
+def line(custom_id: str = "a", model: str = "small") -> dict[str, Any]:
+    """Return a plain job."""
+    return {"custom_id": custom_id, "model": model, "prompt": "Say hello."}
+
+
+@asynccontextmanager
+async def workshop(folder: Path, *, max_in_flight: int = 8) -> AsyncIterator[Workshop]:
+    """Yield a worker's parts on a database of their own; at the end nothing may be left unsettled."""
+    gate, provider = FakeGate({"first": "blue", "second": "main"}), Provider()
+    transport = AiohttpTransport()
+    with migrated(f"sqlite:///{folder / 'tidemill.db'}") as database:
+        parts = Parts(
+            settings=Settings(home=folder, max_attempts=3, max_in_flight=max_in_flight),
+            configuration=CONFIGURATION,
+            catalogue=Catalogue(CONFIGURATION),
+            prices=PriceBook(CONFIGURATION),
+            keys=Keyring(CONFIGURATION),
+            transactions=Transactions(database),
+            writer=Writer(database),
+            feed=cast("FeedLine", _Feed()),
+            in_flight=InFlight(max_in_flight),
+            gate=gate,
+            forecast=Forecast(),
+            vigil=Vigil(),
+            transport=transport,
+            caller=Caller(httpx.MockTransport(provider.answer), deadline_s=5.0),
+        )
+        try:
+            yield Workshop(parts, database, gate, provider)
+            assert parts.in_flight.in_use == 0
+            assert parts.in_flight.berths.in_use == 0
+            assert gate.each_grant_is_settled_once
+        finally:
+            await parts.writer.close()
+            parts.transactions.close()
+            await transport.aclose()
