@@ -102,7 +102,7 @@ class StrictProvider(RuleBasedStateMachine):
             ],
             wishes=[Wish(model + 1, rank, *costs[1:]) for model, rank, costs in wishes],
         )
-        arguments = [order.argument(), f"{self.now:.6f}"]
+        arguments: list[Any] = [order.argument(), f"{self.now:.6f}"]
         return read_reply(self.script(keys=order.keys(), args=arguments))
 
     def count(self, model: int, costs: Sequence[int], sign: int) -> None:
