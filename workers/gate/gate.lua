@@ -5,7 +5,7 @@
 --           t:DIM  seconds since the epoch until which the dimension is paid for (as in GCRA)
 --           c:DIM  seconds of it that endings gave back and that have not been released yet
 --           s:N    cumulative cost of kind N (1 requests, 2 tokens, 3 input, 4 output, 5 tokens of the day)
---           w      two snapshots "time s1 s2 s3 s4" of these, 5 to 10 s and 0 to 5 s old
+--           w      two snapshots "time s1 s2 s3 s4" of these, 5 to 10 s and 0 to 5 s old; wt  the newer's time
 --           v:N    the virtual clock of class N (1 interactive .. 4 bulk)
 --           l:DIM  limit learned from the provider's headers
 --           f:DIM  "time level cumulative highest foreign": what `remaining` says of other users
@@ -17,7 +17,7 @@
 --           tf tl tc   trust factor, time of the last 429, the factor at which it came
 --           ar af  rate per second that a pool without limits has found, and where it failed
 --           cw cs cl  window of calls in flight that it has found, slow start's end, last shrinking
---           ls lm  latency per token, smoothed, and its floor;  at  the last round;  born  the first
+--           ls lm  latency per token, smoothed, and its floor;  at  the last round;  born  the first;  live  when the lifetime was renewed
 --           m:NAME (pool only) a model scope that exists, and when it was used last
 -- ARGV[1]   JSON, see workers/gate/script.py: process, scopes, told, asks
 -- ARGV[2]   seconds since the epoch instead of the server's clock; given by tests only
@@ -34,6 +34,7 @@ local HORIZONS = {0.65, 0.5, 0.38, 0.25}
 local SHARES = {0.5, 0.2, 0.12, 0.06}
 local GUARANTEED_S = 0.8   -- horizon of a class that is behind its share
 local AHEAD_S = 0.2        -- of its virtual clock that a class may book at once
+local FORGET_S = 2         -- of use beyond its share that is held against a class
 local RETURN = 0.7         -- of a horizon is still booked when an asker comes back
 local LIFETIME_S = 172800
 local SILENT_S = 15        -- after which a process's calls in flight are forgotten
@@ -45,7 +46,7 @@ local DAYS = {{'rpd', 1}, {'tpd', 5}}
 local PERIODS = {rps = 1, rpm = 60, rph = 3600, tpm = 60, itpm = 60, otpm = 60}
 local KINDS = {rps = 1, rpm = 1, rph = 1, tpm = 2, itpm = 3, otpm = 4}
 
-local max, min, format = math.max, math.min, string.format
+local max, min, ceil, format, byte = math.max, math.min, math.ceil, string.format, string.byte
 local order = cjson.decode(ARGV[1])
 local now
 if ARGV[2] then
@@ -60,7 +61,7 @@ end
 local function put(scope, field, value)
   local out = scope.out
   out[#out + 1] = field
-  out[#out + 1] = type(value) == 'number' and format('%.6f', value) or value
+  out[#out + 1] = value -- a number is written with all its digits
   scope.f[field] = value
 end
 
@@ -71,10 +72,15 @@ end
 
 local function load(index)
   local flat = redis.call('HGETALL', KEYS[index])
-  local f = {}
-  for i = 1, #flat, 2 do f[flat[i]] = flat[i + 1] end
+  local f, others, mine = {}, {}, 'p:' .. order.process
+  for i = 1, #flat, 2 do
+    local field = flat[i]
+    f[field] = flat[i + 1]
+    local first, second = byte(field, 1, 2)
+    if second == 58 and first == 112 and field ~= mine then others[#others + 1] = field end
+  end
   local said = order.scopes[index]
-  local scope = {f = f, out = {}, said = said, key = KEYS[index], is_new = #flat == 0}
+  local scope = {f = f, others = others, out = {}, said = said, key = KEYS[index], is_new = #flat == 0}
   scope.dt = now - (tonumber(f.at) or now)
   if scope.dt < 0 then scope.dt = 0 end
   if scope.is_new then put(scope, 'born', now) end
@@ -89,18 +95,20 @@ end
 local function save(scope)
   local own = scope.said.flights + (scope.granted or 0)
   local mine = 'p:' .. order.process
-  if own > 0 or scope.f[mine] then put(scope, mine, format('%d %.3f', own, now + SILENT_S)) end
+  if own > 0 or scope.f[mine] then put(scope, mine, own .. ' ' .. ceil(now + SILENT_S)) end
   for _, dim in ipairs(scope.dims) do
     if dim.changed or not dim.known then put(scope, 't:' .. dim.name, dim.tat) end
     if dim.refund ~= dim.refund_before then put(scope, 'c:' .. dim.name, dim.refund) end
   end
   for class, clock in pairs(scope.clocks) do
-    if clock > now then put(scope, 'v:' .. class, clock) end
+    if clock > now then put(scope, 'v:' .. class, min(clock, now + FORGET_S)) end
   end
   for kind, sum in pairs(scope.sums) do put(scope, 's:' .. kind, sum) end
   put(scope, 'at', now)
+  local is_stale = now - (number(scope, 'live') or 0) > 60
+  if is_stale then put(scope, 'live', now) end
   redis.call('HSET', scope.key, unpack(scope.out))
-  redis.call('EXPIRE', scope.key, LIFETIME_S)
+  if is_stale then redis.call('EXPIRE', scope.key, LIFETIME_S) end
 end
 
 -- Trust: what a 429 takes from the rates of a scope comes back, quickly up to where it failed ----
@@ -213,15 +221,13 @@ local function close_day(scope)
 end
 
 local function count_flights(scope)
-  local mine, total = 'p:' .. order.process, scope.said.flights
-  for field, value in pairs(scope.f) do
-    if string.sub(field, 1, 2) == 'p:' and field ~= mine then
-      local count, expiry = string.match(value, '^(%d+) (%S+)$')
-      if tonumber(expiry) > now then
-        total = total + tonumber(count)
-      else
-        redis.call('HDEL', scope.key, field)
-      end
+  local total = scope.said.flights
+  for _, field in ipairs(scope.others) do
+    local count, expiry = string.match(scope.f[field], '^(%d+) (%S+)$')
+    if tonumber(expiry) > now then
+      total = total + tonumber(count)
+    else
+      redis.call('HDEL', scope.key, field)
     end
   end
   scope.flights = total
@@ -229,8 +235,8 @@ end
 
 local function take_snapshot(scope)
   local w = scope.f.w
-  local since = w and tonumber(string.match(w, '^%S+ %S+ %S+ %S+ %S+ (%S+)'))
-  if since and now - since < 5 then return end
+  if w and now - (number(scope, 'wt') or 0) < 5 then return end
+  put(scope, 'wt', now)
   local s = scope.f
   local fresh = format('%.3f %s %s %s %s', now, s['s:1'] or 0, s['s:2'] or 0, s['s:3'] or 0, s['s:4'] or 0)
   local recent = w and string.match(w, '^%S+ %S+ %S+ %S+ %S+ (.*)$') or fresh
@@ -499,7 +505,8 @@ end
 
 local function open_lane(index, pool, scopes)
   local scope = scopes[index]
-  local lane = {scope = scope, index = index, dims = {}, shut = {}, days = {}}
+  local lane = {scope = scope, index = index, dims = {}, shut = {}, days = {}, count = 0, tokens = 0,
+    input = 0, output = 0}
   for _, s in ipairs({pool, scope}) do
     local wait, code, detail = blocked(s)
     if wait and (not lane.wait or wait > lane.wait) then
@@ -532,16 +539,10 @@ local function day_used_up(lane)
   return nil
 end
 
-local function full(lane, pool)
-  if pool.flights >= pool.window then return pool end
-  if lane.scope.flights >= lane.scope.window then return lane.scope end
-  return nil
-end
-
 local function clock_of(scope, class)
   local clock = scope.clocks[class]
   if not clock then
-    clock = max(number(scope, 'v:' .. class) or now, now)
+    clock = min(max(number(scope, 'v:' .. class) or now, now), now + FORGET_S)
     scope.clocks[class] = clock
   end
   return clock
@@ -561,10 +562,9 @@ local function earliest(dims)
   return start, binding
 end
 
-local function too_late(lane, class, start, binding)
-  -- Return how long to stay away if the start is beyond the class's horizon.
+local function too_late(class, start, binding)
+  -- Return how long to stay away for a start beyond the class's horizon, nil if it is behind its share.
   local ahead = start - now
-  if ahead <= HORIZONS[class] then return nil end
   local behind = clock_of(binding.scope, class) - now
   if behind < AHEAD_S and ahead <= GUARANTEED_S then return nil end
   local usual = ahead - RETURN * HORIZONS[class]
@@ -587,15 +587,22 @@ local function charge(lane, pool, class, start)
       own_x = x
     end
   end
-  if pool_x > 0 then pool.clocks[class] = clock_of(pool, class) + pool_x / SHARES[class] end
-  if own_x > 0 then
-    lane.scope.clocks[class] = clock_of(lane.scope, class) + own_x / SHARES[class]
+  if pool_x > 0 then
+    local clocks = pool.clocks
+    clocks[class] = (clocks[class] or clock_of(pool, class)) + pool_x / SHARES[class]
   end
-  for _, day in ipairs(lane.days) do day.used, day.changed = day.used + costs[day.kind], true end
-  lane.count = (lane.count or 0) + 1
-  lane.tokens = (lane.tokens or 0) + costs[2]
-  lane.input = (lane.input or 0) + costs[3]
-  lane.output = (lane.output or 0) + costs[4]
+  if own_x > 0 then
+    local clocks = lane.scope.clocks
+    clocks[class] = (clocks[class] or clock_of(lane.scope, class)) + own_x / SHARES[class]
+  end
+  for i = 1, #lane.days do
+    local day = lane.days[i]
+    day.used, day.changed = day.used + costs[day.kind], true
+  end
+  lane.count = lane.count + 1
+  lane.tokens = lane.tokens + costs[2]
+  lane.input = lane.input + costs[3]
+  lane.output = lane.output + costs[4]
 end
 
 local function probe(lane, pool, position)
@@ -617,21 +624,24 @@ local function decide(lane, pool, class, position)
     lane.wait, lane.code, lane.detail, lane.by = 1, 'probing', pool.f.br or '', pool
   end
   if lane.wait then return refuse(lane, class, lane.wait, lane.code, lane.detail, lane.by) end
-  local day = day_used_up(lane)
+  local day = #lane.days > 0 and day_used_up(lane)
   if day then return refuse(lane, class, day.ends - now, 'day', day.name, day.scope) end
-  local crowded = full(lane, pool)
-  if crowded then return refuse(lane, class, 0.2, 'flights', format('%d', crowded.window), crowded) end
+  local own = lane.scope
+  if pool.flights >= pool.window or own.flights >= own.window then
+    local crowded = pool.flights >= pool.window and pool or own
+    return refuse(lane, class, 0.2, 'flights', format('%d', crowded.window), crowded)
+  end
   local start, binding = earliest(lane.dims)
-  local away = too_late(lane, class, start, binding)
+  local away = start - now > HORIZONS[class] and too_late(class, start, binding)
   if away then
     refuse(lane, class, away, 'pace', binding.name, binding.scope)
     refused[#refused][7] = start - now
     return -1
   end
   charge(lane, pool, class, start)
-  pool.flights, lane.scope.flights = pool.flights + 1, lane.scope.flights + 1
+  pool.flights, own.flights = pool.flights + 1, own.flights + 1
   if lane.is_probing then probe(lane, pool, position) end
-  return math.ceil((start - now) * 1e6)
+  return ceil((start - now) * 1e6)
 end
 
 -- The round --------------------------------------------------------------------------------------
@@ -680,7 +690,7 @@ for i = 1, #asks, 6 do
 end
 
 for _, lane in pairs(lanes) do
-  if lane.count then
+  if lane.count > 0 then
     local amounts = {lane.count, lane.tokens, lane.input, lane.output}
     for _, scope in ipairs({pool, lane.scope}) do
       scope.granted = (scope.granted or 0) + lane.count
