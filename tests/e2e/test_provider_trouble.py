@@ -216,10 +216,7 @@ def test_a_wait_longer_than_a_slice_may_rest_gives_the_slices_back_and_says_why(
     simulator.faults({"kind": "429", "wait_s": wait_s, "times": 5})
     batch_id = system.submit(lines(JOBS))
 
-    held = system.wait_until(
-        batch_id, lambda batch: batch["waiting_for"] is not None, 10.0, "it says what it waits for"
-    )
-    assert "rate" in held["waiting_for"].lower()
+    waits_for(system, batch_id, "rate", 10.0)
     resting = system.wait_until(
         batch_id, lambda batch: batch["counts"]["running"] == 0, 5.0, "nothing is in flight"
     )
@@ -243,10 +240,7 @@ def test_an_outage_of_seconds_is_sat_out_by_a_few_slices_and_all_go_on_after_it(
     simulator.faults({"kind": "529", "wait_s": outage_s, "times": 1}, latency="constant:20")
     batch_id = system.submit(lines(jobs))
 
-    told = system.wait_until(
-        batch_id, lambda batch: batch["waiting_for"] is not None, outage_s, "it says why it waits"
-    )
-    assert "overloaded" in told["waiting_for"].lower()
+    waits_for(system, batch_id, "overloaded", outage_s)
     batch = system.wait(batch_id, 3 * outage_s)
 
     each_answer_is_its_jobs(each_job_has_one_result(system, batch_id, jobs))
@@ -258,6 +252,15 @@ def test_an_outage_of_seconds_is_sat_out_by_a_few_slices_and_all_go_on_after_it(
     # Those that stayed go on at once, and by the time that they are through, the others are back.
     assert max(b - a for a, b in itertools.pairwise(after)) < 2 * SWEEP_S
     assert most_leases(system, batch_id) <= 4
+
+
+def waits_for(system: System, batch_id: str, word: str, within_s: float) -> None:
+    """Return once the batch says that it waits for this."""
+
+    def is_told(batch: Json) -> bool:
+        return word in (batch["waiting_for"] or "").lower()
+
+    system.wait_until(batch_id, is_told, within_s, f"it says that it waits: {word}")
 
 
 def most_leases(system: System, batch_id: str) -> int:
