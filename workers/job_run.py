@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.budget import no_price
 from jobs.clock import utcnow
 from jobs.errors import ProviderError, TidemillError, UnknownModel
 from jobs.exchange import ModelRequest
@@ -135,7 +136,7 @@ class JobRun:
             admission = await self._parts.writer.journal(journal)
             if admission is not Admission.ADMITTED:
                 await self._parts.gate.settle(grant, None)
-                return self._refused(admission)
+                return self._refused(admission, call)
             if self._attempts == self._job.last_attempt:
                 self._opened.dispatched()
             self._attempts = journal.n
@@ -158,11 +159,15 @@ class JobRun:
             reserved_nanos=call.reserved_nanos,
         )
 
-    def _refused(self, admission: Admission) -> _Again | None:
+    def _refused(self, admission: Admission, call: _Call) -> _Again | None:
         """Say what a refusal of the journal means for the job and its slice."""
         match admission:
             case Admission.NO_ROOM_YET:
                 return _Again(ROOM_S)
+            case Admission.UNPRICED:
+                # It had a price, or no budget, when the job was accepted.
+                model = f"{call.ask.pool.provider}/{call.ask.model}"
+                self._opened.close(wait_s=RECONFIGURED_S, reason=no_price(model))
             case Admission.LEASE_LOST:
                 self._opened.lose_lease()
             case Admission.RESTING | Admission.ADMITTED:

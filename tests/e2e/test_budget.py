@@ -25,7 +25,7 @@ def test_a_batch_stops_before_its_budget_is_overrun_and_says_so(
         batch_id, lambda batch: batch["state"] == "paused", 30.0, "its budget is used up"
     )
 
-    assert "budget of $0.005000000 is used up" in batch["waiting_for"]
+    assert f"its budget of ${BUDGET_USD} is used up" in batch["waiting_for"]
     budget, spent = nanos(BUDGET_USD), nanos(batch["cost_usd"])
     ledger = simulator.ledger()
     attempts = attempts_of(one_machine, batch_id)
