@@ -76,19 +76,7 @@ def set_caps(session: Session, project_id: int, changes: Mapping[CapName, int | 
         .order_by(col(Batch.id))
         .with_for_update()
     ).all()
-    budget = session.get(ProjectBudget, project_id)
-    was_capped = budget is not None
-    budget = budget or ProjectBudget(project_id=project_id)
-    for name, nanos in changes.items():
-        setattr(budget, name, nanos)
-    is_capped_now = budget.daily_nanos is not None or budget.monthly_nanos is not None
-    if is_capped_now:
-        session.add(budget)
-        session.flush()
-        if not was_capped:
-            _open_account(session, project_id)
-    elif was_capped:
-        _close_account(session, project_id)
+    _write_caps(session, project_id, changes)
     accounts = lock_accounts(session, [project_id], now(session))
     for batch in at_work:
         _reconsider(session, batch, accounts.get(project_id))
@@ -171,6 +159,23 @@ def _reconsider(session: Session, batch: Batch, account: Account | None) -> bool
     return False
 
 
+def _write_caps(session: Session, project_id: int, changes: Mapping[CapName, int | None]) -> None:
+    """Store the caps, and open or close the account if they are the first or were the last."""
+    budget = session.get(ProjectBudget, project_id)
+    caps: dict[CapName, int | None] = {"daily_nanos": None, "monthly_nanos": None}
+    if budget is not None:
+        caps = {"daily_nanos": budget.daily_nanos, "monthly_nanos": budget.monthly_nanos}
+    caps.update(changes)
+    if all(nanos is None for nanos in caps.values()):
+        if budget is not None:
+            _close_account(session, budget)
+        return
+    session.merge(ProjectBudget(project_id=project_id, **caps))
+    session.flush()
+    if budget is None:
+        _open_account(session, project_id)
+
+
 def _open_account(session: Session, project_id: int) -> None:
     """Begin the account of a project: what the ledger tells of this month, and what is in flight."""
     moment = now(session)
@@ -182,10 +187,12 @@ def _open_account(session: Session, project_id: int) -> None:
     write_accounts(session, [account])
 
 
-def _close_account(session: Session, project_id: int) -> None:
-    connection = session.connection()
-    connection.execute(delete(ProjectBudget).where(col(ProjectBudget.project_id) == project_id))
-    connection.execute(delete(SpendDay).where(col(SpendDay.project_id) == project_id))
+def _close_account(session: Session, budget: ProjectBudget) -> None:
+    session.delete(budget)
+    session.flush()
+    session.connection().execute(
+        delete(SpendDay).where(col(SpendDay.project_id) == budget.project_id)
+    )
 
 
 def _spend_days(session: Session, project_id: int, today: date) -> dict[date, DaySpend]:
