@@ -19,6 +19,7 @@ from workers import conclusions
 from workers.gate.gate import Ask, ComeBack, Grant, PoolId
 from workers.open_slice import OpenSlice
 from workers.permits import Withdrawn
+from workers.purse import ROOM_S
 from workers.retry import Fail, PausePool, Retry, RetryPolicy, next_step
 
 LONGEST_REST_S = 20.0
@@ -26,9 +27,6 @@ LONGEST_REST_S = 20.0
 
 RECONFIGURED_S = 30.0
 """Until a job is tried again whose model this worker's configuration does not serve."""
-
-ROOM_S = 0.2
-"""Between two looks whether calls in flight have left some of the budget over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +118,9 @@ class JobRun:
     async def _attempt(self, call: _Call) -> _Again | None:
         """Make one attempt if it may be made; None if the job needs no other from here."""
         in_flight = self._parts.in_flight
+        purse = self._opened.purse
+        if not purse.may_ask(call.reserved_nanos, asyncio.get_running_loop().time()):
+            return _Again(ROOM_S)
         try:
             await in_flight.berths.acquire(self._opened)
         except Withdrawn:
@@ -137,6 +138,7 @@ class JobRun:
             if admission is not Admission.ADMITTED:
                 await self._parts.gate.settle(grant, None)
                 return self._refused(admission, call)
+            purse.admitted()
             if self._attempts == self._job.last_attempt:
                 self._opened.dispatched()
             self._attempts = journal.n
@@ -163,6 +165,7 @@ class JobRun:
         """Say what a refusal of the journal means for the job and its slice."""
         match admission:
             case Admission.NO_ROOM_YET:
+                self._opened.purse.refused(call.reserved_nanos, asyncio.get_running_loop().time())
                 return _Again(ROOM_S)
             case Admission.UNPRICED:
                 # It had a price, or no budget, when the job was accepted.

@@ -5,6 +5,7 @@ import asyncio
 from jobs.lines import JobDefaults
 from jobs.store.slices import Lease
 from workers.parts import Parts
+from workers.purse import Purse
 
 
 class OpenSlice:
@@ -17,6 +18,7 @@ class OpenSlice:
         self.lease_lost = False
         self.wait_s = 0.0
         self.reason: str | None = None
+        self.purse = Purse()
         self._undispatched = jobs
         self._closing = asyncio.Event()
 
