@@ -8,10 +8,11 @@ from fastapi import Depends, FastAPI
 
 from api.auth import KnownKeys, authenticate
 from api.errors import install_error_handlers
-from api.routes import batches, front, health, results, usage
+from api.routes import batches, budget, front, health, results, usage
 from api.services import Services
 from jobs.configuration import Configuration
 from jobs.feed import Feeder
+from jobs.prices import PriceBook
 from jobs.queues import make_celery
 from jobs.routing import Catalogue
 from jobs.settings import Settings
@@ -31,6 +32,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         settings=settings,
         configuration=configuration,
         catalogue=Catalogue(configuration),
+        prices=PriceBook(configuration),
         database=database,
         count_tokens=count_tokens,
         feeder=Feeder(database, make_celery(settings)),
@@ -56,6 +58,6 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     install_error_handlers(app)
     app.include_router(health.router)
     app.include_router(front.router)
-    for router in (batches.router, results.router, usage.router):
+    for router in (batches.router, results.router, usage.router, budget.router):
         app.include_router(router, prefix="/api", dependencies=[Depends(authenticate)])
     return app

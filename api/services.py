@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from jobs.configuration import Configuration
 from jobs.feed import Feeder
+from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.store import Database
@@ -24,6 +25,7 @@ class Services:
     settings: Settings
     configuration: Configuration
     catalogue: Catalogue
+    prices: PriceBook
     database: Database
     count_tokens: CountTokens
     feeder: Feeder
@@ -34,6 +36,10 @@ class Services:
         """Feed queues soon; whatever goes wrong, the sweep does it."""
         for queue in queues:
             self.feeding.submit(self._feed, queue)
+
+    def feed_all(self) -> None:
+        """Feed the queues of all providers soon: batches may go on again."""
+        self.feed(tuple(self.configuration.providers))
 
     def _feed(self, queue: str) -> None:
         try:

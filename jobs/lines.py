@@ -12,6 +12,8 @@ from typing import Annotated, Any, Self
 
 import msgspec
 
+from jobs.budget import no_price
+from jobs.clock import utcnow
 from jobs.configuration import LONGEST_FAILOVER_S
 from jobs.errors import InvalidSubmission, LineFault, UnknownModel
 from jobs.kinds import KINDS
@@ -19,7 +21,8 @@ from jobs.kinds.faults import fault_of
 from jobs.kinds.generation import DEFAULT_MAX_TOKENS, MaxTokens, Seed, Stop, Temperature, TopP
 from jobs.kinds.kind import FieldFault, Kind
 from jobs.kinds.schemas import UnusableSchema, read_schema
-from jobs.routing import Catalogue, Resolved
+from jobs.prices import PriceBook
+from jobs.routing import KNOWN_NAMES, Catalogue, Resolved
 from jobs.tokens import CountTokens, estimate_request, estimate_tokens
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -120,7 +123,12 @@ class LineReader:
         defaults: JobDefaults,
         catalogue: Catalogue,
         count_tokens: CountTokens = estimate_tokens,
+        *,
+        prices: PriceBook | None = None,
     ) -> None:
+        """Read lines; with `prices`, which a budget needs, only those whose every target has one."""
+        self._prices = prices
+        self._unpriced = lru_cache(maxsize=KNOWN_NAMES)(self._find_unpriced)
         self._defaults = defaults
         self._kind = KINDS[defaults.kind]
         self._decode = _decoder(defaults.kind, defaults)
@@ -178,6 +186,8 @@ class LineReader:
             resolved = self._catalogue.resolve(line.model)
         except UnknownModel as error:
             return FieldFault(error.code, "model", error.message)
+        if self._prices is not None and (unpriced := self._unpriced(resolved)) is not None:
+            return FieldFault("unpriced_model", "model", no_price(unpriced))
         request = kind.request(line)
         canonical = self._encode((kind.name, line.model, request))
         return JobLine(
@@ -189,6 +199,14 @@ class LineReader:
             estimate_request(request, self._count_tokens),
             blake2b(canonical, digest_size=FINGERPRINT_BYTES).digest(),
         )
+
+    def _find_unpriced(self, resolved: Resolved) -> str | None:
+        """Return the first target without a price, as `PROVIDER/NAME`; a route may use each."""
+        assert self._prices is not None  # or nobody asks
+        for target in resolved.targets:
+            if self._prices.price(target.provider, target.model, utcnow()) is None:
+                return f"{target.provider}/{target.model}"
+        return None
 
 
 def rebuild(kind_name: str, request_text: str, defaults: JobDefaults) -> Any:

@@ -32,3 +32,9 @@ def format_usd(nanos: int) -> str:
     sign = "-" if nanos < 0 else ""
     dollars, rest = divmod(abs(nanos), NANOS_PER_DOLLAR)
     return f"{sign}{dollars}.{rest:09d}"
+
+
+def short_usd(nanos: int) -> str:
+    """Return nano-dollars for a sentence, with as many places as they need, two at least: `"5.00"`."""
+    dollars, _, places = format_usd(nanos).partition(".")
+    return f"{dollars}.{places.rstrip('0'):0<2}"

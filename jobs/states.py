@@ -18,6 +18,18 @@ class BatchState(StrEnum):
     EXPIRED = "expired"
 
 
+class PauseCause(StrEnum):
+    """Why a batch is paused: its owner asked for it, or a budget has no room for its next call.
+
+    The three budgets are in the order in which they are told: the longest wait first.
+    """
+
+    OWNER = "owner"
+    BATCH_BUDGET = "batch_budget"
+    MONTHLY_BUDGET = "monthly_budget"
+    DAILY_BUDGET = "daily_budget"
+
+
 class SliceState(StrEnum):
     """Where a slice stands.
 
@@ -79,6 +91,9 @@ FINAL_BATCH_STATES = frozenset(
 
 FED_BATCH_STATES = frozenset({BatchState.QUEUED, BatchState.RUNNING})
 """A batch in one of these has its slices fed and its calls sent; in any other it has not."""
+
+BUDGET_CAUSES = frozenset(PauseCause) - {PauseCause.OWNER}
+"""A batch that one of these has paused goes on by itself; nobody but its owner ends his own pause."""
 
 COUNTED_OUTCOMES = frozenset({Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN})
 """Outcomes that use up one of a job's attempts."""

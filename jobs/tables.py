@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlmodel import Field, SQLModel
 
 from jobs.clock import UTC
-from jobs.states import BatchState, Outcome, Priority, ResultStatus, SliceState
+from jobs.states import BatchState, Outcome, PauseCause, Priority, ResultStatus, SliceState
 
 BigInt = BigInteger().with_variant(Integer, "sqlite")
 """64 bits on both databases; SQLite's only integer that may be an automatic key is INTEGER."""
@@ -100,6 +100,7 @@ class Batch(SQLModel, table=True):
     __table_args__ = (
         _one_of("state", BatchState),
         _one_of("priority", Priority),
+        _one_of("pause_cause", PauseCause, nullable=True),
         CheckConstraint(
             "(state IN ('completed', 'failed', 'cancelled', 'expired')) = (finished_at IS NOT NULL)",
             name="finished_when_final",
@@ -132,6 +133,12 @@ class Batch(SQLModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     waiting_for: str | None = Field(default=None, sa_type=Text)
     """One sentence for the operator, while something holds the batch up."""
+    pause_cause: str | None = Field(default=None, sa_type=Text)
+    """`PauseCause` while `paused`, else null: who or what may end the pause."""
+    needed_nanos: int | None = Field(default=None, sa_type=BigInt)
+    """The smallest worst case that no budget had room for since the last call was admitted."""
+    no_room_since: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """Since when nothing is reserved and nothing that was asked for fits; null otherwise."""
     served: int = Field(default=0, sa_type=BigInt)
     """Weighted work fed so far; the feed serves the batch with the smallest."""
 
@@ -285,6 +292,32 @@ class LedgerDay(SQLModel, table=True):
     output_tokens: int = Field(sa_type=BigInt)
     reasoning_tokens: int = Field(sa_type=BigInt)
     cost_nanos: int = Field(sa_type=BigInt)
+
+
+class ProjectBudget(SQLModel, table=True):
+    """The caps of a project that has any; its row is the lock on the project's `spend_day`."""
+
+    __tablename__: ClassVar[str] = "project_budget"
+
+    project_id: int = Field(sa_type=BigInt, primary_key=True, foreign_key="project.id")
+    daily_nanos: int | None = Field(default=None, sa_type=BigInt)
+    monthly_nanos: int | None = Field(default=None, sa_type=BigInt)
+
+
+class SpendDay(SQLModel, table=True):
+    """What the calls that a capped project sent on a UTC day have cost, and may cost still.
+
+    Unlike `ledger_day`, which goes by the day of the settlement. A month is the sum of its days.
+    No foreign key: checking it would lock the project's row behind its batches, which nobody may.
+    """
+
+    __tablename__: ClassVar[str] = "spend_day"
+    __table_args__ = (CheckConstraint("reserved_nanos >= 0", name="reserved_not_negative"),)
+
+    project_id: int = Field(sa_type=BigInt, primary_key=True)
+    day: date = Field(sa_type=Date, primary_key=True)
+    spent_nanos: int = Field(sa_type=BigInt)
+    reserved_nanos: int = Field(sa_type=BigInt)
 
 
 class Worker(SQLModel, table=True):

@@ -16,6 +16,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.budget import no_price
 from jobs.clock import utcnow
 from jobs.errors import ProviderError, TidemillError, UnknownModel
 from jobs.exchange import ModelRequest
@@ -32,13 +33,11 @@ from workers.detour import LONGEST_REST_S, SHORT_BLOCK_S, Patience, Wait
 from workers.gate.gate import Ask, ComeBack, Ending, Grant
 from workers.open_slice import OpenSlice
 from workers.permits import Withdrawn
+from workers.purse import ROOM_S
 from workers.retry import AskAgain, Fail, Retry, RetryPolicy, next_step
 
 RECONFIGURED_S = 30.0
 """Until a job is tried again whose model this worker's configuration does not serve."""
-
-ROOM_S = 0.2
-"""Between two looks whether calls in flight have left some of the budget over."""
 
 JOURNAL_AHEAD_S = 0.1
 """So long before its start a call is journaled: a flush takes 20 to 100 ms. A call whose flush took
@@ -128,6 +127,11 @@ class JobRun:
 
     async def _attempt(self, work: _Work) -> _Again | None:
         """Make one attempt if it may be made; None if the job needs no other from here."""
+        purse = self._opened.purse
+        if purse.is_short and not purse.may_ask(
+            self._tariff(work, work.targets[0]).reserved_nanos, asyncio.get_running_loop().time()
+        ):
+            return _Again(ROOM_S)
         berths = self._parts.in_flight.berths
         try:
             await berths.acquire(self._opened, self._opened.weight)
@@ -224,11 +228,12 @@ class JobRun:
                 return None
             if not self._parts.in_flight.berths.recall(self):
                 return _Again(0)
-            tariff = self._tariff(work, grant.ask)
+            tariff = self._tariff(work, Target(grant.pool.provider, grant.ask.model))
             journal = self._journal(grant, tariff)
             admission = await self._parts.writer.journal(journal)
             if admission is not Admission.ADMITTED:
-                return self._refused(admission)
+                return self._refused(admission, journal)
+            self._opened.purse.admitted()
             if self._attempts == self._job.last_attempt:
                 self._opened.dispatched()
             self._attempts = journal.n
@@ -249,8 +254,8 @@ class JobRun:
             self._opened.waits_for = None
             self._parts.vigil.leaves(self._opened)
 
-    def _tariff(self, work: _Work, ask: Ask) -> _Tariff:
-        price = self._parts.prices.price(ask.provider, ask.model, utcnow())
+    def _tariff(self, work: _Work, target: Target) -> _Tariff:
+        price = self._parts.prices.price(target.provider, target.model, utcnow())
         if price is None:
             return _Tariff(None, None, 0)
         worst = price.worst_case_nanos(work.most_input_tokens, work.request.max_tokens)
@@ -268,11 +273,16 @@ class JobRun:
             reserved_nanos=tariff.reserved_nanos,
         )
 
-    def _refused(self, admission: Admission) -> _Again | None:
+    def _refused(self, admission: Admission, wish: Journal) -> _Again | None:
         """Say what a refusal of the journal means for the job and its slice."""
         match admission:
             case Admission.NO_ROOM_YET:
+                now_s = asyncio.get_running_loop().time()
+                self._opened.purse.refused(wish.reserved_nanos, now_s)
                 return _Again(ROOM_S)
+            case Admission.UNPRICED:
+                # It had a price, or no budget, when the job was accepted.
+                self._opened.park(RECONFIGURED_S, no_price(f"{wish.provider}/{wish.model}"))
             case Admission.LEASE_LOST:
                 self._opened.lose_lease()
             case Admission.RESTING | Admission.ADMITTED:

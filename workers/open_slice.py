@@ -6,6 +6,7 @@ from jobs.lines import JobDefaults
 from jobs.states import WEIGHTS, Priority
 from jobs.store.slices import Lease
 from workers.parts import Parts
+from workers.purse import Purse
 
 
 class OpenSlice:
@@ -22,6 +23,7 @@ class OpenSlice:
         """Why its jobs wait at the moment, for the operator; None if they don't, or not for long."""
         self.parked_for: str | None = None
         """Why jobs have been left to a later lease."""
+        self.purse = Purse()
         self._jobs = self._undispatched = jobs
         self._parked = 0
         self._parked_s = 0.0

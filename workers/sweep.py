@@ -9,7 +9,7 @@ from celery import Celery
 from jobs.errors import ServiceUnavailable
 from jobs.feed import Feeder
 from jobs.states import BatchState
-from jobs.store import Database, batches, now, results, slices, workers
+from jobs.store import Database, batches, budgets, now, results, slices, workers
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class Sweep:
         for duty in (
             self.expire_leases,
             self.cancel_batches,
+            self.resume_batches,
             self.feed,
             self.publish_lost,
             self.drop_abandoned_uploads,
@@ -75,6 +76,15 @@ class Sweep:
             for _step in range(CANCEL_STEPS):
                 if not self._cancel_some(batch_id):
                     break
+
+    def resume_batches(self) -> None:
+        """Let batches go on whose budget has room again: a new day or month, a raised cap."""
+        with self._database.read() as session:
+            held = budgets.held_by_budget(session)
+        for batch_id in held:
+            with self._database.write() as session:
+                if budgets.reconsider(session, batch_id):
+                    log.info("batch %d goes on: its budget has room again", batch_id)
 
     def feed(self) -> None:
         """Fill the windows of all queues."""

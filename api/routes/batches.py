@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.concurrency import run_in_threadpool
 
+from api.amounts import UsdOrNone, nanos_of
 from api.auth import ProjectId
 from api.cursors import decode_cursor, encode_cursor
 from api.services import Services, ServicesDep
@@ -15,7 +16,7 @@ from jobs.ingest import Intake
 from jobs.lines import JobDefaults, LineReader
 from jobs.money import parse_usd
 from jobs.states import FED_BATCH_STATES, BatchState, Priority
-from jobs.store import Session, batches, workers
+from jobs.store import Session, batches, budgets, workers
 from jobs.store.batches import BatchDraft
 from jobs.tables import Batch
 
@@ -81,10 +82,15 @@ async def submit(
     )
 
     def begin() -> Intake:
+        has_budget = draft.max_cost_nanos is not None
+        if not has_budget:
+            with services.database.read() as session:
+                has_budget = budgets.is_capped(session, project_id)
+        prices = services.prices if has_budget else None
         return Intake(
             services.database,
             draft,
-            LineReader(defaults, services.catalogue, services.count_tokens),
+            LineReader(defaults, services.catalogue, services.count_tokens, prices=prices),
             slice_size=services.settings.slice_size,
             max_jobs=services.settings.max_jobs_per_batch,
         )
@@ -121,6 +127,29 @@ def get_batch(services: ServicesDep, project_id: ProjectId, batch_id: str) -> Ba
     return _read(services, project_id, batch_id)
 
 
+class BatchChange(BaseModel):
+    """What may be changed of a batch."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    max_cost_usd: UsdOrNone
+
+
+@router.patch("/batches/{batch_id}")
+def change(
+    services: ServicesDep, project_id: ProjectId, batch_id: str, wanted: BatchChange
+) -> BatchShape:
+    """Change the batch's budget, null for none. If only that kept it, it goes on at once.
+
+    A budget below what is spent is taken: nothing more is sent then.
+    """
+    with services.database.write() as session:
+        batch = budgets.set_max_cost(session, project_id, batch_id, nanos_of(wanted.max_cost_usd))
+        shape = batch_shape(batch, batches.project_name(session, project_id))
+    services.feed_all()
+    return shape
+
+
 @router.post("/batches/{batch_id}/pause")
 def pause(services: ServicesDep, project_id: ProjectId, batch_id: str) -> BatchShape:
     """Send no more calls; those in flight end."""
@@ -131,7 +160,7 @@ def pause(services: ServicesDep, project_id: ProjectId, batch_id: str) -> BatchS
 def resume(services: ServicesDep, project_id: ProjectId, batch_id: str) -> BatchShape:
     """Go on with a paused batch."""
     shape = _move(services, project_id, batch_id, BatchState.RUNNING)
-    services.feed(tuple(services.configuration.providers))
+    services.feed_all()
     return shape
 
 

@@ -1,13 +1,16 @@
 """Attempts: closed in bulk when their end is known, booked as unknown when it will never be."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import case, func, null, select, update
+from sqlalchemy import case, null, select, update
 from sqlmodel import Session, col
 
+from jobs.exchange import Usage
 from jobs.states import Outcome
 from jobs.store.database import now
 from jobs.store.ledger import LedgerKey, LedgerSums, add_to_ledger
+from jobs.store.spending import lock_accounts, write_accounts
 from jobs.tables import Attempt, Batch, Job, Slice
 
 
@@ -32,15 +35,11 @@ def book_unknown(session: Session, batch: Batch, piece: Slice) -> None:
     is_unpriced = col(Attempt.price).is_(None)
     pools = (col(Attempt.provider), col(Attempt.pool), col(Attempt.model))
     connection = session.connection()
+    # No more rows than a slice has jobs.
     rows = connection.execute(
-        select(
-            *pools,
-            func.count(),
-            func.sum(Attempt.reserved_nanos),
-            func.count().filter(is_unpriced),
+        select(*pools, col(Attempt.sent_at), col(Attempt.reserved_nanos), is_unpriced).where(
+            *is_open
         )
-        .where(*is_open)
-        .group_by(*pools)
     ).all()
     if not rows:
         return
@@ -52,15 +51,21 @@ def book_unknown(session: Session, batch: Batch, piece: Slice) -> None:
             cost_nanos=case((is_unpriced, null()), else_=col(Attempt.reserved_nanos)),
         )
     )
-    day = now(session).date()
-    sums: dict[LedgerKey, LedgerSums] = {}
-    for provider, pool, model, count, reserved, unpriced in rows:
+    account = lock_accounts(session, [batch.project_id], now(session)).get(batch.project_id)
+    sums: dict[LedgerKey, LedgerSums] = defaultdict(LedgerSums)
+    for provider, pool, model, sent_at, reserved, unpriced in rows:
+        # Of the day on which it was sent: a late answer corrects it there.
+        day = sent_at.date()
         key = LedgerKey(day, batch.project_id, provider, pool, model, Outcome.UNKNOWN)
-        sums[key] = LedgerSums(attempts=count, unpriced_attempts=unpriced, cost_nanos=int(reserved))
-        batch.unknown_attempts += count
-        batch.in_flight -= count
-        batch.reserved_nanos -= int(reserved)
-        batch.spent_nanos += int(reserved)
+        sums[key].add(Usage(), reserved, unpriced=unpriced)
+        batch.unknown_attempts += 1
+        batch.in_flight -= 1
+        batch.reserved_nanos -= reserved
+        batch.spent_nanos += reserved
+        if account is not None:
+            account.settle(day, reserved, reserved)
+    if account is not None:
+        write_accounts(session, [account])
     add_to_ledger(session, sums)
     session.add(batch)
 

@@ -11,11 +11,20 @@ from sqlalchemy import select as sa_select
 from sqlmodel import Session, col, select
 
 from jobs.errors import IllegalTransition, NotFound
-from jobs.states import FED_BATCH_STATES, FINAL_BATCH_STATES, BatchState, Priority, sources
+from jobs.states import (
+    FED_BATCH_STATES,
+    FINAL_BATCH_STATES,
+    BatchState,
+    PauseCause,
+    Priority,
+    sources,
+)
 from jobs.store.database import Database, now
 from jobs.tables import Batch, Job, Project, Slice
 
 UPLOAD_DROPPED = "the upload gave no sign of life for so long that it was dropped; send it again"
+
+NO_SUCH_BATCH = "there is no such batch in this project"
 
 DEAD = datetime(1970, 1, 1, tzinfo=UTC)
 """When an upload that is being deleted was last touched: it does not come back to life."""
@@ -169,7 +178,7 @@ def find(session: Session, project_id: int, ref: str) -> Batch:
         )
     ).first()
     if batch is None:
-        raise NotFound("there is no such batch in this project")
+        raise NotFound(NO_SUCH_BATCH)
     return batch
 
 
@@ -191,8 +200,13 @@ def project_name(session: Session, project_id: int) -> str:
     return session.exec(select(Project.name).where(Project.id == project_id)).one()
 
 
+PAUSED_BY_OWNER = "paused by its owner"
+
+
 def move(session: Session, project_id: int, ref: str, target: BatchState) -> Batch:
     """Pause, resume or cancel a batch, as `TRANSITIONS` allows; moving to where it stands is fine.
+
+    A pause is the owner's from then on, also where a budget had paused the batch before.
 
     Raises:
         NotFound: see `find`.
@@ -200,16 +214,19 @@ def move(session: Session, project_id: int, ref: str, target: BatchState) -> Bat
     """
     batch = find(session, project_id, ref)
     present = BatchState(batch.state)
-    if present == target or (target == BatchState.RUNNING and present in FED_BATCH_STATES):
+    if _stands_at(batch, target):
         return batch
-    if target == BatchState.CANCELLING and present == BatchState.CANCELLED:
-        return batch
+    is_pause = target == BatchState.PAUSED
+    allowed = sources(target) | ({BatchState.PAUSED} if is_pause else set())
     changed = session.connection().execute(
         update(Batch)
-        .where(col(Batch.id) == batch.id, col(Batch.state).in_(sources(target)))
+        .where(col(Batch.id) == batch.id, col(Batch.state).in_(allowed))
         .values(
             state=target,
-            waiting_for="paused by its owner" if target == BatchState.PAUSED else None,
+            pause_cause=PauseCause.OWNER if is_pause else None,
+            waiting_for=PAUSED_BY_OWNER if is_pause else None,
+            needed_nanos=None,
+            no_room_since=None,
             served=max(batch.served, _least_served(session)),
         )
     )
@@ -217,6 +234,27 @@ def move(session: Session, project_id: int, ref: str, target: BatchState) -> Bat
         raise IllegalTransition(f"batch {ref} is {present}, so it can't become {target}")
     session.refresh(batch)
     return batch
+
+
+def _stands_at(batch: Batch, target: BatchState) -> bool:
+    """Whether a batch needs no move to `target`."""
+    present = BatchState(batch.state)
+    if target == BatchState.RUNNING:
+        return present in FED_BATCH_STATES
+    if target == BatchState.CANCELLING:
+        return present in (BatchState.CANCELLING, BatchState.CANCELLED)
+    return present == target and batch.pause_cause == PauseCause.OWNER
+
+
+def unpause(session: Session, batch: Batch) -> None:
+    """Let a locked, paused batch go on."""
+    batch.state = BatchState.RUNNING
+    batch.pause_cause = None
+    batch.waiting_for = None
+    batch.needed_nanos = None
+    batch.no_room_since = None
+    batch.served = max(batch.served, _least_served(session))
+    session.add(batch)
 
 
 def in_states(session: Session, states: Collection[BatchState]) -> list[int]:
@@ -270,6 +308,7 @@ def finish_if_complete(session: Session, batch: Batch) -> bool:
     cancelled = batch.state == BatchState.CANCELLING
     batch.state = BatchState.CANCELLED if cancelled else BatchState.COMPLETED
     batch.finished_at = now(session)
+    batch.pause_cause = None
     batch.waiting_for = None
     session.add(batch)
     return True

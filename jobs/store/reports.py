@@ -27,9 +27,11 @@ class Admission(StrEnum):
 
     ADMITTED = "admitted"
     NO_ROOM_YET = "no_room_yet"
-    """The budget is reserved by calls in flight; what they leave over may be enough."""
+    """No budget has room for the call now; what calls in flight leave over may be enough."""
     RESTING = "resting"
     """The batch is paused, cancelled or out of budget: nothing of it may be sent."""
+    UNPRICED = "unpriced"
+    """There is a budget and nobody knows what the call may cost: it is not sent."""
     LEASE_LOST = "lease_lost"
 
 

@@ -1,28 +1,44 @@
 """The two writes around every call, in micro-batches: the journal before it, the settlement after.
 
 One transaction, under the locks of the batches it concerns: admits attempts (their money is
-reserved here), inserts results, closes attempts, and advances the ledger and the batches' totals.
-Doing the same work twice (a commit whose answer was lost) changes nothing the second time.
+reserved here), inserts results, closes attempts, and advances the ledger, the batches' totals and
+the accounts of capped projects (`spending`). Doing the same work twice (a commit whose answer was
+lost) changes nothing the second time.
+
+How a budget is used to its end. A call is admitted if its worst case fits in what every cap has
+left; one that doesn't fit keeps no other from being admitted. While calls of its batch are in
+flight it waits for what they leave over. With none in flight the batch goes on for `LAST_ROUND`, in
+which every job that a worker has open is asked for, the cheap ones as well; each that fits starts
+the round anew. Then the batch pauses, remembering the smallest call that was refused, and is not
+looked at again before there is room for that one (`budgets.reconsider`). So what stays unused is
+less than the smallest worst case that was open at the end; jobs whose slices were not leased yet
+are not searched for smaller ones, because finding none would cost as much as running them.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import bindparam, select, tuple_, update
 from sqlmodel import Session, col
 
+from jobs.budget import Cap, sentence, without_room
 from jobs.exchange import Usage
-from jobs.money import format_usd
 from jobs.states import FED_BATCH_STATES, BatchState, Outcome, ResultStatus
 from jobs.store.attempts import close_attempts
+from jobs.store.budgets import caps_of
 from jobs.store.bulk import insert_rows
 from jobs.store.database import now
 from jobs.store.ledger import LedgerKey, LedgerSums, add_to_ledger
 from jobs.store.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
 from jobs.store.slices import Lease
+from jobs.store.spending import Account, days_sent, lock_accounts, write_accounts
 from jobs.tables import Attempt, Batch, Result, Slice
+
+LAST_ROUND = timedelta(seconds=3)
+"""How long a batch that has nothing in flight looks for a call that still fits its budget. Its jobs
+ask a few times a second; one that waits longer for its pace has missed the round."""
 
 
 def flush(
@@ -47,7 +63,10 @@ def flush(
     leases.update(job.lease for job in unattempted)
     tallies = _lock_batches(session, leases)
     held = _held(session, leases)
-    books = _Books(session, tallies, now(session))
+    moment = now(session)
+    accounts = lock_accounts(session, {lease.project_id for lease in leases}, moment)
+    books = _Books(session, tallies, moment, accounts)
+    books.find_days([made.journal for made in settlements])
     written = _written(session, journals, settlements) if again else {}
     for made in settlements:
         if made.journal.lease not in held:
@@ -73,7 +92,10 @@ class _Tally:
     """What a flush reads of a batch and adds to: plain numbers, written back at the end."""
 
     state: str
+    pause_cause: str | None
     waiting_for: str | None
+    needed_nanos: int | None
+    no_room_since: datetime | None
     in_flight: int
     reserved_nanos: int
     spent_nanos: int
@@ -120,11 +142,19 @@ _FENCES = select(col(Slice.no), col(Slice.fence)).where(
 class _Books:
     """The totals, ledger sums and rows of one flush, gathered first and written once."""
 
-    def __init__(self, session: Session, tallies: dict[int, _Tally], moment: datetime) -> None:
+    def __init__(
+        self,
+        session: Session,
+        tallies: dict[int, _Tally],
+        moment: datetime,
+        accounts: dict[int, Account],
+    ) -> None:
         self._session = session
         self._tallies = tallies
         self._moment = moment
         self._day = moment.date()
+        self._accounts = accounts
+        self._days_sent: dict[tuple[int, int, int], date] = {}
         self._ledger: dict[LedgerKey, LedgerSums] = {}
         self._attempts: list[tuple[object, ...]] = []
         self._closed: list[tuple[object, ...]] = []
@@ -138,17 +168,17 @@ class _Books:
             return Admission.LEASE_LOST
         if tally.state not in FED_BATCH_STATES:
             return Admission.RESTING
-        if tally.max_cost_nanos is not None:
-            left = tally.max_cost_nanos - tally.spent_nanos - tally.reserved_nanos
-            if wish.reserved_nanos > left:
-                if tally.reserved_nanos > 0:
-                    return Admission.NO_ROOM_YET
-                tally.state = BatchState.PAUSED
-                tally.waiting_for = (
-                    f"its budget of ${format_usd(tally.max_cost_nanos)} is used up: the next call "
-                    f"may cost ${format_usd(wish.reserved_nanos)}, ${format_usd(left)} is left"
-                )
-                return Admission.RESTING
+        account = self._accounts.get(wish.lease.project_id)
+        if account is not None or tally.max_cost_nanos is not None:
+            if wish.price is None:
+                return Admission.UNPRICED
+            used_nanos = tally.spent_nanos + tally.reserved_nanos
+            caps = caps_of(tally.max_cost_nanos, used_nanos, account)
+            if (cap := without_room(caps, wish.reserved_nanos)) is not None:
+                return self._refuse(tally, wish, cap)
+            tally.needed_nanos = tally.no_room_since = None
+            if account is not None:
+                account.reserve(wish.reserved_nanos)
         tally.in_flight += 1
         tally.reserved_nanos += wish.reserved_nanos
         self._attempts.append(
@@ -166,13 +196,37 @@ class _Books:
         )
         return Admission.ADMITTED
 
+    def _refuse(self, tally: _Tally, wish: Journal, cap: Cap) -> Admission:
+        """Let a call wait that `cap` has no room for; pause its batch after the last round."""
+        smallest = min(wish.reserved_nanos, tally.needed_nanos or wish.reserved_nanos)
+        tally.needed_nanos = smallest
+        if tally.reserved_nanos > 0:
+            return Admission.NO_ROOM_YET
+        if tally.no_room_since is None:
+            tally.no_room_since = self._moment
+        if self._moment - tally.no_room_since < LAST_ROUND:
+            return Admission.NO_ROOM_YET
+        tally.state = BatchState.PAUSED
+        tally.pause_cause = cap.cause
+        tally.waiting_for = sentence(cap, smallest)
+        return Admission.RESTING
+
+    def find_days(self, journals: Sequence[Journal]) -> None:
+        """Look up the days of attempts whose project has calls of more than one day in flight."""
+        torn = {of for of, account in self._accounts.items() if len(account.open_days()) > 1}
+        keys = [_key(journal) for journal in journals if journal.lease.project_id in torn]
+        self._days_sent = days_sent(self._session, keys)
+
     def settle(self, made: Settlement) -> None:
         """Close an attempt whose lease holds, and keep its result."""
         journal = made.journal
         tally = self._tallies[journal.lease.batch_id]
         tally.in_flight -= 1
         tally.reserved_nanos -= journal.reserved_nanos
-        self._book(tally, made)
+        if (account := self._accounts.get(journal.lease.project_id)) is not None:
+            day = self._days_sent.get(_key(journal)) or next(iter(account.open_days()), self._day)
+            account.settle(day, journal.reserved_nanos, made.cost_nanos or 0)
+        self._book(tally, made, self._day)
         if made.result is not None:
             self.keep(journal.lease.batch_id, journal.seq, journal.n, made.result)
             if made.outcome == Outcome.SUCCEEDED and made.cost_nanos is None:
@@ -185,13 +239,16 @@ class _Books:
         if attempt is None or attempt.outcome != Outcome.UNKNOWN:
             return
         tally = self._tallies[journal.lease.batch_id]
-        booked = self._sums(journal, Outcome.UNKNOWN)
+        day = attempt.sent_at.date()
+        booked = self._sums(journal, Outcome.UNKNOWN, day)
         booked.attempts -= 1
         booked.unpriced_attempts -= journal.price is None
         booked.cost_nanos -= journal.reserved_nanos
         tally.unknown_attempts -= 1
         tally.spent_nanos -= journal.reserved_nanos
-        self._book(tally, made)
+        if (account := self._accounts.get(journal.lease.project_id)) is not None:
+            account.correct(day, journal.reserved_nanos, made.cost_nanos or 0)
+        self._book(tally, made, day)
 
     def keep(self, batch_id: int, seq: int, attempt: int | None, draft: ResultDraft) -> None:
         """Append a result and count it."""
@@ -234,10 +291,11 @@ class _Books:
         insert_rows(self._session, Attempt, JOURNAL_COLUMNS, self._attempts)
         insert_rows(self._session, Result, RESULT_COLUMNS, self._results)
         close_attempts(self._session, self._closed)
+        write_accounts(self._session, self._accounts.values())
         add_to_ledger(self._session, self._ledger)
 
-    def _book(self, tally: _Tally, made: Settlement) -> None:
-        """Close an attempt and add what it used and cost to its batch and to the ledger."""
+    def _book(self, tally: _Tally, made: Settlement, day: date) -> None:
+        """Close an attempt and add what it used and cost to its batch and to the ledger's day."""
         usage = made.usage or NO_USAGE
         tally.spent_nanos += made.cost_nanos or 0
         tally.input_tokens += usage.input_tokens
@@ -248,7 +306,7 @@ class _Books:
         if made.outcome == Outcome.UNKNOWN:
             tally.unknown_attempts += 1
         billed = made.outcome in (Outcome.SUCCEEDED, Outcome.UNKNOWN) or made.usage is not None
-        self._sums(made.journal, made.outcome).add(
+        self._sums(made.journal, made.outcome, day).add(
             usage, made.cost_nanos or 0, unpriced=billed and made.cost_nanos is None
         )
         journal = made.journal
@@ -265,10 +323,10 @@ class _Books:
             )
         )
 
-    def _sums(self, journal: Journal, outcome: Outcome) -> LedgerSums:
-        """Return the ledger sums of this day that an attempt belongs to."""
+    def _sums(self, journal: Journal, outcome: Outcome, day: date) -> LedgerSums:
+        """Return the ledger sums of a day that an attempt belongs to."""
         key = LedgerKey(
-            self._day,
+            day,
             journal.lease.project_id,
             journal.provider,
             journal.pool,

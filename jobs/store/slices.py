@@ -1,7 +1,8 @@
 """Slices: leased with a fence, renewed, given back, finished; and voided when their worker is gone.
 
 Everything here that touches a fence or a batch's totals first locks the batch (`batches.lock`). The
-order of locks is batches by id, then slices, then the ledger; nobody waits against it.
+order of locks is batches by id, then slices, then projects' budgets, then the ledger; nobody waits
+against it.
 """
 
 from collections.abc import Collection, Sequence

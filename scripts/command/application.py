@@ -2,7 +2,7 @@
 
 import typer
 
-from scripts.command import keys, look, parts, results, steer, submit, usage, watch
+from scripts.command import budget, keys, look, parts, results, steer, submit, usage, watch
 from scripts.command.ending import Commands, end_unexpectedly
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ app.command("cancel")(steer.cancel)
 app.command("pause")(steer.pause)
 app.command("resume")(steer.resume)
 app.command("usage")(usage.usage)
+app.command("budget")(budget.budget)
 app.add_typer(keys.keys, name="keys")
 parts.register(app)
 

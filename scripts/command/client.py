@@ -105,6 +105,10 @@ class Client:
         """Ask for `cancel`, `pause` or `resume`, and return the batch as it is then."""
         return _object(self._send(self._http.build_request("POST", f"{_path(batch_id)}/{verb}")))
 
+    def change_batch(self, batch_id: str, changes: Mapping[str, str | None]) -> JsonObject:
+        """Change what may be changed of a batch, `max_cost_usd`, and return the batch."""
+        return self._patch(_path(batch_id), changes)
+
     def results(self, batch_id: str, order: str) -> Iterator[bytes]:
         """Yield the results that there are now, each a line of JSON without its end.
 
@@ -127,6 +131,17 @@ class Client:
     def usage(self, query: Mapping[str, str]) -> JsonObject:
         """Return sums of tokens and cost as `{"data", "total"}`."""
         return self._get("/api/usage", query)
+
+    def budget(self) -> JsonObject:
+        """Return the project's caps and what is used of them."""
+        return self._get("/api/budget")
+
+    def change_budget(self, changes: Mapping[str, str | None]) -> JsonObject:
+        """Change `daily_usd` and `monthly_usd`, None for no cap, and return the budget."""
+        return self._patch("/api/budget", changes)
+
+    def _patch(self, path: str, changes: Mapping[str, str | None]) -> JsonObject:
+        return _object(self._send(self._http.build_request("PATCH", path, json=dict(changes))))
 
     def _get(self, path: str, params: Mapping[str, str] | None = None) -> JsonObject:
         return _object(self._send(self._http.build_request("GET", path, params=params)))

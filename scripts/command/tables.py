@@ -25,6 +25,7 @@ _USAGE_FIGURES = (
     ("reasoning_tokens", "reasoning"),
     ("unpriced_attempts", "without price"),
 )
+_BUDGET_WORDS = ("project", "per")
 _ALWAYS = frozenset({"attempts", "input_tokens", "output_tokens"})
 
 
@@ -133,6 +134,24 @@ def _table(*columns: Column | str, expand: bool = False, show_footer: bool = Fal
 
 def _figure(name: str) -> Column:
     return Column(name, justify="right", no_wrap=True)
+
+
+def budget_table(budget: JsonObject) -> Table:
+    """Return a project's caps and what is used of them: one row for the day, one for the month."""
+    table = _table(
+        *_BUDGET_WORDS, *(_figure(name) for name in ("cap", "spent", "reserved")), "until"
+    )
+    for period, cap_usd in (("day", budget["daily_usd"]), ("month", budget["monthly_usd"])):
+        used = budget[period]
+        table.add_row(
+            printable(budget["project"]),
+            period,
+            "none" if cap_usd is None else dollars(cap_usd),
+            dollars(used["spent_usd"]),
+            dollars(used["reserved_usd"]),
+            local_time(used["resets_at"]),
+        )
+    return table
 
 
 def fault_table(faults: Iterable[LineFault]) -> Table:

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from jobs.money import format_usd
 from tests.e2e.judging import attempts_of, nanos
-from tests.support.system import System, lines
+from tests.support.system import System, finished, lines
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator
@@ -25,7 +26,7 @@ def test_a_batch_stops_before_its_budget_is_overrun_and_says_so(
         batch_id, lambda batch: batch["state"] == "paused", 30.0, "its budget is used up"
     )
 
-    assert "budget of $0.005000000 is used up" in batch["waiting_for"]
+    assert f"its budget of ${BUDGET_USD} is used up" in batch["waiting_for"]
     budget, spent = nanos(BUDGET_USD), nanos(batch["cost_usd"])
     ledger = simulator.ledger()
     attempts = attempts_of(one_machine, batch_id)
@@ -46,3 +47,55 @@ def test_a_batch_stops_before_its_budget_is_overrun_and_says_so(
     ended = one_machine.wait(batch_id)
     assert ended["counts"]["cancelled"] == JOBS - batch["counts"]["succeeded"]
     assert nanos(ended["cost_usd"]) == spent
+
+
+def test_a_raised_budget_lets_a_batch_go_on_within_two_seconds(
+    one_machine: System, simulator: "Simulator"
+) -> None:
+    simulator.faults(latency="constant:20")
+    batch_id = one_machine.submit(lines(200, max_tokens=40), max_cost_usd="0.0005")
+    paused = one_machine.wait_until(
+        batch_id, lambda batch: batch["state"] == "paused", 30.0, "its budget is used up"
+    )
+    done = finished(paused)
+
+    change(one_machine, f"/api/batches/{batch_id}", max_cost_usd="0.001")
+
+    raised = one_machine.wait_finished(batch_id, done + 1, within_s=2.0)
+    assert nanos(raised["cost_usd"]) <= nanos("0.001")
+    change(one_machine, f"/api/batches/{batch_id}", max_cost_usd=None)
+    one_machine.wait(batch_id)
+
+
+def test_a_projects_budget_pauses_its_batches_and_raising_it_lets_them_go_on_within_two_seconds(
+    one_machine: System, simulator: "Simulator"
+) -> None:
+    simulator.faults(latency="constant:20")
+    spent = nanos(one_machine.http.get("/api/budget").json()["day"]["spent_usd"])
+    change(one_machine, "/api/budget", daily_usd=format_usd(spent + nanos("0.001")))
+    refs = [one_machine.submit(lines(200, max_tokens=40, prefix=name)) for name in ("a", "b")]
+    paused = [
+        one_machine.wait_until(
+            ref, lambda batch: batch["state"] == "paused", 30.0, "the project's budget is used up"
+        )
+        for ref in refs
+    ]
+
+    assert all("a day is used up until 00:00 UTC" in batch["waiting_for"] for batch in paused)
+    used = one_machine.http.get("/api/budget").json()
+    assert spent + nanos("0.00098") < nanos(used["day"]["spent_usd"])
+    assert nanos(used["day"]["spent_usd"]) <= nanos(used["daily_usd"])
+    assert nanos(used["day"]["reserved_usd"]) == 0
+    one_machine.act(refs[1], "pause")
+
+    change(one_machine, "/api/budget", daily_usd=None)
+
+    one_machine.wait_finished(refs[0], finished(paused[0]) + 1, within_s=2.0)
+    assert one_machine.wait(refs[0])["counts"]["succeeded"] == 200
+    assert one_machine.batch(refs[1])["waiting_for"] == "paused by its owner"
+    one_machine.act(refs[1], "cancel")
+
+
+def change(system: System, path: str, **changes: str | None) -> None:
+    reply = system.http.patch(path, json=changes)
+    assert reply.status_code == 200, reply.text

@@ -28,7 +28,10 @@ CLOSED_ROUTES = [
     ("POST", "/api/batches/bat_1/pause"),
     ("POST", "/api/batches/bat_1/resume"),
     ("POST", "/api/batches/bat_1/cancel"),
+    ("PATCH", "/api/batches/bat_1"),
     ("GET", "/api/usage"),
+    ("GET", "/api/budget"),
+    ("PATCH", "/api/budget"),
 ]
 
 

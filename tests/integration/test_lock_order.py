@@ -10,7 +10,7 @@ from jobs.feed import Feeder
 from jobs.queues import make_celery
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, ResultStatus
-from jobs.store import Database, slices
+from jobs.store import Database, budgets, slices
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.settlement import flush
 from tests.support.rows import batch_of, journal_of, seed_batch
@@ -77,10 +77,14 @@ class Fleet:
             self._over.set()
 
 
+@pytest.mark.parametrize("is_capped", [False, True])
 def test_workers_that_lease_feed_settle_finish_and_renew_at_once_never_deadlock(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch, is_capped: bool
 ) -> None:
     refs = [seed_batch(database, jobs=120, slice_size=2) for _ in range(2)]
+    if is_capped:
+        with database.write() as session:
+            budgets.set_caps(session, 1, {"daily_nanos": 10**9})
     fleet = Fleet(database, refs)
 
     def publish(_app: object, _queue: str, ref: str, slice_no: int) -> None:

@@ -1,11 +1,17 @@
+from collections.abc import Callable
+
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import BigInteger, text
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 from jobs.errors import SchemaMismatch
 from jobs.store import Database, check_schema, migrate, open_database
+from jobs.store.schema import MIGRATIONS
 
 
 def test_migrations_lead_to_exactly_the_tables(database: Database) -> None:
@@ -51,3 +57,63 @@ def test_sqlite_is_durable_and_lets_readers_in(database: Database) -> None:
             assert connection.execute(text("PRAGMA synchronous")).scalar_one() == 2
         else:
             assert connection.execute(text("SHOW synchronous_commit")).scalar_one() == "on"
+
+
+def test_batches_that_an_older_version_has_paused_keep_the_cause_of_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = open_database(database_url)
+    with monkeypatch.context() as patched:
+        patched.setattr("jobs.store.schema.command.upgrade", _upgrade_to("0001"))
+        migrate(older)
+    columns = [column for column in _NUMBERS if column not in ("total_jobs", "spent_nanos")]
+    with older.engine.begin() as connection:
+        connection.execute(text("INSERT INTO project VALUES (1, 'default', '2026-01-01')"))
+        for ref, state, waiting_for in (
+            ("bat_owner", "paused", "paused by its owner"),
+            ("bat_budget", "paused", "its budget of $0.005000000 is used up: the next call"),
+            ("bat_running", "running", None),
+        ):
+            connection.execute(
+                text(
+                    "INSERT INTO batch (ref, project_id, state, priority, defaults, created_at, "  # noqa: S608  (our own names)
+                    f"touched_at, waiting_for, total_jobs, spent_nanos, {', '.join(columns)}) "
+                    "VALUES (:ref, 1, :state, 'normal', '{}', '2026-01-01', '2026-01-01', "
+                    f":waiting_for, 10, 7, {', '.join('0' for _ in columns)})"
+                ),
+                {"ref": ref, "state": state, "waiting_for": waiting_for},
+            )
+    migrate(older)
+    with older.engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT ref, pause_cause, spent_nanos FROM batch ORDER BY id")
+        )
+        assert [tuple(row) for row in rows] == [
+            ("bat_owner", "owner", 7),
+            ("bat_budget", "batch_budget", 7),
+            ("bat_running", None, 7),
+        ]
+    with pytest.raises(IntegrityError), older.engine.begin() as connection:
+        connection.execute(text("UPDATE batch SET pause_cause = 'weather'"))
+    with older.engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    migrate(older)
+    check_schema(older)
+    older.close()
+
+
+def _upgrade_to(revision: str) -> Callable[[Config, str], None]:
+    upgrade = command.upgrade
+    return lambda config, _head: upgrade(config, revision)
+
+
+_NUMBERS = [
+    column.name
+    for column in SQLModel.metadata.tables["batch"].columns
+    if not column.nullable
+    and isinstance(column.type, BigInteger)
+    and column.name not in {"id", "project_id"}
+]

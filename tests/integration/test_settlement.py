@@ -1,10 +1,12 @@
 """The two writes around a call, on both databases: money, results, totals and fences agree."""
 
+from datetime import timedelta
+
 import pytest
 from sqlmodel import col, select
 
 from jobs.exchange import Usage
-from jobs.states import BatchState, Outcome, ResultStatus
+from jobs.states import BatchState, Outcome, PauseCause, ResultStatus
 from jobs.store import Database, batches, slices
 from jobs.store.ledger import UsageQuery, usage
 from jobs.store.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
@@ -73,7 +75,7 @@ def test_flushing_the_same_work_again_changes_nothing(database: Database) -> Non
 
 
 def test_a_budget_is_never_exceeded_and_pauses_the_batch_when_it_is_used_up(
-    database: Database,
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = seed_batch(database, max_cost_nanos=250)
     lease = lease_of(database, ref)
@@ -85,11 +87,14 @@ def test_a_budget_is_never_exceeded_and_pauses_the_batch_when_it_is_used_up(
         Admission.NO_ROOM_YET,
     ]
     settle(database, answered(journals[0], 90), answered(journals[1], 90))
+    assert admit(database, journals[2]) == [Admission.NO_ROOM_YET]
+    monkeypatch.setattr("jobs.store.settlement.LAST_ROUND", timedelta())
     assert admit(database, journals[2]) == [Admission.RESTING]
     batch = batch_of(database, ref)
     assert batch.state == BatchState.PAUSED
     assert batch.waiting_for is not None
-    assert "$0.000000250" in batch.waiting_for
+    assert "its budget of $0.00000025 is used up" in batch.waiting_for
+    assert (batch.pause_cause, batch.needed_nanos) == (PauseCause.BATCH_BUDGET, 100)
     assert batch.spent_nanos == 180
 
 

@@ -32,10 +32,11 @@ def seed_batch(
     queue: str = "sim",
     priority: Priority = Priority.NORMAL,
     max_cost_nanos: int | None = None,
+    project: str = "default",
 ) -> str:
     """Accept a batch of plain jobs and return its ref."""
     with database.write() as session:
-        project_id = ensure_project(session, "default")
+        project_id = ensure_project(session, project)
         draft = BatchDraft(
             project_id=project_id, defaults="{}", priority=priority, max_cost_nanos=max_cost_nanos
         )

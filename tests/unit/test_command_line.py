@@ -72,6 +72,8 @@ def server() -> Iterator[StubServer]:
         def do_POST(self) -> None:
             self._answer()
 
+        do_PATCH = do_POST  # noqa: N815  (the name is http.server's)
+
         def _answer(self) -> None:
             address = urlsplit(self.path)
             route = f"{self.command} {address.path}"
@@ -415,3 +417,63 @@ def test_help_tells_every_exit_status(tidemill: Tidemill) -> None:
     text = tidemill("--help").stdout
     for status in ("0 done", "1 the batch", "2 wrong usage", "3 not", "4 not", "5 the", "130"):
         assert status in " ".join(text.split())
+
+
+BUDGET = {
+    "project": "default",
+    "daily_usd": "5.000000000",
+    "monthly_usd": None,
+    "day": {
+        "spent_usd": "1.250000000",
+        "reserved_usd": "0.000000100",
+        "resets_at": "2026-03-02T00:00:00+00:00",
+    },
+    "month": {
+        "spent_usd": "20.000000000",
+        "reserved_usd": "0.000000100",
+        "resets_at": "2026-04-01T00:00:00+00:00",
+    },
+}
+
+
+def test_budget_shows_caps_and_what_is_used_of_them(server: StubServer, tidemill: Tidemill) -> None:
+    server.on("GET /api/budget", BUDGET)
+    shown = tidemill("budget")
+    assert shown.exit_code == 0, shown.output
+    words = [line.split() for line in shown.stdout.splitlines()]
+    assert ["default", "day", "$5.00", "$1.25", "$0.0000001"] in [row[:5] for row in words]
+    assert ["default", "month", "none", "$20.00"] in [row[:4] for row in words]
+    assert json.loads(tidemill("budget", "--json").stdout) == BUDGET
+
+
+def test_budget_changes_only_what_it_is_told(server: StubServer, tidemill: Tidemill) -> None:
+    server.on("PATCH /api/budget", BUDGET)
+    for arguments, body in (
+        (["--daily", "5.00", "--monthly", "100"], {"daily_usd": "5.00", "monthly_usd": "100"}),
+        (["--daily", "none"], {"daily_usd": None}),
+    ):
+        assert tidemill("budget", *arguments).exit_code == 0
+        assert json.loads(server.requests[-1][3]) == body
+
+
+def test_budget_changes_that_of_a_batch(server: StubServer, tidemill: Tidemill) -> None:
+    server.on("PATCH /api/batches/bat_1", batch(max_cost_usd="12.500000000"))
+    shown = tidemill("budget", "--batch", "bat_1", "--max-cost", "12.50")
+    assert shown.exit_code == 0, shown.output
+    assert "of at most $12.50" in shown.stdout
+    assert json.loads(server.requests[-1][3]) == {"max_cost_usd": "12.50"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--batch", "bat_1"),
+        ("--max-cost", "1"),
+        ("--batch", "bat_1", "--max-cost", "1", "--daily", "2"),
+    ],
+)
+def test_budget_asks_nothing_of_the_server_when_it_is_not_clear_whose_it_is(
+    server: StubServer, tidemill: Tidemill, arguments: tuple[str, ...]
+) -> None:
+    assert tidemill("budget", *arguments).exit_code == 2
+    assert server.requests == []
