@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from scripts.simulator.calls import Answer, Call, ErrorReply, Failure
 from scripts.simulator.dialects import anthropic, gemini, mistral, openai
-from scripts.simulator.limits import Reading
+from scripts.simulator.buckets import Reading
 
 
 class Dialect(Protocol):

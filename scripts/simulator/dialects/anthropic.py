@@ -18,7 +18,7 @@ from scripts.simulator.calls import (
     read_call,
 )
 from scripts.simulator.dialects.reading import Content, decode, join_text, whole_seconds
-from scripts.simulator.limits import Reading
+from scripts.simulator.buckets import Reading
 from scripts.simulator.schemas import is_closed
 
 NAME = "anthropic"

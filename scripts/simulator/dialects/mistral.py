@@ -23,7 +23,7 @@ from scripts.simulator.dialects.reading import (
     join_text,
     whole_seconds,
 )
-from scripts.simulator.limits import Reading
+from scripts.simulator.buckets import Reading
 
 NAME = "mistral"
 USAGE_FIELD = "usage"
