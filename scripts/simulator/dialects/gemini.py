@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from scripts.simulator.buckets import Reading
 from scripts.simulator.calls import (
     Answer,
     Call,
@@ -17,7 +18,6 @@ from scripts.simulator.calls import (
     read_call,
 )
 from scripts.simulator.dialects.reading import decode, join_text
-from scripts.simulator.buckets import Reading
 
 NAME = "gemini"
 USAGE_FIELD = "usageMetadata"

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from scripts.simulator.buckets import Reading
 from scripts.simulator.calls import (
     Answer,
     Call,
@@ -24,7 +25,6 @@ from scripts.simulator.dialects.reading import (
     join_text,
     whole_seconds,
 )
-from scripts.simulator.buckets import Reading
 from scripts.simulator.schemas import is_closed, requires_everything
 
 NAME = "openai"
