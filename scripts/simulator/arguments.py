@@ -61,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="[PROTOCOL[/MODEL]]:NAME=VALUE,…",
-        help="rps, rpm, tpm, itpm, otpm, concurrency, per, burst_s, start, hint; repeatable",
+        help="rps, rpm, rph, rpd, tpm, itpm, otpm, tpd, concurrency, queue_above, per, burst_s, "
+        "start, resets_in_s, hint, headers, header_factor, foreign_rps, foreign_tps; repeatable",
     )
     add(
         "--fault",
@@ -70,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KIND[:NAME=VALUE,…]",
-        help="probability, times, protocol, model, wait_s, delay_s; repeatable",
+        help="probability, times, protocol, model, key, wait_s, delay_s; repeatable",
     )
     add(
         "--price",

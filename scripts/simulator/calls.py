@@ -10,6 +10,9 @@ CHARACTERS_PER_TOKEN = 4
 
 JOB_MARK = "[job:"
 
+TOKEN_DIMENSIONS = frozenset({"tpm", "itpm", "otpm", "tpd"})
+DAILY_DIMENSIONS = frozenset({"rpd", "tpd"})
+
 
 @dataclass(slots=True)
 class Call:
@@ -104,7 +107,12 @@ class Failure:
     @property
     def is_about_tokens(self) -> bool:
         """Whether the limit that was reached counts tokens, not requests or calls in flight."""
-        return self.dimension.endswith("tpm")
+        return self.dimension in TOKEN_DIMENSIONS
+
+    @property
+    def is_daily(self) -> bool:
+        """Whether the limit that was reached is one of a day."""
+        return self.dimension in DAILY_DIMENSIONS
 
 
 class Rejected(Exception):

@@ -56,14 +56,17 @@ def render(reply: Reply, *, keep_alive: bool) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """Reads requests and answers them in order.
+    """Reads requests and answers them in order; while it is open, it is one of `open_ones`.
 
     The methods `on_…` are httptools' interface, the other public ones asyncio's.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, provider: Provider) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, provider: Provider, open_ones: "set[Connection]"
+    ) -> None:
         self._loop = loop
         self._provider = provider
+        self._open_ones = open_ones
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Request] = deque()
         self._is_busy = False
@@ -107,7 +110,7 @@ class Connection(asyncio.Protocol):
         request = Request(
             self._parser.get_method().decode("ascii"),
             path.decode("latin-1"),
-            self._key.decode("latin-1"),
+            self._key.decode("latin-1").removeprefix("Bearer "),
             self._version.decode("latin-1"),
             self._body[0] if len(self._body) == 1 else b"".join(self._body),
             self._parser.should_keep_alive(),
@@ -124,6 +127,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
         self._socket: socket.socket = transport.get_extra_info("socket")
         self._descriptor = self._socket.fileno()
+        self._open_ones.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Read; what is not HTTP ends the connection, and so does a fault of our own, loudly."""
@@ -137,6 +141,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Enter what the client will never read."""
+        self._open_ones.discard(self)
         self._waiting.clear()
         self._when_sent = None
         if self._timer is not None:
@@ -148,6 +153,11 @@ class Connection(asyncio.Protocol):
         when_sent, self._when_sent = self._when_sent, None
         if when_sent is not None:
             when_sent()
+
+    def reset(self) -> None:
+        """End the connection as a machine does that is gone."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CLOSE_BY_RESET)
+        self._transport.abort()
 
     def _begin(self, request: Request) -> None:
         self._is_busy = True
@@ -162,7 +172,7 @@ class Connection(asyncio.Protocol):
         self._exchange = exchange
         self._status = 0
         if exchange.trouble is Trouble.RESET:
-            self._reset()
+            self.reset()
         elif exchange.trouble is Trouble.HANG:
             return
         elif exchange.delay_s > 0:
@@ -175,7 +185,7 @@ class Connection(asyncio.Protocol):
         if exchange.trouble is Trouble.CLOSE:
             self._transport.close()
             return
-        reply = exchange.reply(self._loop.time())
+        reply = exchange.reply()
         data = render(reply, keep_alive=self._keep_alive)
         self._status = reply.status
         match exchange.trouble:
@@ -186,10 +196,6 @@ class Connection(asyncio.Protocol):
                 self._send(data[: len(data) - len(reply.body) // 2], self._finish)
             case _:
                 self._send(data, self._finish)
-
-    def _reset(self) -> None:
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CLOSE_BY_RESET)
-        self._transport.abort()
 
     def _drip(self, left: Iterator[int], delay_s: float) -> None:
         byte = next(left, None)

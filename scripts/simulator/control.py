@@ -17,6 +17,8 @@ def control(provider: Provider, method: str, path: str, body: bytes) -> Reply:
     match method, path:
         case "GET", "/_sim/ledger":
             return _json(200, provider.ledger.summary())
+        case "GET", "/_sim/ledger/rate":
+            return _json(200, provider.rate())
         case "POST", "/_sim/faults":
             return _change(provider, body)
         case "POST", "/_sim/reset":

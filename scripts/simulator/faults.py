@@ -44,8 +44,8 @@ TROUBLES = {kind.value: kind for kind in Trouble}
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One thing that goes wrong, for the requests that match.
 
-    `kind` is a value of `FailureKind` or `Trouble`. `protocol` and `model` are shell patterns.
-    `probability` is per matching request; `times` ends
+    `kind` is a value of `FailureKind` or `Trouble`. `protocol`, `model` and the API `key` are shell
+    patterns. `probability` is per matching request; `times` ends
     the fault after so many hits, None means until it is changed. `wait_s` is the wait that an error
     asks for, None for no hint. `delay_s` is what `slow` adds, and the time between two bytes of
     `drip`.
@@ -56,6 +56,7 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     times: Annotated[int, msgspec.Meta(ge=1)] | None = None
     protocol: str = "*"
     model: str = "*"
+    key: str = "*"
     wait_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
     delay_s: Annotated[float, msgspec.Meta(ge=0)] = 5.0
 
@@ -93,11 +94,11 @@ class Faults:
         self._faults = list(faults)
         self._left = [fault.times for fault in faults]
 
-    def draw(self, protocol: str, model: str) -> Fault | None:
+    def draw(self, protocol: str, model: str, key: str) -> Fault | None:
         """Return what happens to this request, None for nothing; counts `times` down."""
         for index, fault in enumerate(self._faults):
             left = self._left[index]
-            if left == 0 or not _matches(fault, protocol, model):
+            if left == 0 or not _matches(fault, protocol, model, key):
                 continue
             if fault.probability < 1 and self._random.random() >= fault.probability:
                 continue
@@ -115,7 +116,8 @@ class Faults:
         ]
 
 
-def _matches(fault: Fault, protocol: str, model: str) -> bool:
-    return (fault.protocol == "*" or fnmatchcase(protocol, fault.protocol)) and (
-        fault.model == "*" or fnmatchcase(model, fault.model)
+def _matches(fault: Fault, protocol: str, model: str, key: str) -> bool:
+    return all(
+        pattern == "*" or fnmatchcase(name, pattern)
+        for name, pattern in ((protocol, fault.protocol), (model, fault.model), (key, fault.key))
     )

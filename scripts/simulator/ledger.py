@@ -119,6 +119,15 @@ class Ledger:
             "unpriced_models": sorted(set(self._models.names) - set(self._prices)),
         }
 
+    def by_second(self) -> dict[str, list[int]]:
+        """Return, for each status, how many requests arrived in each second and were answered so."""
+        seen = Counter(zip(map(int, self._arrived_s), self._status, strict=True))
+        seconds = 1 + max((second for second, _ in seen), default=-1)
+        return {
+            str(status): [seen[second, status] for second in range(seconds)]
+            for status in sorted({status for _, status in seen})
+        }
+
     def pieces(self) -> Iterator[bytes]:
         """Yield all rows as JSON lines, some hundred at a time; later arrivals are not included."""
         for start in range(0, len(self._job_ids), ROWS_PER_PIECE):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import orjson
@@ -15,21 +15,15 @@ from scripts.simulator.calls import (
     Finish,
     Rejected,
 )
+from scripts.simulator.charging import charge_after, charge_before
 from scripts.simulator.dialects import Dialect
 from scripts.simulator.faults import Fault, Faults, Trouble
 from scripts.simulator.latency import parse_latency
 from scripts.simulator.ledger import Ledger
-from scripts.simulator.limits import (
-    Limit,
-    Limits,
-    Quotas,
-    admit,
-    charge_after,
-    charge_before,
-    readings,
-)
+from scripts.simulator.limits import Limit
 from scripts.simulator.model import split, think
 from scripts.simulator.options import SimulatorOptions, parse_output_tokens
+from scripts.simulator.quotas import Limits, Quotas, admit, readings
 
 JSON = "application/json"
 WEB_PAGE = b"<!doctype html><title>Sign in</title><p>Please sign in to this network."
@@ -52,12 +46,16 @@ class Reply(NamedTuple):
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What to change while running; what is absent stays."""
+    """What to change while running; what is absent stays.
+
+    With `offline_s`, nothing listens on the port for so long, and open connections are closed.
+    """
 
     faults: list[Fault] | None = None
     limits: list[Limit] | None = None
     latency: str | None = None
     output_tokens: str | None = None
+    offline_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] | None = None
 
 
 @dataclass(slots=True)
@@ -74,15 +72,16 @@ class Exchange:
     quotas: Quotas
     ledger: Ledger
     row: int
+    now: Callable[[], float]
 
     @property
     def trouble(self) -> Trouble | None:
         """What goes wrong with this request, None for nothing or an error status."""
         return None if self.fault is None else self.fault.trouble
 
-    def reply(self, now: float) -> Reply:
-        """Return the reply, with the rates as they are `now`."""
-        rates = readings(self.quotas, now)
+    def reply(self) -> Reply:
+        """Return the reply, with the rates as they are now."""
+        rates = readings(self.quotas, self.now())
         headers = self.dialect.headers(rates, self.answer, self.row)
         if self.failure is not None:
             error = self.dialect.error(self.failure, self.model, self.row)
@@ -120,7 +119,7 @@ class Exchange:
         tokens = (billed.input_tokens, billed.output_tokens) if billed is not None else (0, 0)
         charge = charge_after(self.dialect.NAME, *tokens)
         for quota in self.quotas if self.failure is None else ():
-            quota.end(charge)
+            quota.end(charge, self.now())
 
 
 def _set_counters(usage: dict[str, Any], tokens: int) -> None:
@@ -133,7 +132,7 @@ class Provider:
     """The simulated providers.
 
     `now` is a monotonic clock in seconds. `on_close` is given each row of the ledger once it is
-    final.
+    final, `on_offline` how many seconds nobody is to be reached.
     """
 
     def __init__(
@@ -141,8 +140,10 @@ class Provider:
         options: SimulatorOptions,
         now: Callable[[], float],
         on_close: Callable[[bytes], None] | None = None,
+        on_offline: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._options = options
+        self._on_offline = on_offline
         self._now = now
         self._on_close = on_close
         self.reset()
@@ -155,7 +156,7 @@ class Provider:
         self._latency = options.latency
         self._lengths = options.output_tokens
         self._faults = Faults(options.faults, options.seed)
-        self._limits = Limits(options.limits)
+        self._limits = Limits(options.limits, self._started_s, self._started_s)
         self.ledger = Ledger(options.prices, self._on_close)
 
     def change(self, change: Change) -> dict[str, Any]:
@@ -172,12 +173,27 @@ class Provider:
         if change.faults is not None:
             self._faults = Faults(change.faults, self._options.seed)
         if change.limits is not None:
-            self._limits = Limits(change.limits)
+            self._limits = Limits(change.limits, self._now(), self._started_s)
+        if change.offline_s is not None:
+            self._on_offline(change.offline_s)
         return {
+            "now_s": self._now() - self._started_s,
             "faults": self._faults.describe(),
             "limits": [msgspec.structs.asdict(limit) for limit in self._limits.limits],
             "latency": str(self._latency),
             "output_tokens": str(self._lengths),
+        }
+
+    def rate(self) -> dict[str, Any]:
+        """Return, by second since the start or the last reset, what was asked, taken and refused.
+
+        `now_s` is the present; a request is counted in the second of its arrival. Quotas that no
+        request has met yet are absent.
+        """
+        return {
+            "now_s": self._now() - self._started_s,
+            "by_status": self.ledger.by_second(),
+            "limits": self._limits.describe(),
         }
 
     def models(self) -> list[str]:
@@ -195,10 +211,12 @@ class Provider:
             failure = rejected.failure
         else:
             model = call.model
-        fault = self._faults.draw(dialect.NAME, model)
+        fault = self._faults.draw(dialect.NAME, model, key)
         job_id = "" if call is None else call.job_id
         row = self.ledger.open(job_id, dialect.NAME, model, now - self._started_s)
-        exchange = Exchange(dialect, model, call, failure, None, fault, 0.0, (), self.ledger, row)
+        exchange = Exchange(
+            dialect, model, call, failure, None, fault, 0.0, (), self.ledger, row, self._now
+        )
         if fault is not None and fault.failure is not None:
             exchange.failure = Failure(fault.failure, wait_s=fault.wait_s)
         if call is not None and exchange.failure is None:
@@ -207,7 +225,7 @@ class Provider:
 
     def _admit(self, exchange: Exchange, call: Call, key: str, now: float) -> None:
         dialect = exchange.dialect
-        exchange.quotas = self._limits.quotas(dialect.NAME, call.model, key, now)
+        exchange.quotas = self._limits.quotas(dialect.NAME, call.model, key)
         exchange.failure = admit(exchange.quotas, charge_before(dialect.NAME, call), now)
         if exchange.failure is not None:
             return
@@ -217,6 +235,7 @@ class Provider:
         if answer.finish is Finish.REFUSED and not dialect.BILLS_REFUSALS:
             answer.input_tokens = answer.cached_tokens = 0
         exchange.answer = answer
-        exchange.delay_s = self._latency.draw_s(self._random)
+        works_s = self._latency.draw_s(self._random)
+        exchange.delay_s = works_s + sum(quota.queue_s(works_s, now) for quota in exchange.quotas)
         if exchange.fault is not None and exchange.trouble is Trouble.SLOW:
             exchange.delay_s += exchange.fault.delay_s

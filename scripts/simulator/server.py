@@ -10,14 +10,15 @@ import uvloop
 
 from scripts.simulator.connection import Connection
 from scripts.simulator.ledger import LedgerFile
+from scripts.simulator.listener import Listener
 from scripts.simulator.options import SimulatorOptions
 from scripts.simulator.provider import Provider
 
 FLUSH_INTERVAL_S = 0.05
 """The file of the ledger is at most this much behind."""
 
-BACKLOG = 4096
-"""A worker opens a thousand connections at once."""
+GONE_AFTER_S = 0.05
+"""Between the answer to who asks us to be offline, and being it."""
 
 
 def serve(options: SimulatorOptions) -> None:
@@ -37,21 +38,36 @@ async def _serve(options: SimulatorOptions) -> None:
         if file is not None and file.append(line):
             loop.call_later(FLUSH_INTERVAL_S, file.flush)
 
-    provider = Provider(options, loop.time, write if file is not None else None)
+    connections: set[Connection] = set()
+    listener = Listener(options.host, options.port, lambda: Connection(loop, provider, connections))
+    outages: set[asyncio.Task[None]] = set()
+
+    def take_offline(seconds: float) -> None:
+        outage = loop.create_task(_be_offline(listener, connections, seconds))
+        outages.add(outage)
+        outage.add_done_callback(outages.discard)
+
+    provider = Provider(options, loop.time, write if file is not None else None, take_offline)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    server = await loop.create_server(
-        lambda: Connection(loop, provider), options.host, options.port, backlog=BACKLOG
-    )
+    await listener.open()
     # What is here now stays: later collections need not look at it again.
     gc.freeze()
     host = f"[{options.host}]" if ":" in options.host else options.host
-    url = f"http://{host}:{server.sockets[0].getsockname()[1]}"
-    sys.stdout.write(orjson.dumps({"url": url}).decode() + "\n")
+    sys.stdout.write(orjson.dumps({"url": f"http://{host}:{listener.port}"}).decode() + "\n")
     sys.stdout.flush()
     await stopped.wait()
-    server.close()
+    listener.end()
     provider.ledger.finish()
     if file is not None:
         file.close()
+
+
+async def _be_offline(listener: Listener, connections: set[Connection], seconds: float) -> None:
+    await asyncio.sleep(GONE_AFTER_S)
+    listener.close()
+    for connection in list(connections):
+        connection.reset()
+    await asyncio.sleep(seconds)
+    await listener.open()

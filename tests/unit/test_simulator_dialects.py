@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
+from scripts.simulator.buckets import Reading
 from scripts.simulator.calls import Answer, Call, Failure, FailureKind, Finish, Rejected, read_call
 from scripts.simulator.dialects import DIALECTS, anthropic, gemini, mistral, openai
-from scripts.simulator.limits import Reading
 from scripts.simulator.routes import find_route
 
 SCHEMA = {

@@ -6,9 +6,9 @@ A dialect is a module. The shapes are the providers' own, as documented in Novem
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from scripts.simulator.buckets import Reading
 from scripts.simulator.calls import Answer, Call, ErrorReply, Failure
 from scripts.simulator.dialects import anthropic, gemini, mistral, openai
-from scripts.simulator.limits import Reading
 
 
 class Dialect(Protocol):

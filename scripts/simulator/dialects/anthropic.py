@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from scripts.simulator.buckets import Reading
 from scripts.simulator.calls import (
     Answer,
     Call,
@@ -18,7 +19,6 @@ from scripts.simulator.calls import (
     read_call,
 )
 from scripts.simulator.dialects.reading import Content, decode, join_text, whole_seconds
-from scripts.simulator.limits import Reading
 from scripts.simulator.schemas import is_closed
 
 NAME = "anthropic"

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from scripts.simulator.buckets import Reading
 from scripts.simulator.calls import (
     Answer,
     Call,
@@ -17,7 +18,6 @@ from scripts.simulator.calls import (
     read_call,
 )
 from scripts.simulator.dialects.reading import decode, join_text
-from scripts.simulator.limits import Reading
 
 NAME = "gemini"
 USAGE_FIELD = "usageMetadata"
@@ -152,7 +152,8 @@ def error(failure: Failure, model: str, number: int) -> ErrorReply:  # noqa: ARG
             details = [_violation("GenerateRequestsPerDayPerProjectPerModel", model, failure)]
         case FailureKind.RATE_LIMITED:
             counted = "InputTokens" if failure.is_about_tokens else "Requests"
-            quota = f"Generate{counted}PerMinutePerProjectPerModel"
+            period = "Day" if failure.is_daily else "Minute"
+            quota = f"Generate{counted}Per{period}PerProjectPerModel"
             details = [_violation(quota, model, failure)]
         case _:
             pass

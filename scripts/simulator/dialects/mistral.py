@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from scripts.simulator.buckets import Reading
 from scripts.simulator.calls import (
     Answer,
     Call,
@@ -23,7 +24,6 @@ from scripts.simulator.dialects.reading import (
     join_text,
     whole_seconds,
 )
-from scripts.simulator.limits import Reading
 
 NAME = "mistral"
 USAGE_FIELD = "usage"

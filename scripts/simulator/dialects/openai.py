@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from scripts.simulator.buckets import Reading
 from scripts.simulator.calls import (
     Answer,
     Call,
@@ -24,7 +25,6 @@ from scripts.simulator.dialects.reading import (
     join_text,
     whole_seconds,
 )
-from scripts.simulator.limits import Reading
 from scripts.simulator.schemas import is_closed, requires_everything
 
 NAME = "openai"
@@ -37,6 +37,13 @@ FINISH_REASONS = {
     Finish.TRUNCATED: "length",
     Finish.REFUSED: "stop",
 }
+
+PERIODS = {"s": "sec", "m": "min", "h": "hour", "d": "day"}
+"""The last letter of a dimension, as errors have it."""
+
+REQUESTS = ("rpm", "rps", "rph", "rpd")
+TOKENS = ("tpm", "tpd")
+"""Which limit the headers tell of where there are several."""
 
 ERRORS: dict[FailureKind, tuple[int, str, str | None, str]] = {
     FailureKind.BAD_REQUEST: (400, "invalid_request_error", None, "Invalid request."),
@@ -211,7 +218,8 @@ def _rate_limited(failure: Failure, model: str) -> tuple[str, str, str]:
     again = "" if failure.wait_s is None else f" Please try again in {duration(failure.wait_s)}."
     if not failure.dimension:
         return type_, "rate_limit_exceeded", f"Rate limit reached for {model}.{again}"
-    words = f"{type_} per min ({failure.dimension.upper()})"
+    period = PERIODS[failure.dimension[-1]]
+    words = f"{type_} per {period} ({failure.dimension.upper()})"
     if failure.requested > failure.limit:
         message = (
             f"Request too large for {model} in organization org-sim on {words}: "
@@ -245,8 +253,8 @@ def headers(
         "openai-organization": "org-sim",
         "openai-version": "2020-10-01",
     }
-    requests = readings.get("rpm") or readings.get("rps")
-    for name, reading in (("requests", requests), ("tokens", readings.get("tpm"))):
+    for name, dimensions in (("requests", REQUESTS), ("tokens", TOKENS)):
+        reading = next(filter(None, map(readings.get, dimensions)), None)
         if reading is not None:
             found[f"x-ratelimit-limit-{name}"] = str(reading.limit)
             found[f"x-ratelimit-remaining-{name}"] = str(reading.remaining)
