@@ -3,14 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workers.gate.gate import ComeBack
+from workers.gate.gate import BLOCKED_PATIENCE_S, ComeBack
 
 LONGEST_REST_S = 25.0
-"""A job waits this long within its slice's lease; for longer waits it is left to a later one. Above
-the 20 s after which a refused key or an exhausted quota is tried again."""
+"""A job waits this long for a blocked pool within its slice's lease; for longer waits it is left to
+a later one. Above the 20 s after which a refused key or an exhausted quota is tried again."""
 
-SHORT_BLOCK_S = 5.0
-"""So long a job waits at the gate; a pool that is blocked for longer lets only a few slices wait."""
+SHORT_BLOCK_S = BLOCKED_PATIENCE_S
+"""So long any slice waits for a blocked pool; for longer, only a few do."""
+
+PACE_PATIENCE_S = 20.0
+"""So long a job waits at the gate for pace, before it says so to the operator and goes on waiting: it
+never leaves a queue that moves, or all would leave it together and nobody were there to be next."""
+
+DETOUR_PATIENCE_S = 5.0
+"""The same where the job's route has other targets, which may have become better meanwhile."""
 
 SHORTEST_REST_S = 0.05
 """Between two times that a job asks the gate, whatever the gate said: no hot loop."""
@@ -57,4 +64,9 @@ class Wait:
     @property
     def is_short(self) -> bool:
         """Whether any slice may wait for it within its lease: limits move on, a blocked pool may not."""
-        return self.wait_s <= (SHORT_BLOCK_S if self.is_blocked else LONGEST_REST_S)
+        return not self.is_blocked or self.wait_s <= SHORT_BLOCK_S
+
+    @property
+    def rest_s(self) -> float:
+        """How long to stay away from the gate; for pace not at all, as one waits there in the queue."""
+        return self.wait_s if self.is_blocked else SHORTEST_REST_S

@@ -29,7 +29,7 @@ from jobs.store.jobs import OpenJob
 from jobs.store.reports import Admission, Journal, Settlement, Unattempted
 from jobs.tokens import most_tokens
 from workers import conclusions
-from workers.detour import LONGEST_REST_S, SHORT_BLOCK_S, Patience, Wait
+from workers.detour import DETOUR_PATIENCE_S, LONGEST_REST_S, PACE_PATIENCE_S, Patience, Wait
 from workers.gate.gate import Ask, ComeBack, Ending, Grant
 from workers.open_slice import OpenSlice
 from workers.permits import Withdrawn
@@ -57,6 +57,11 @@ class _Work:
     most_input_tokens: int
     targets: tuple[Target, ...]
     patience: Patience
+
+    @property
+    def patience_s(self) -> float:
+        """How long to wait at the gate for one target's pace."""
+        return PACE_PATIENCE_S if len(self.targets) == 1 else DETOUR_PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +181,7 @@ class JobRun:
         for nth, target in enumerate(work.targets, start=1):
             left_s = work.patience.left_s(loop.time() - self._waiting_since)
             is_last = nth == len(work.targets)
-            patience_s = SHORT_BLOCK_S if is_last else min(left_s, SHORT_BLOCK_S)
+            patience_s = work.patience_s if is_last else min(left_s, work.patience_s)
             answer = await gate.ask(self._ask_for(work, target), patience_s)
             if isinstance(answer, Grant):
                 return answer
@@ -208,7 +213,7 @@ class JobRun:
             and self._parts.vigil.joins(provider, opened)
         ):
             opened.waits_for = wait.reason
-            return _Again(wait.wait_s)
+            return _Again(wait.rest_s)
         opened.park(wait.wait_s, wait.reason)
         return None
 

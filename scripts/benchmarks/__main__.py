@@ -14,6 +14,7 @@ from scripts.benchmarks.interruption import Interruption
 from scripts.benchmarks.machine import describe_machine
 from scripts.benchmarks.measurement import measure
 from scripts.benchmarks.message_per_job import measure_queue, print_queue
+from scripts.benchmarks.pacing import measure_pace, print_paces
 from scripts.benchmarks.report import print_machine, print_report, write_json
 from scripts.benchmarks.stores import version
 from scripts.benchmarks.system import HOMES
@@ -35,6 +36,8 @@ def main(argv: Sequence[str]) -> int:
             return _queue(options, interruption)
         if options.subject is Subject.GATE:
             return _gate(interruption)
+        if options.subject is Subject.PACING:
+            return _pacing(options, interruption)
         return _system(options, interruption)
     except TidemillError as error:
         PROGRESS.print(f"bench: {error.message}", style="red", markup=False, soft_wrap=True)
@@ -83,6 +86,30 @@ def _measure_all(
             line = f"{title}: {run.jobs_s:,.0f} jobs/s, {verdict}"
             PROGRESS.print(line, markup=False, soft_wrap=True)
     return runs
+
+
+def _pacing(options: Options, interruption: Interruption) -> int:
+    """Exits with 1 if a provider whose limits were configured had to refuse one of our calls."""
+    paces = []
+    found = options.pacing.cases()
+    with PROGRESS.status("") as status:
+        for number, case in enumerate(found, 1):
+            title = f"[{number}/{len(found)}] {case}"
+
+            def say(step: str, title: str = title) -> None:
+                interruption.check()
+                status.update(f"{title}: {step}")
+
+            pace = measure_pace(case, options.pacing.seconds, options.pacing.warm_up_s, say)
+            paces.append(pace)
+            line = f"{title}: {pace.share:.4f} of the limit, {pace.refused:,} answers of 429"
+            PROGRESS.print(line, markup=False, soft_wrap=True)
+    machine = describe_machine(HOMES)
+    print_machine(OUTPUT, machine)
+    print_paces(OUTPUT, paces)
+    if options.json is not None:
+        write_json(options.json, machine, paces)
+    return int(any(pace.breaks_a_promise for pace in paces))
 
 
 def _queue(options: Options, interruption: Interruption) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from scripts.benchmarks.cases import SMALL, Latency, Plan, Store
+from scripts.benchmarks.pacing_cases import QUOTAS, SMALL_PACING, PacingPlan
 from scripts.benchmarks.stores import Servers
 
 T = TypeVar("T")
@@ -21,6 +22,8 @@ class Subject(StrEnum):
     """For orientation: a Celery message per job, the usual way."""
     GATE = "gate"
     """What the gate costs its Redis."""
+    PACING = "pacing"
+    """How much of a limit is used, and how many answers are 429."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Options:
 
     subject: Subject
     plan: Plan
+    pacing: PacingPlan
     servers: Servers
     json: Path | None
 
@@ -48,6 +52,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
     return Options(
         subject=words.subject,
         plan=replace(SMALL if words.small else Plan(), **given),
+        pacing=_pacing(words),
         servers=Servers(words.postgres_url, words.redis_url),
         json=words.json,
     )
@@ -76,9 +81,34 @@ def _parser() -> argparse.ArgumentParser:
     add("--repeat", type=_count, help="runs of each case, of which the median is shown")
     add("--json", type=Path, metavar="FILE", help="write all figures there as well")
     add("--small", action="store_true", help="2,000 jobs: judges that all is right, not how fast")
+    add("--quotas", type=_listed(_quota), help="of `pacing`: " + "; ".join(QUOTAS))
+    add("--bursts", type=_listed(float), help="of `pacing`: seconds that buckets hold; 1,60")
+    add("--seconds", type=_count, help="of `pacing`: that are looked at; default 60")
+    add("--only", metavar="WORDS", help="of `pacing`: cases whose title has these words")
     add("--postgres-url", default="postgresql://postgres@127.0.0.1:5432/postgres")
     add("--redis-url", default="redis://127.0.0.1:6379", help="without a database number")
     return parser
+
+
+def _pacing(words: argparse.Namespace) -> PacingPlan:
+    given = {
+        "quotas": words.quotas,
+        "bursts_s": words.bursts,
+        "workers": words.workers,
+        "seconds": words.seconds,
+        "only": words.only,
+    }
+    return replace(
+        SMALL_PACING if words.small else PacingPlan(),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def _quota(name: str) -> str:
+    found = [quota for quota in QUOTAS if quota.startswith(name)]
+    if len(found) != 1:
+        raise ValueError(f"{name!r} is the beginning of none, or of several, of {list(QUOTAS)}")
+    return found[0]
 
 
 def _listed(parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:

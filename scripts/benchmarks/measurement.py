@@ -16,7 +16,7 @@ from scripts.benchmarks.meter import SAMPLE_EVERY_S, Meter
 from scripts.benchmarks.provider import Provider, running_provider
 from scripts.benchmarks.stores import Servers, own_place
 from scripts.benchmarks.submission import Accepted, accepted, submitting
-from scripts.benchmarks.system import System, running_system
+from scripts.benchmarks.system import System, running_system, unpaced
 from scripts.command.client import Client, open_http
 
 STUCK_AFTER_S = 60.0
@@ -37,7 +37,7 @@ def measure(case: Case, servers: Servers, say: Say) -> Figures:
         say("starting the system")
         with (
             own_place(case.store, servers) as place,
-            running_system(case, place, provider.url) as system,
+            running_system(case, place, unpaced(provider.url)) as system,
         ):
             run = _run_batch(case, system, provider, say)
         say("a bare loop, after")

@@ -1,6 +1,6 @@
 """The figures, for people and for programs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from scripts.benchmarks.cases import Case
 from scripts.benchmarks.figures import Figures, by_case, typical
+from scripts.benchmarks.pacing import Pace
 
 MIB = 1 << 20
 
@@ -52,7 +53,7 @@ def print_machine(console: Console, machine: Mapping[str, str]) -> None:
     console.print(", ".join(f"{name} {value}" for name, value in machine.items()), style="dim")
 
 
-def write_json(path: Path, machine: Mapping[str, str], runs: list[Figures]) -> None:
+def write_json(path: Path, machine: Mapping[str, str], runs: Sequence[Figures | Pace]) -> None:
     """Write every run, not only the typical ones."""
     document = {"machine": machine, "runs": [asdict(run) for run in runs]}
     path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))

@@ -69,8 +69,11 @@ class System:
 
 
 @contextmanager
-def running_system(case: Case, place: Place, provider_url: str) -> Iterator[System]:
-    """Run the system for a case, in a home of its own; nothing of it is left at the end."""
+def running_system(case: Case, place: Place, configuration: str) -> Iterator[System]:
+    """Run the system for a case, in a home of its own; nothing of it is left at the end.
+
+    `configuration` is the text of its `tidemill.toml`.
+    """
     with own_home() as home:
         settings = Settings(
             home=home,
@@ -80,7 +83,7 @@ def running_system(case: Case, place: Place, provider_url: str) -> Iterator[Syst
             redis_url="",
             max_in_flight=max(1, case.in_flight // case.workers),
         )
-        settings.config.write_text(_configuration(provider_url), encoding="utf-8")
+        settings.config.write_text(configuration, encoding="utf-8")
         database = open_database(settings.resolved_database_url(), connections=1)
         try:
             migrate(database)
@@ -107,7 +110,8 @@ def own_home() -> Iterator[Path]:
             shutil.rmtree(Settings(home=home).embedded_socket().parent, ignore_errors=True)
 
 
-def _configuration(provider_url: str) -> str:
+def unpaced(provider_url: str) -> str:
+    """Return a configuration with limits far beyond reach."""
     return CONFIGURATION.format(
         provider=PROVIDER, url=provider_url, model=MODEL, input_usd=INPUT_USD, output_usd=OUTPUT_USD
     )

@@ -31,6 +31,17 @@ def test_a_provider_charges_as_it_documents(
 
 
 @pytest.mark.parametrize(
+    ("charges", "charging"),
+    [("max_output", Charging.UP_FRONT), ("real", Charging.TOTAL), ("input", Charging.INPUT)],
+)
+def test_what_the_configuration_says_goes_before_the_host(charges: str, charging: Charging) -> None:
+    provider = Provider.model_validate(
+        {"protocol": "openai", "base_url": "http://127.0.0.1:8000/v1", "charges": charges}
+    )
+    assert charging_of(provider) is charging
+
+
+@pytest.mark.parametrize(
     ("charging", "tokens"),
     [
         (Charging.UP_FRONT, 500),

@@ -72,9 +72,9 @@ class Asker:
             return ComeBack(self._gone_until - now, GONE, is_blocked=True)
         queue = self._room.queue(ask.model, RANKS.get(ask.priority, RANKS["normal"]))
         refusal = self._refusal(queue, now)
-        if refusal is not None and refusal.start_at > now + patience_s:
+        if refusal is not None and refusal.start_at > now + refusal.bounded(patience_s):
             return _come_back(refusal, queue, now)
-        waiter = Waiter(ask, now + patience_s, loop.create_future())
+        waiter = Waiter(ask, now, patience_s, loop.create_future())
         if not queue.waiters:
             self._arrived_at = now
         queue.waiters.append(waiter)
@@ -229,7 +229,7 @@ class Asker:
             lane.batch = max(FIRST_BATCH, min(len(waiters) // 2 + FIRST_BATCH, LARGEST_BATCH))
             reason = sentence("/".join(desk.plan.id), order, refusal, reply.now)
             self._note_refusal(lane, refusal, reply.now, reason)
-            if queue.waiters and queue.waiters[0].give_up_at < lane.start_at:
+            if queue.waiters and queue.waiters[0].gives_up_at(lane.is_blocked) < lane.start_at:
                 self._sweep_at = 0.0
             if refusal.code in BLOCKING:
                 desk.lead_at = max(desk.lead_at, lane.until)

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from jobs.configuration import ProtocolName, Provider
+from jobs.configuration import Charges, ProtocolName, Provider
 from jobs.exchange import Usage
 from workers.gate.gate import Ask
 
@@ -38,8 +38,20 @@ class Charging(Enum):
     TOTAL = "input and real output"
 
 
+CONFIGURED = {
+    Charges.MAX_OUTPUT: Charging.UP_FRONT,
+    Charges.REAL: Charging.TOTAL,
+    Charges.INPUT: Charging.INPUT,
+}
+
+
 def charging_of(provider: Provider) -> Charging:
-    """Return how a configured provider counts; of those that speak OpenAI's protocol, by its host."""
+    """Return how a provider counts: as configured, else as its protocol does.
+
+    Of those that speak OpenAI's protocol only OpenAI's own hosts charge up front.
+    """
+    if provider.charges is not None:
+        return CONFIGURED[provider.charges]
     match provider.protocol:
         case ProtocolName.OPENAI:
             host = urlsplit(provider.base_url).hostname or ""

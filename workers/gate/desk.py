@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from jobs.clock import utcnow
 from workers.gate.charging import taken
 from workers.gate.endings import Told, tell
-from workers.gate.gate import Ask, Ending, Grant
+from workers.gate.gate import BLOCKED_PATIENCE_S, Ask, Ending, Grant
 from workers.gate.scopes import PoolPlan, Scope
 from workers.gate.script import Order, Spoken, Wish
 from workers.gate.waiting import Queue, Waiter
@@ -37,6 +37,10 @@ class Lane:
     is_blocked: bool = False
     crowded_s: float = 0.0
     batch: int = FIRST_BATCH
+
+    def bounded(self, patience_s: float) -> float:
+        """Return how long somebody with this patience waits for what refused."""
+        return min(patience_s, BLOCKED_PATIENCE_S) if self.is_blocked else patience_s
 
 
 class Desk:

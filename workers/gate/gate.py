@@ -7,6 +7,9 @@ import msgspec
 from jobs.errors import ProviderError
 from jobs.exchange import Usage
 
+BLOCKED_PATIENCE_S = 5.0
+"""So long a call waits at the gate for a pool that is blocked, however patient it is for pace."""
+
 
 class PoolId(NamedTuple):
     """A quota: a pool of a provider."""
@@ -88,7 +91,8 @@ class Gate(Protocol):
     async def ask(self, ask: Ask, patience_s: float) -> Grant | ComeBack:
         """Return when the call may leave, or when to ask again if that is not within `patience_s`.
 
-        Waits in this process's queue, by priority and then in order. A Redis that doesn't answer is
+        Waits in this process's queue, by priority and then in order; for a blocked pool no longer than
+        `BLOCKED_PATIENCE_S`. A Redis that doesn't answer is
         a `ComeBack`, too. What was granted to an asker that was cancelled is given back.
         """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from jobs.states import Priority
-from workers.gate.gate import Ask, ComeBack, Grant
+from workers.gate.gate import BLOCKED_PATIENCE_S, Ask, ComeBack, Grant
 
 RANKS: dict[str, int] = {
     Priority.INTERACTIVE: 1,
@@ -26,8 +26,14 @@ class Waiter:
     """An ask in a queue. Its answer is set once; a cancelled one is dropped when its turn comes."""
 
     ask: Ask
-    give_up_at: float
+    since: float
+    patience_s: float
     answer: asyncio.Future[Grant | ComeBack]
+
+    def gives_up_at(self, is_blocked: bool) -> float:
+        """Return until when it waits for what refuses it: pace, or a block."""
+        patience_s = min(self.patience_s, BLOCKED_PATIENCE_S) if is_blocked else self.patience_s
+        return self.since + patience_s
 
 
 @dataclass(slots=True, eq=False)
@@ -66,12 +72,12 @@ class Queue:
         return self._pace * max(0.0, 1.0 - (now - self._paced_at) / MEMORY_S)
 
     def dismiss(self, start_at: float, reply: ComeBack) -> None:
-        """Answer all whose patience ends before `start_at`."""
+        """Answer all whose patience, for pace or for a block, ends before `start_at`."""
         staying: deque[Waiter] = deque()
         for waiter in self.waiters:
             if waiter.answer.done():
                 continue
-            if waiter.give_up_at < start_at:
+            if waiter.gives_up_at(reply.is_blocked) < start_at:
                 waiter.answer.set_result(reply)
             else:
                 staying.append(waiter)
