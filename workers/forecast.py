@@ -135,6 +135,16 @@ class Forecast:
         ratio = self._inputs.get((provider, model))
         return math.ceil(estimated * (start_ratio(model) if ratio is None else ratio.value))
 
+    def cautious_input_tokens(self, provider: str, model: str, estimated: int) -> int:
+        """Return the same with an allowance that fades with the answers that are known.
+
+        The first calls leave before anything is known of their texts. What was reserved too much for
+        them is given back when they are answered; what was too little would be a 429.
+        """
+        ratio = self._inputs.get((provider, model))
+        known = PRIOR_ANSWERS if ratio is None else ratio.count
+        return math.ceil(self.input_tokens(provider, model, estimated) * (1 + 1 / known))
+
     def output_tokens(self, batch_id: int, model: str, max_output_tokens: int) -> int:
         """Return the output tokens that a call is likely to have, `max_output_tokens` at most.
 

@@ -196,7 +196,7 @@ class JobRun:
         return Ask(
             provider=target.provider,
             model=target.model,
-            input_tokens=forecast.input_tokens(
+            input_tokens=forecast.cautious_input_tokens(
                 target.provider, target.model, self._job.estimated_tokens
             ),
             output_tokens=forecast.output_tokens(lease.batch_id, target.model, most),

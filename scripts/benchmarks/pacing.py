@@ -115,7 +115,7 @@ def _plain_clients(case: PacingCase, total_s: int, provider: Provider) -> Iterat
 
 
 def _configuration(case: PacingCase, url: str) -> str:
-    path = "/v1" if case.quota.protocol == "openai" else f"/{case.quota.protocol}"
+    path = "/v1" if case.quota.protocol == "openai" else f"/{case.quota.protocol}/v1"
     limits = ", ".join(f"{name} = {count}" for name, count in case.quota.limits)
     known = f"limits = {{ {limits} }}" if case.known is Known.CONFIGURED else ""
     return CONFIGURATION.format(

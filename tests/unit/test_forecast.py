@@ -244,3 +244,11 @@ def test_what_is_remembered_is_bounded_and_the_longest_unanswered_go() -> None:
     assert forecast.output_tokens(0, "m", 1000) == 10
     assert forecast.output_tokens(KEPT, "new", 1000) == 10
     assert forecast.output_tokens(1, "m1", 1000) == 1000
+
+
+def test_the_allowance_for_unknown_texts_fades_with_the_answers() -> None:
+    forecast = Forecast()
+    assert forecast.cautious_input_tokens("p", "m", 1000) == 1250
+    for _ in range(200):
+        forecast.observe("p", "m", 1, 1000, Usage(input_tokens=1000, output_tokens=1))
+    assert 1000 <= forecast.cautious_input_tokens("p", "m", 1000) <= 1010

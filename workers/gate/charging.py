@@ -1,9 +1,9 @@
 """What a call costs in each dimension of a quota, before it leaves and once its usage is known.
 
 As the providers document it (facts as of November 2026): OpenAI takes the larger of the input and
-the bound on the output, for good. Anthropic takes the input, cached reads apart, and the output that
-was really produced. Gemini takes the input only. Mistral and the servers that speak OpenAI's
-protocol take the real total.
+the bound on the output, for good: only our estimate of the input is corrected there. Anthropic takes
+the input, cached reads apart, and the output that was really produced. Gemini takes the input only.
+Mistral and the servers that speak OpenAI's protocol take the real total.
 """
 
 from enum import Enum
@@ -84,8 +84,6 @@ def correction(charging: Charging, ask: Ask, usage: Usage) -> Costs:
         entering -= usage.cached_input_tokens
     tokens = _tokens(charging, entering, usage.output_tokens, ask.max_output_tokens)
     reserved = taken(charging, ask)
-    if charging is Charging.UP_FRONT:
-        tokens = reserved.tokens
     return Costs(1, tokens, entering, usage.output_tokens, tokens).less(reserved)
 
 
