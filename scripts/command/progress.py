@@ -143,8 +143,20 @@ class PlainLines:
         self._console.print(text, soft_wrap=True)
 
 
-def display(console: Console) -> AbstractContextManager[Display]:
+class Nothing:
+    """Shows nothing, for a program that reads JSON."""
+
+    def show(self, standing: Standing, jobs_per_s: float | None) -> None:
+        """Do nothing."""
+
+    def note(self, text: str) -> None:
+        """Do nothing."""
+
+
+def display(console: Console, *, is_quiet: bool = False) -> AbstractContextManager[Display]:
     """Return what suits the console, to be entered."""
+    if is_quiet:
+        return nullcontext(Nothing())
     if not console.is_terminal:
         return nullcontext(PlainLines(console))
     return _LiveContext(console)
