@@ -51,7 +51,7 @@ def exit_status(error: TidemillError) -> ExitStatus:
     return next(status for kind, status in _STATUSES if isinstance(error, kind))
 
 
-class Ended(Exception):  # noqa: N818 - not every end is an error
+class Ended(Exception):
     """A command ends here, with this status and one line about it."""
 
     def __init__(self, status: ExitStatus, code: str, message: str) -> None:
@@ -66,7 +66,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command. With --json also wrong usage is reported as JSON."""
-        as_json = wants_json([*ctx._protected_args, *ctx.args])  # noqa: SLF001 - no public name
+        as_json = wants_json([*ctx._protected_args, *ctx.args])
         try:
             return super().invoke(ctx)
         except TidemillError as error:

@@ -13,7 +13,7 @@ from scripts.command.client import Client
 from scripts.command.connection import DEFAULT_URL, BatchId, Json, Key, Url, connect
 from scripts.command.ending import Ended, ExitStatus
 from scripts.command.progress import Display, Pace, Standing, display
-from scripts.command.render import JsonObject, print_json, stderr, stdout
+from scripts.command.render import JsonObject, print_json, printable, stderr, stdout
 from scripts.command.tables import batch_summary
 
 LOOK_EVERY_S = 0.5
@@ -54,15 +54,17 @@ def follow(
             pace.add(clock(), standing.done)
             shown.show(standing, pace.jobs_per_s())
             if standing.waiting_for not in {"", waiting_for}:
-                shown.note(f"waiting for: {standing.waiting_for}")
-                if standing.state == BatchState.PAUSED and stays_when_paused:
-                    shown.note(ways_on(batch))
+                _note_wait(shown, batch, stays_when_paused)
             waiting_for = standing.waiting_for
-            if standing.state in FINAL_BATCH_STATES:
-                return batch
-            if rests(batch) and not stays_when_paused:
+            if standing.state in FINAL_BATCH_STATES or (not stays_when_paused and rests(batch)):
                 return batch
         sleep(pause_s)
+
+
+def _note_wait(shown: Display, batch: JsonObject, stays_when_paused: bool) -> None:
+    shown.note(f"waiting for: {printable(batch['waiting_for'])}")
+    if stays_when_paused and batch["state"] == BatchState.PAUSED:
+        shown.note(ways_on(batch))
 
 
 def rests(batch: JsonObject) -> bool:
