@@ -32,3 +32,11 @@ def format_usd(nanos: int) -> str:
     sign = "-" if nanos < 0 else ""
     dollars, rest = divmod(abs(nanos), NANOS_PER_DOLLAR)
     return f"{sign}{dollars}.{rest:09d}"
+
+
+def format_known(nanos: int, unpriced: int) -> str | None:
+    """Return a sum of which `unpriced` parts are not known: None where nothing of it is.
+
+    Zero and something unknown is unknown: never "0".
+    """
+    return None if nanos == 0 and unpriced > 0 else format_usd(nanos)

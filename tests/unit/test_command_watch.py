@@ -28,6 +28,7 @@ def batch(
         "counts": {"total": 10, **counts, "running": 0, "waiting": 0},
         "usage": usage | {"reasoning_tokens": 0},
         "cost_usd": "0.000000100",
+        "unpriced_jobs": 0,
         "waiting_for": waiting_for,
     }
 
