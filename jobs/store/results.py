@@ -168,8 +168,8 @@ def _result_row(rows: Sequence[tuple[Any, ...]]) -> ResultRow:
 
 
 def _attempt_row(columns: tuple[Any, ...]) -> AttemptRow:
-    plain, counts = columns[: len(_OF_ATTEMPT)], columns[len(_OF_ATTEMPT) :]
-    return AttemptRow(*plain, usage=None if counts[0] is None else Usage(*counts))
+    counts = columns[len(_OF_ATTEMPT) :]
+    return AttemptRow(*columns[: len(_OF_ATTEMPT)], None if counts[0] is None else Usage(*counts))
 
 
 def _finished(batch: Batch) -> int:
