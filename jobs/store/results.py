@@ -168,8 +168,9 @@ def _result_row(rows: Sequence[tuple[Any, ...]]) -> ResultRow:
 
 
 def _attempt_row(columns: tuple[Any, ...]) -> AttemptRow:
-    counts = columns[len(_OF_ATTEMPT) :]
-    return AttemptRow(*columns[: len(_OF_ATTEMPT)], None if counts[0] is None else Usage(*counts))
+    plain, counts = columns[: len(_OF_ATTEMPT)], columns[len(_OF_ATTEMPT) :]
+    values = dict(zip(_OF_ATTEMPT, plain, strict=True))
+    return AttemptRow(**values, usage=None if counts[0] is None else Usage(*counts))
 
 
 def _finished(batch: Batch) -> int:

@@ -6,7 +6,9 @@ import pytest
 JOB = b'{"custom_id":"a1","model":"m","prompt":"x"}\n'
 
 
-async def refusal(client: httpx.AsyncClient, body: bytes = JOB, **query: str) -> str:
+async def refusal(
+    client: httpx.AsyncClient, body: bytes = JOB, query: dict[str, str] | None = None
+) -> str:
     reply = await client.post("/api/batches", content=body, params=query)
     assert reply.status_code == 400
     detail: str = reply.json()["detail"]
@@ -23,7 +25,7 @@ async def refusal(client: httpx.AsyncClient, body: bytes = JOB, **query: str) ->
 async def test_a_wrong_parameter_is_told_in_a_sentence(
     client: httpx.AsyncClient, query: dict[str, str], sentence: str
 ) -> None:
-    assert await refusal(client, **query) == sentence
+    assert await refusal(client, query=query) == sentence
 
 
 @pytest.mark.parametrize(
