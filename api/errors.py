@@ -21,6 +21,7 @@ from jobs.errors import (
     TidemillError,
     UnsupportedMedia,
 )
+from jobs.wording import in_words
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ def _of_bad_parameters(error: RequestValidationError) -> JSONResponse:
             "message": (
                 "there is no such parameter"
                 if fault["type"] == "extra_forbidden"
-                else str(fault["msg"])[:SHOWN_CHARACTERS]
+                else in_words(fault)[:SHOWN_CHARACTERS]
             ),
         }
         for fault in error.errors()

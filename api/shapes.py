@@ -6,7 +6,7 @@ import msgspec
 from pydantic import BaseModel
 
 from jobs.exchange import Usage
-from jobs.money import format_usd
+from jobs.money import format_known, format_usd
 from jobs.store.results import ResultRow
 from jobs.tables import Batch
 
@@ -41,7 +41,12 @@ class Eta(BaseModel):
 
 
 class BatchShape(BaseModel):
-    """A batch, as it is read."""
+    """A batch, as it is read.
+
+    `cost_usd` is the sum of what is known: it leaves out `unpriced_jobs`, whose model has no price,
+    and is null where nothing is known. It holds `unknown_attempts` at their worst case: calls whose
+    answer was lost, or came without a credible usage.
+    """
 
     id: str
     name: str | None
@@ -53,7 +58,7 @@ class BatchShape(BaseModel):
     deadline: str | None
     counts: Counts
     usage: Tokens
-    cost_usd: str
+    cost_usd: str | None
     reserved_usd: str
     max_cost_usd: str | None
     unpriced_jobs: int
@@ -92,7 +97,7 @@ def batch_shape(batch: Batch, project: str) -> BatchShape:
             waiting=batch.total_jobs - finished - running,
         ),
         usage=Tokens.model_validate({name: getattr(batch, name) for name in Tokens.model_fields}),
-        cost_usd=format_usd(batch.spent_nanos),
+        cost_usd=format_known(batch.spent_nanos, _unpriced(batch)),
         reserved_usd=format_usd(batch.reserved_nanos),
         max_cost_usd=None if batch.max_cost_nanos is None else format_usd(batch.max_cost_nanos),
         unpriced_jobs=batch.unpriced_jobs,
@@ -102,8 +107,20 @@ def batch_shape(batch: Batch, project: str) -> BatchShape:
     )
 
 
+def _unpriced(batch: Batch) -> int:
+    """Return how many jobs have no known cost; lost calls count until an answer tells the price."""
+    return batch.unpriced_jobs or (0 if batch.succeeded else batch.unknown_attempts)
+
+
 def result_line(row: ResultRow) -> bytes:
-    """Return a result as a line of NDJSON."""
+    """Return a result as a line of NDJSON.
+
+    `attempts` are all calls that were made for the job, and `cost_usd` is what they cost together,
+    so that the costs of a batch's results add up to the batch's. It is null where it is not known,
+    and zero where nothing was billed. `cost_is_estimate` tells that some of it is a worst case.
+    Provider, pool, model, usage and latency are those of the attempt that decided; of a job whose
+    attempts were used up without an answer, those of the last.
+    """
     return _encode(_result(row)) + b"\n"
 
 
@@ -111,7 +128,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def _result(row: ResultRow) -> dict[str, Any]:
-    error = None
+    made, cost_nanos, error = row.deciding, row.cost_nanos, None
     if row.error_code is not None:
         error = {"code": row.error_code, "message": row.error_message}
     return {
@@ -121,15 +138,16 @@ def _result(row: ResultRow) -> dict[str, Any]:
         "output": None if row.output is None else msgspec.Raw(row.output.encode()),
         "finish_reason": row.finish_reason,
         "error": error,
-        "usage": None if row.usage is None else _tokens(row.usage),
-        "cost_usd": None if row.cost_nanos is None else format_usd(row.cost_nanos),
-        "provider": row.provider,
-        "pool": row.pool,
-        "model": row.model,
-        "attempts": row.attempt or 0,
+        "usage": None if made is None or made.usage is None else _tokens(made.usage),
+        "cost_usd": None if cost_nanos is None else format_usd(cost_nanos),
+        "provider": None if made is None else made.provider,
+        "pool": None if made is None else made.pool,
+        "model": None if made is None else made.model,
+        "attempts": len(row.attempts),
         "source": row.source,
-        "latency_ms": row.latency_ms,
+        "latency_ms": None if made is None else made.latency_ms,
         "finished_at": row.finished_at.isoformat(),
+        "cost_is_estimate": row.is_estimate,
     }
 
 

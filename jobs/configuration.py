@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from jobs import wording
 from jobs.errors import ConfigurationError
 
 
@@ -111,7 +112,7 @@ def read_key(reference: str) -> SecretStr:
 class Pool(Section):
     """One quota at a provider, however many keys share it. Without keys, calls carry none."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")] = "main"
+    name: Annotated[str, Field(pattern=wording.NAME)] = "main"
     keys: tuple[KeyReference, ...] = ()
     limits: Limits = Limits()
     model_limits: tuple[ModelLimits, ...] = ()
@@ -200,8 +201,8 @@ class PriceOverride(Section):
 class Configuration(Section):
     """The whole file."""
 
-    providers: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")], Provider] = {}
-    routes: dict[Annotated[str, Field(pattern=r"^[^/\s]{1,200}$")], Route] = {}
+    providers: dict[Annotated[str, Field(pattern=wording.NAME)], Provider] = {}
+    routes: dict[Annotated[str, Field(pattern=wording.ROUTE)], Route] = {}
     prices: dict[str, PriceOverride] = {}
     default_max_tokens: PositiveInt = 1024
 
@@ -241,7 +242,7 @@ def load_configuration(path: Path) -> Configuration:
         return Configuration.model_validate(data)
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {fault['msg']}"
+            f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {wording.in_words(fault)}"
             for fault in error.errors(include_url=False, include_input=False)
         )
         raise ConfigurationError(f"{path}: {faults}") from error

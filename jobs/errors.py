@@ -123,12 +123,16 @@ class UnknownModel(SubmissionError):
 
     code = "unknown_model"
 
-    def __init__(self, model: str, closest: tuple[str, ...]) -> None:
+    def __init__(
+        self, model: str, closest: tuple[str, ...] = (), *, has_providers: bool = True
+    ) -> None:
         expected = (
             f"did you mean {', '.join(closest)}?"
             if closest
             else "expected a route, PROVIDER/NAME, or a name that a provider's `models` match"
         )
+        if not has_providers:
+            expected = "no provider is configured at all: name one in tidemill.toml and start again"
         super().__init__(f"no provider serves the model {model[:80]!r}; {expected}")
         self.model = model
         self.closest = closest

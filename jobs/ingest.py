@@ -155,8 +155,7 @@ class Intake:
         self._wait_for_store()
         if self._fault_count:
             raise InvalidSubmission(
-                f"{self._fault_count} of {self._line_number} lines are not valid jobs; "
-                "nothing was accepted",
+                f"{_bad_lines(self._fault_count, self._line_number)}; nothing was accepted",
                 faults=sorted(self._faults, key=lambda fault: fault.line),
                 fault_count=self._fault_count,
             )
@@ -265,3 +264,11 @@ class Intake:
                     )
                 )
             seen.add(job.custom_id)
+
+
+def _bad_lines(bad: int, lines: int) -> str:
+    if lines == 1:
+        return "the only line is not a valid job"
+    return (
+        f"{bad:,} of {lines:,} lines {'is not a valid job' if bad == 1 else 'are not valid jobs'}"
+    )

@@ -38,3 +38,11 @@ def short_usd(nanos: int) -> str:
     """Return nano-dollars for a sentence, with as many places as they need, two at least: `"5.00"`."""
     dollars, _, places = format_usd(nanos).partition(".")
     return f"{dollars}.{places.rstrip('0'):0<2}"
+
+
+def format_known(nanos: int, unpriced: int) -> str | None:
+    """Return a sum of which `unpriced` parts are not known: None where nothing of it is.
+
+    Zero and something unknown is unknown: never "0".
+    """
+    return None if nanos == 0 and unpriced > 0 else format_usd(nanos)

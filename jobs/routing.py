@@ -82,7 +82,7 @@ class Catalogue:
         resolution = self._resolutions(model)
         if isinstance(resolution, Resolved):
             return resolution
-        raise UnknownModel(model, resolution)
+        raise UnknownModel(model, resolution, has_providers=bool(self._providers))
 
     def _look_up(self, model: str) -> Resolved | tuple[str, ...]:
         if route := self._routes.get(model):

@@ -98,6 +98,9 @@ BUDGET_CAUSES = frozenset(PauseCause) - {PauseCause.OWNER}
 COUNTED_OUTCOMES = frozenset({Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN})
 """Outcomes that use up one of a job's attempts."""
 
+BILLED_OUTCOMES = frozenset({Outcome.SUCCEEDED, Outcome.UNKNOWN})
+"""Outcomes of calls that the provider bills, or may; for the others it took no money."""
+
 TRANSITIONS: dict[BatchState, frozenset[BatchState]] = {
     BatchState.RECEIVING: frozenset({BatchState.QUEUED}),
     BatchState.QUEUED: frozenset({BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLING}),

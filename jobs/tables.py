@@ -153,6 +153,7 @@ class Batch(SQLModel, table=True):
     """Attempts that are journaled and not settled."""
     unpriced_jobs: int = Field(default=0, sa_type=BigInt)
     unknown_attempts: int = Field(default=0, sa_type=BigInt)
+    """Attempts whose use is not known: no answer came, or one without a credible usage."""
     input_tokens: int = Field(default=0, sa_type=BigInt)
     cached_input_tokens: int = Field(default=0, sa_type=BigInt)
     cache_write_tokens: int = Field(default=0, sa_type=BigInt)

@@ -52,7 +52,7 @@ class Caller:
         except RecursionError:
             raise RequestRejected("the request's schema is nested too deeply") from None
         except httpx.InvalidURL as error:
-            raise RequestRejected(f"the model's name fits no address: {error}") from None
+            raise RequestRejected("the model's name fits no address") from error
         status, headers, body = await self._post(url, wire)
         return protocol.answer(status, headers, without_key(body, key))
 
@@ -70,7 +70,7 @@ class Caller:
                 _url(provider.base_url)
                 protocol = self._protocols[name] = protocol_of(provider)
             except (httpx.InvalidURL, ValueError) as error:
-                raise ConnectFailed(f"{provider.base_url!r} is no address: {error}") from None
+                raise ConnectFailed("the provider's base_url is no address") from error
         return protocol
 
     async def _post(self, url: httpx.URL, wire: WireRequest) -> tuple[int, dict[str, str], bytes]:
@@ -96,20 +96,29 @@ class Caller:
         return response.status_code, headers, body
 
     def _translated(self, error: Exception) -> ProviderError:
-        """Return our error for one of httpx's. Only what is certain counts as never sent."""
+        """Return our error for one of httpx's. Only what is certain counts as never sent.
+
+        The sentences go into results: they don't show the address, which is the operator's matter.
+        """
         match error:
             case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout():
-                return ConnectFailed(f"no connection: {error}")
+                return ConnectFailed(_because("no connection to the provider could be made", error))
             case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
-                return ConnectFailed(f"the address can't be called: {error}")
+                return ConnectFailed("the provider's base_url can't be called")
             case ReplyTooLarge():
                 return MalformedReply(str(error))
             case httpx.TimeoutException():
-                return TimedOut(f"no answer in time: {error}")
+                return TimedOut("the provider did not answer in time")
             case TimeoutError():
                 return TimedOut(f"no complete answer within {self._deadline_s:g} s")
             case _:
-                return ConnectionLost(f"connection lost: {error}")
+                lost = "the connection to the provider was lost before the answer was complete"
+                return ConnectionLost(_because(lost, error))
+
+
+def _because(what: str, error: Exception) -> str:
+    """Return the sentence with the transport's reason, where it has one."""
+    return f"{what}: {reason}" if (reason := str(error)) else what
 
 
 def without_key(body: bytes, key: SecretStr | None) -> bytes:

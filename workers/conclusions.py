@@ -22,6 +22,9 @@ from jobs.store.reports import Journal, ResultDraft, Settlement
 MESSAGE_CHARACTERS = 500
 """Of an error's message that are stored."""
 
+USAGE_MISSING = "usage_missing"
+"""Code of an attempt whose answer is good and whose cost is a guess."""
+
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """What PostgreSQL refuses in a text."""
 
@@ -29,7 +32,11 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 def of_answer(
     journal: Journal, answer: Answer, price: Price | None, kind: Kind, line: Any, latency_ms: int
 ) -> Settlement:
-    """Settle an attempt that was answered. An answer without usage is charged what was reserved."""
+    """Settle an attempt that was answered.
+
+    An answer without a credible usage is charged what was reserved, and its attempt is marked
+    `usage_missing`, unless its result has an error of its own.
+    """
     if price is None:
         cost_nanos = None
     elif answer.usage is None:
@@ -43,7 +50,7 @@ def of_answer(
         usage=answer.usage,
         cost_nanos=cost_nanos,
         latency_ms=latency_ms,
-        error_code=result.error_code,
+        error_code=result.error_code or (USAGE_MISSING if answer.usage is None else None),
         result=result,
     )
 

@@ -5,6 +5,7 @@ classes of errors can't tell a request that was dropped from one that was never 
 causes behind them can, and that is what is read here. Both transports pass the same tests.
 """
 
+import re
 from datetime import timedelta
 
 import httpx
@@ -27,6 +28,8 @@ NOT_CONNECTED = "client error (Connect)"
 """How hyper begins the cause of whatever failed before a byte of the request was sent."""
 
 RESET = "reset by peer"
+
+_OF_SYSTEM = re.compile(r"(?P<word>.+) \(os error \d+\)")
 
 
 class ReqwestTransport(httpx.AsyncBaseTransport):
@@ -119,6 +122,6 @@ def _translated(error: PyreqwestError, request: httpx.Request) -> httpx.RequestE
     else:
         # Cut off, or not HTTP; whatever else there may be is safest as "perhaps it ran".
         kind = httpx.RemoteProtocolError
-    return kind(
-        f"{type(error).__name__}: {causes[-1] if causes else error.message}", request=request
-    )
+    # The deepest cause is the system's own word and has no address; hyper's words are for its makers.
+    system = _OF_SYSTEM.match(causes[-1]) if causes else None
+    return kind(system["word"].lower() if system else "", request=request)

@@ -5,6 +5,7 @@ afford; the ready-made bridges to faster clients report a request that the provi
 as one that was never sent. Here every way to fail has the httpx class that tells these apart.
 """
 
+import os
 import socket
 from functools import lru_cache
 
@@ -129,7 +130,28 @@ def translated(error: Exception, request: httpx.Request) -> httpx.RequestError:
         case _:
             # Cut off, or not HTTP; whatever else there may be is safest as "perhaps it ran".
             kind = httpx.RemoteProtocolError
-    return kind(f"{type(error).__name__}: {error}", request=request)
+    return kind(_reason(error), request=request)
+
+
+def _reason(error: Exception) -> str:
+    """Return why it failed, in a few words without the address; empty if the kind says it all."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "its name is not known"
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ServerFingerprintMismatch():
+            return "its certificate is not trusted"
+        case aiohttp.ClientSSLError():
+            return "TLS failed"
+        case aiohttp.ServerDisconnectedError():
+            return "it was closed"
+        case aiohttp.ClientPayloadError():
+            return "the answer was cut off"
+        case aiohttp.ClientResponseError():
+            return "what came is not HTTP"
+        case OSError(errno=int(number)) if number > 0:
+            return os.strerror(number).lower()
+        case _:
+            return ""
 
 
 @lru_cache(maxsize=1024)

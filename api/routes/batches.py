@@ -12,6 +12,7 @@ from api.cursors import decode_cursor, encode_cursor
 from api.services import Services, ServicesDep
 from api.shapes import BatchPage, BatchShape, batch_shape
 from api.upload import body_is_json, receive
+from jobs import wording
 from jobs.ingest import Intake
 from jobs.lines import JobDefaults, LineReader
 from jobs.money import parse_usd
@@ -32,7 +33,7 @@ class SubmissionQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str | None, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = None
+    name: Annotated[str | None, Field(max_length=200, pattern=wording.LINE)] = None
     priority: Priority = Priority.NORMAL
     max_cost_usd: str | None = None
     kind: str | None = None

@@ -42,6 +42,10 @@ def get_results(
 ) -> StreamingResponse:
     """Stream the results that are there. `x-next-cursor` continues after them (order=finished).
 
+    A line's `attempts` and `cost_usd` are those of all calls for the job; `cost_usd` is null where
+    a call's cost is not known, `"0.000000000"` where nothing was billed, and `cost_is_estimate`
+    tells that some of it is charged at its worst case.
+
     What arrives while the answer is being sent is left for the next request, so that the cursor is
     exact.
     """

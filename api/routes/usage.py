@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from api.auth import ProjectId
 from api.services import ServicesDep
 from jobs.errors import InvalidParameter
-from jobs.money import format_usd
+from jobs.money import format_known
 from jobs.store.ledger import SUM_NAMES, UsageDimension, UsageQuery, usage
 
 router = APIRouter(tags=["usage"])
@@ -31,7 +31,11 @@ def get_usage(
     since: Annotated[date | None, Query(description="first day, UTC")] = None,
     until: Annotated[date | None, Query(description="last day, UTC")] = None,
 ) -> dict[str, Any]:
-    """Return attempts, tokens and cost, grouped by `by`, with their total."""
+    """Return attempts, tokens and cost, grouped by `by`, with their total.
+
+    `cost_usd` is the sum of what is known and leaves out `unpriced_attempts`, whose model has no
+    price; it is null where nothing is known.
+    """
     with services.database.read() as session:
         rows = usage(session, UsageQuery(project_id, _dimensions(by), since, until))
     total = {name: sum(row[name] for row in rows) for name in SUM_NAMES}
@@ -52,4 +56,4 @@ def _dimensions(by: str) -> list[UsageDimension]:
 def _readable(row: dict[str, Any]) -> dict[str, Any]:
     """Turn the sums of a row into what people read: money as a decimal string."""
     cost_nanos = row.pop("cost_nanos")
-    return {**row, "cost_usd": format_usd(cost_nanos)}
+    return {**row, "cost_usd": format_known(cost_nanos, row["unpriced_attempts"])}

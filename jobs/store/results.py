@@ -1,15 +1,17 @@
 """Results: read by the page in either order, and written in bulk for jobs that nobody will run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import func, insert, literal, select
 from sqlmodel import Session, col
 
 from jobs.exchange import Usage
-from jobs.states import ResultStatus
+from jobs.states import BILLED_OUTCOMES, Outcome, ResultStatus
 from jobs.store.database import now
 from jobs.tables import Attempt, Batch, Job, Result, Slice
 
@@ -22,8 +24,33 @@ class ResultOrder(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt of a job that has its result. `cost_nanos` as in `jobs.tables.Attempt`."""
+
+    n: int
+    outcome: str | None
+    provider: str
+    pool: str
+    model: str
+    cost_nanos: int | None
+    latency_ms: int | None
+    usage: Usage | None
+
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether it may have been billed and nobody knows what."""
+        is_billed = self.outcome is None or Outcome(self.outcome) in BILLED_OUTCOMES
+        return self.cost_nanos is None and is_billed
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether it is charged at its worst case, as its use is not known."""
+        return self.cost_nanos is not None and self.usage is None
+
+
+@dataclass(frozen=True, slots=True)
 class ResultRow:
-    """A result with its job's name and the attempt that decided it."""
+    """A result with its job's name and all attempts of the job, in their order."""
 
     seq: int
     position: int
@@ -36,12 +63,27 @@ class ResultRow:
     attempt: int | None
     source: str
     finished_at: datetime
-    provider: str | None
-    pool: str | None
-    model: str | None
-    cost_nanos: int | None
-    latency_ms: int | None
-    usage: Usage | None
+    attempts: Sequence[AttemptRow]
+
+    @property
+    def deciding(self) -> AttemptRow | None:
+        """The attempt that decided, else the last that was made; None if there was none."""
+        for made in self.attempts:
+            if made.n == self.attempt:
+                return made
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def cost_nanos(self) -> int | None:
+        """What all attempts of the job cost; None if that of one of them is not known."""
+        if any(made.is_unpriced for made in self.attempts):
+            return None
+        return sum(made.cost_nanos or 0 for made in self.attempts)
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether some of the cost is a worst case: an answer was lost, or came without usage."""
+        return any(made.is_estimate for made in self.attempts)
 
 
 def page(
@@ -57,10 +99,18 @@ def page(
         limit: rows at most.
     """
     key = col(Result.position) if order is ResultOrder.FINISHED else col(Result.seq)
-    rows = session.connection().execute(
-        _joined().where(col(Result.batch_id) == batch_id, key > after).order_by(key).limit(limit)
+    of_page = (
+        select(*(col(getattr(Result, name)) for name in _OF_RESULT), key.label("place"))
+        .where(col(Result.batch_id) == batch_id, key > after)
+        .order_by(key)
+        .limit(limit)
+        .subquery()
     )
-    return [_result_row(tuple(row)) for row in rows]
+    rows = session.connection().execute(_with_attempts(of_page, batch_id))
+    return [
+        _result_row([tuple(row) for row in of_job])
+        for _seq, of_job in groupby(rows, key=lambda row: row[0])
+    ]
 
 
 def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
@@ -103,48 +153,60 @@ def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
     session.add(batch)
 
 
-def _result_row(columns: tuple[Any, ...]) -> ResultRow:
-    plain, counts = columns[:-5], columns[-5:]
-    values = dict(zip(ResultRow.__slots__, plain, strict=False))
-    return ResultRow(**values, usage=None if counts[0] is None else Usage(*counts))
+def _result_row(rows: Sequence[tuple[Any, ...]]) -> ResultRow:
+    """Make a result of its rows: one for each attempt, or a single one without."""
+    result, custom_id = rows[0][: len(_OF_RESULT)], rows[0][len(_OF_RESULT)]
+    return ResultRow(
+        **dict(zip(_OF_RESULT, result, strict=True)),
+        custom_id=custom_id,
+        attempts=[
+            _attempt_row(attempt)
+            for row in rows
+            if (attempt := row[len(_OF_RESULT) + 1 :])[0] is not None
+        ],
+    )
+
+
+def _attempt_row(columns: tuple[Any, ...]) -> AttemptRow:
+    plain, counts = columns[: len(_OF_ATTEMPT)], columns[len(_OF_ATTEMPT) :]
+    values = dict(zip(_OF_ATTEMPT, plain, strict=True))
+    return AttemptRow(**values, usage=None if counts[0] is None else Usage(*counts))
 
 
 def _finished(batch: Batch) -> int:
     return batch.succeeded + batch.failed + batch.cancelled + batch.expired
 
 
-def _joined() -> Any:  # a Select of 21 columns, more than its type can spell
-    """Return the statement whose columns are those of `ResultRow`, usage spread at the end."""
+_OF_RESULT = (
+    "seq",
+    "position",
+    "status",
+    "output",
+    "finish_reason",
+    "error_code",
+    "error_message",
+    "attempt",
+    "source",
+    "finished_at",
+)
+_OF_ATTEMPT = ("n", "outcome", "provider", "pool", "model", "cost_nanos", "latency_ms")
+
+
+def _with_attempts(of_page: Any, batch_id: int) -> Any:  # more columns than a Select's type spells
+    """Return the rows of some results: `_OF_RESULT`, the custom_id, `_OF_ATTEMPT`, the usage.
+
+    A job of two attempts has two rows; few have.
+    """
     return (
         select(
-            col(Result.seq),
-            col(Result.position),
+            *(of_page.c[name] for name in _OF_RESULT),
             col(Job.custom_id),
-            col(Result.status),
-            col(Result.output),
-            col(Result.finish_reason),
-            col(Result.error_code),
-            col(Result.error_message),
-            col(Result.attempt),
-            col(Result.source),
-            col(Result.finished_at),
-            col(Attempt.provider),
-            col(Attempt.pool),
-            col(Attempt.model),
-            col(Attempt.cost_nanos),
-            col(Attempt.latency_ms),
-            col(Attempt.input_tokens),
-            col(Attempt.cached_input_tokens),
-            col(Attempt.cache_write_tokens),
-            col(Attempt.output_tokens),
-            col(Attempt.reasoning_tokens),
+            *(col(getattr(Attempt, name)) for name in (*_OF_ATTEMPT, *Usage.__struct_fields__)),
         )
-        .select_from(Result)
-        .join(Job, (col(Job.batch_id) == col(Result.batch_id)) & (col(Job.seq) == col(Result.seq)))
+        .select_from(of_page)
+        .join(Job, (col(Job.batch_id) == batch_id) & (col(Job.seq) == of_page.c.seq))
         .outerjoin(
-            Attempt,
-            (col(Attempt.batch_id) == col(Result.batch_id))
-            & (col(Attempt.seq) == col(Result.seq))
-            & (col(Attempt.n) == col(Result.attempt)),
+            Attempt, (col(Attempt.batch_id) == batch_id) & (col(Attempt.seq) == of_page.c.seq)
         )
+        .order_by(of_page.c.place, col(Attempt.n))
     )

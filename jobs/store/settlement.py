@@ -25,7 +25,7 @@ from sqlmodel import Session, col
 
 from jobs.budget import Cap, sentence, without_room
 from jobs.exchange import Usage
-from jobs.states import FED_BATCH_STATES, BatchState, Outcome, ResultStatus
+from jobs.states import BILLED_OUTCOMES, FED_BATCH_STATES, BatchState, Outcome, ResultStatus
 from jobs.store.attempts import close_attempts
 from jobs.store.budgets import caps_of
 from jobs.store.bulk import insert_rows
@@ -303,9 +303,10 @@ class _Books:
         tally.cache_write_tokens += usage.cache_write_tokens
         tally.output_tokens += usage.output_tokens
         tally.reasoning_tokens += usage.reasoning_tokens
-        if made.outcome == Outcome.UNKNOWN:
+        billed = made.outcome in BILLED_OUTCOMES or made.usage is not None
+        # An answer without usage is charged at its worst case as much as one that never came.
+        if made.outcome == Outcome.UNKNOWN or (made.usage is None and made.cost_nanos is not None):
             tally.unknown_attempts += 1
-        billed = made.outcome in (Outcome.SUCCEEDED, Outcome.UNKNOWN) or made.usage is not None
         self._sums(made.journal, made.outcome, day).add(
             usage, made.cost_nanos or 0, unpriced=billed and made.cost_nanos is None
         )

@@ -1,9 +1,11 @@
 """Puts the `tidemill` command together, from a function per command."""
 
+import sys
+
 import typer
 
 from scripts.command import budget, keys, look, parts, results, steer, submit, usage, watch
-from scripts.command.ending import Commands, end_unexpectedly
+from scripts.command.ending import Commands, end_unexpectedly, wants_json
 
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -14,7 +16,9 @@ app = typer.Typer(
     epilog=(
         "Exit status: 0 done; 1 the batch failed, or finished with failures; 2 wrong usage, or the "
         "server rejected the request; 3 not authorised; 4 not found; 5 the server can't be reached "
-        "or doesn't work; 130 interrupted."
+        "or doesn't work; 6 what was watched is paused and nobody is at a terminal; 130 interrupted. "
+        "With --json, what went wrong is one line on stderr: "
+        '{"error": {"code", "message", "status", "faults"}}.'
     )
 )
 def tidemill() -> None:
@@ -44,4 +48,5 @@ def main() -> None:
     try:
         app()
     except Exception as error:  # noqa: BLE001 - the last resort: no person is shown a traceback
-        raise SystemExit(end_unexpectedly(error)) from None
+        as_json = wants_json(sys.argv[1:])
+        raise SystemExit(end_unexpectedly(error, as_json=as_json)) from None

@@ -151,7 +151,9 @@ class Client:
             response = self._http.send(request)
         if response.is_success:
             return response
-        raise error_from(response)
+        # The answer stays at hand, as the cause: its status is part of a report in JSON.
+        answer = httpx.HTTPStatusError("", request=request, response=response)
+        raise error_from(response) from answer
 
 
 @contextmanager

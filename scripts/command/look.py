@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
+from scripts.command.batch_list import batch_table
 from scripts.command.connection import DEFAULT_URL, BatchId, Json, Key, Url, connect
 from scripts.command.render import print_json, stdout
-from scripts.command.tables import batch_summary, batch_table
+from scripts.command.tables import batch_summary
 
 
 def batches(
@@ -24,9 +25,10 @@ def batches(
     if as_json:
         print_json(page)
         return
-    stdout().print(batch_table(page["data"]))
+    console = stdout()
+    console.print(batch_table(page["data"], console))
     if page["next_cursor"] is not None:
-        stdout().print(f"There are more: --cursor {page['next_cursor']}")
+        console.print(f"There are more: --cursor {page['next_cursor']}")
 
 
 def show(batch_id: BatchId, url: Url = DEFAULT_URL, key: Key = None, as_json: Json = False) -> None:

@@ -27,8 +27,14 @@ _KINDS: dict[int, type[TidemillError]] = {
 
 
 def error_from(response: httpx.Response) -> TidemillError:
-    """Return the error that an answer outside 2xx stands for, with the server's words."""
+    """Return the error that an answer outside 2xx stands for, with the server's words and code."""
     problem = _problem(response)
+    error = _error(response, problem)
+    error.code = _text(problem.get("code")) or error.code
+    return error
+
+
+def _error(response: httpx.Response, problem: dict[str, Any]) -> TidemillError:
     status = response.status_code
     message = _text(problem.get("detail")) or _text(problem.get("title"))
     if status in {401, 403}:

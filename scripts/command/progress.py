@@ -10,7 +10,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from scripts.command.render import JsonObject, dollars, printable, tokens
+from scripts.command.render import JsonObject, known_dollars, printable, tokens
 from scripts.command.tables import done_jobs
 
 PACE_OVER_S = 10.0
@@ -28,7 +28,8 @@ class Standing:
     done: int
     failed: int
     tokens: int
-    cost_usd: str
+    cost_usd: str | None
+    unpriced: int
     waiting_for: str
 
     @classmethod
@@ -42,6 +43,7 @@ class Standing:
             failed=counts["failed"],
             tokens=sum(tokens(batch["usage"])),
             cost_usd=batch["cost_usd"],
+            unpriced=batch["unpriced_jobs"],
             waiting_for=printable(str(batch["waiting_for"] or "")),
         )
 
@@ -70,7 +72,7 @@ def figures(standing: Standing, jobs_per_s: float | None) -> str:
     parts = [f"{standing.failed:,} failed"]
     if jobs_per_s:
         parts.append(f"{jobs_per_s:,.1f} jobs/s")
-    parts += [f"{standing.tokens:,} tokens", dollars(standing.cost_usd)]
+    parts += [f"{standing.tokens:,} tokens", known_dollars(standing.cost_usd, standing.unpriced)]
     left = standing.total - standing.done
     if jobs_per_s and left:
         parts.append(f"{duration(left / jobs_per_s)} left")
@@ -143,8 +145,20 @@ class PlainLines:
         self._console.print(text, soft_wrap=True)
 
 
-def display(console: Console) -> AbstractContextManager[Display]:
+class Nothing:
+    """Shows nothing, for a program that reads JSON."""
+
+    def show(self, standing: Standing, jobs_per_s: float | None) -> None:
+        """Do nothing."""
+
+    def note(self, text: str) -> None:
+        """Do nothing."""
+
+
+def display(console: Console, *, is_quiet: bool = False) -> AbstractContextManager[Display]:
     """Return what suits the console, to be entered."""
+    if is_quiet:
+        return nullcontext(Nothing())
     if not console.is_terminal:
         return nullcontext(PlainLines(console))
     return _LiveContext(console)

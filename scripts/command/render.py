@@ -56,6 +56,13 @@ def dollars(amount: str | None) -> str:
     return f"${value:,.{places}f}"
 
 
+def known_dollars(amount: str | None, unpriced: int) -> str:
+    """Return a sum that leaves out what has no known price: `≥ $0.01 (13 unpriced)`, or `unknown`."""
+    if amount is None or not unpriced:
+        return dollars(amount)
+    return f"≥ {dollars(amount)} ({unpriced:,} unpriced)"
+
+
 def tokens(usage: JsonObject) -> tuple[int, int]:
     """Return all tokens in and all tokens out of a usage object."""
     into = sum(

@@ -85,7 +85,9 @@ def results(  # noqa: PLR0913 - a command's options are its parameters
         if failed:
             lines = without_answer(lines)
         if output is not None:
-            say(f"{save(lines, output):,} results are in {output}")
+            count = save(lines, output)
+            if not as_json:
+                say(f"{count:,} results are in {output}")
         elif as_json or not sys.stdout.isatty():
             for line in lines:
                 sys.stdout.buffer.write(line + b"\n")

@@ -19,11 +19,11 @@ from jobs.money import parse_usd
 from jobs.states import Priority
 from scripts.command.client import Client
 from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
-from scripts.command.ending import ExitStatus, say
+from scripts.command.ending import Ended, ExitStatus, say
 from scripts.command.render import JsonObject, print_json, stderr, stdout
 from scripts.command.results import Order, check_writable, save
 from scripts.command.upload import open_upload
-from scripts.command.watch import finish, follow_on_terminal
+from scripts.command.watch import finish, follow_on_terminal, rests
 
 
 def _amount(text: str | None) -> str | None:
@@ -68,7 +68,8 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     """Submit a file of jobs as one batch: all of it is accepted, or nothing.
 
     With --watch, exit status 1 tells that some job has no answer, and Ctrl-C leaves the batch
-    running.
+    running. If the batch is paused and nobody is at a terminal, the command ends with status 6 and
+    no results are written.
     """
     if output is not None:
         check_writable(output)
@@ -104,8 +105,11 @@ def _send(client: Client, file: Path, defaults: dict[str, str]) -> JsonObject:
             task = bar.add_task("", total=upload.size_bytes)
             return client.submit(replace(upload, blocks=_shown(upload.blocks, bar, task)), defaults)
     except KeyboardInterrupt:
-        say("interrupted before the answer: `tidemill batches` tells whether it was accepted")
-        raise typer.Exit(ExitStatus.INTERRUPTED) from None
+        raise Ended(
+            ExitStatus.INTERRUPTED,
+            "interrupted",
+            "interrupted before the answer: `tidemill batches` tells whether it was accepted",
+        ) from None
     except OSError as error:
         raise typer.BadParameter(f"{file} can't be read: {error.strerror}") from error
 
@@ -117,10 +121,14 @@ def _shown(blocks: Iterable[bytes], bar: Progress, task: TaskID) -> Iterator[byt
 
 
 def _stay(client: Client, batch: JsonObject, output: Path | None, *, as_json: bool) -> None:
-    say(_accepted(batch))
-    batch = follow_on_terminal(client, batch["id"])
-    if output is not None:
-        say(f"{save(client.results(batch['id'], Order.INPUT), output):,} results are in {output}")
+    if not as_json:
+        say(_accepted(batch))
+    batch = follow_on_terminal(client, batch["id"], as_json=as_json)
+    # A batch that rests has no end yet, and half of the results must not pass for all of them.
+    if output is not None and not rests(batch):
+        count = save(client.results(batch["id"], Order.INPUT), output)
+        if not as_json:
+            say(f"{count:,} results are in {output}")
     finish(batch, as_json=as_json)
 
 

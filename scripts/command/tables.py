@@ -1,4 +1,4 @@
-"""The tables that commands print: a batch, batches, results, usage, a submission's faults."""
+"""The tables that commands print: a batch, results, usage, a submission's faults."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,15 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from jobs.errors import LineFault
-from scripts.command.render import JsonObject, dollars, local_time, printable, state, tokens
+from scripts.command.render import (
+    JsonObject,
+    dollars,
+    known_dollars,
+    local_time,
+    printable,
+    state,
+    tokens,
+)
 
 LONGEST_OUTPUT = 160
 """Characters of an answer in a table; the file has it whole."""
@@ -48,8 +56,8 @@ def batch_summary(batch: JsonObject) -> Table:
         ("jobs", f"{counts['total']:,}: {', '.join(shown)}"),
         ("tokens", f"{into:,} in, {out:,} out"),
         ("cost", _cost(batch)),
-        ("without price", f"{unpriced:,} jobs, which the cost leaves out" if unpriced else ""),
-        ("unknown", f"{unknown:,} calls, charged at their worst case" if unknown else ""),
+        ("without price", f"{_jobs(unpriced)}, which the cost leaves out" if unpriced else ""),
+        ("unknown", f"{_calls(unknown)}, charged at the worst case" if unknown else ""),
         ("created", local_time(batch["created_at"])),
         ("deadline", local_time(batch["deadline"])),
         ("finished", local_time(batch["finished_at"])),
@@ -61,36 +69,12 @@ def batch_summary(batch: JsonObject) -> Table:
     return table
 
 
-def batch_table(batches: Sequence[JsonObject]) -> Table:
-    """Return one row per batch."""
-    named = any(batch["name"] for batch in batches)
-    table = _table(
-        Column("id", no_wrap=True),
-        *([Column("name", overflow="ellipsis")] if named else []),
-        Column("state", no_wrap=True),
-        *(_figure(name) for name in ("done", "failed", "cost")),
-        Column("created", overflow="ellipsis"),
-    )
-    for batch in batches:
-        counts = batch["counts"]
-        table.add_row(
-            batch["id"],
-            *([printable(batch["name"] or "")] if named else []),
-            state(batch["state"]),
-            f"{done_jobs(counts):,}/{counts['total']:,}",
-            f"{counts['failed']:,}",
-            dollars(batch["cost_usd"]),
-            local_time(batch["created_at"]),
-        )
-    return table
-
-
 def result_table(results: Iterable[JsonObject]) -> Table:
     """Return one row per result: the answer, or in red why there is none; tokens are in + out."""
     table = _table(
         Column("custom_id", overflow="fold", max_width=24),
         Column("output", ratio=1, overflow="fold"),
-        *(_figure(name) for name in ("tokens", "cost", "latency")),
+        *(figure(name) for name in ("tokens", "cost", "latency")),
         expand=True,
     )
     for result in results:
@@ -117,14 +101,20 @@ def usage_table(rows: Sequence[JsonObject], total: JsonObject, by: Sequence[str]
     figures = [(name, title) for name, title in _USAGE_FIGURES if total[name] or name in _ALWAYS]
     for name, title in figures:
         table.add_column(title, f"{total[name]:,}", justify="right", no_wrap=True)
-    table.add_column("cost", dollars(total["cost_usd"]), justify="right", no_wrap=True)
+    table.add_column("cost", _known(total), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             *(printable(str(row[word])) for word in by),
             *(f"{row[name]:,}" for name, _ in figures),
-            dollars(row["cost_usd"]),
+            _known(row),
         )
     return table
+
+
+def _known(sums: JsonObject) -> str:
+    """Return what is known of a cost; how much is not is a column of its own."""
+    mark = "≥ " if sums["unpriced_attempts"] and sums["cost_usd"] is not None else ""
+    return f"{mark}{dollars(sums['cost_usd'])}"
 
 
 def _table(*columns: Column | str, expand: bool = False, show_footer: bool = False) -> Table:
@@ -132,14 +122,15 @@ def _table(*columns: Column | str, expand: bool = False, show_footer: bool = Fal
     return Table(*columns, box=SIMPLE, pad_edge=False, expand=expand, show_footer=show_footer)
 
 
-def _figure(name: str) -> Column:
+def figure(name: str) -> Column:
+    """Return a column of numbers."""
     return Column(name, justify="right", no_wrap=True)
 
 
 def budget_table(budget: JsonObject) -> Table:
     """Return a project's caps and what is used of them: one row for the day, one for the month."""
     table = _table(
-        *_BUDGET_WORDS, *(_figure(name) for name in ("cap", "spent", "reserved")), "until"
+        *_BUDGET_WORDS, *(figure(name) for name in ("cap", "spent", "reserved")), "until"
     )
     for period, cap_usd in (("day", budget["daily_usd"]), ("month", budget["monthly_usd"])):
         used = budget[period]
@@ -164,8 +155,16 @@ def fault_table(faults: Iterable[LineFault]) -> Table:
     return table
 
 
+def _jobs(count: int) -> str:
+    return f"{count:,} job{'' if count == 1 else 's'}"
+
+
+def _calls(count: int) -> str:
+    return f"{count:,} call{'' if count == 1 else 's'} whose use is not known"
+
+
 def _cost(batch: JsonObject) -> str:
-    cost = dollars(batch["cost_usd"])
+    cost = known_dollars(batch["cost_usd"], batch["unpriced_jobs"])
     if batch["max_cost_usd"] is not None:
         cost += f" of at most {dollars(batch['max_cost_usd'])}"
     if Decimal(batch["reserved_usd"]):

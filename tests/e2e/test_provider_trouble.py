@@ -203,7 +203,8 @@ def test_an_answer_without_a_credible_usage_is_kept_and_charged_at_its_worst(
     at_worst = [row.reserved_nanos for row in attempts if row.cost_nanos == row.reserved_nanos]
     billed = {row["job_id"]: row["cost_nanos"] for row in simulator.rows()}
     exact = sum(cost for job_id, cost in billed.items() if job_id not in without)
-    assert len(without) == len(at_worst) == 5
+    assert len(without) == len(at_worst) == batch["unknown_attempts"] == 5
+    assert {row["custom_id"] for row in results if row["cost_is_estimate"]} == without
     assert nanos(batch["cost_usd"]) == exact + sum(at_worst)
     assert nanos(batch["cost_usd"]) > sum(billed.values())
     assert len(attempts) == JOBS

@@ -150,6 +150,15 @@ async def test_an_address_that_is_none_was_never_called(url: str) -> None:
         await one.call(provider(url=url), None, "m", REQUEST)
 
 
+async def test_a_provider_that_is_not_there_is_told_in_a_sentence_without_its_address() -> None:
+    async with AiohttpTransport() as transport:
+        caller = Caller(transport, deadline_s=5.0)
+        with pytest.raises(ConnectFailed) as raised:
+            await caller.call(provider(url="http://127.0.0.1:9/v1"), KEY, "m-1", REQUEST)
+    expected = "no connection to the provider could be made: connection refused"
+    assert raised.value.message == expected
+
+
 async def test_an_error_reply_is_the_protocols_error() -> None:
     body = {"error": {"message": "No money.", "code": "insufficient_quota"}}
 

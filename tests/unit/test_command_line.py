@@ -357,6 +357,106 @@ def test_usage_is_summed_by_what_was_asked(server: StubServer, tidemill: Tidemil
     assert json.loads(tidemill("usage", "--json").stdout) == sums
 
 
+def problem(code: str, **more: Any) -> dict[str, Any]:
+    return {"type": "about:blank", "code": code, "detail": "in words", **more}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "code", "exit_status"),
+    [
+        (("show", "bat_1"), 401, "unauthorised", 3),
+        (("results", "bat_1"), 404, "not_found", 4),
+        (("batches",), 503, "service_unavailable", 5),
+        (("batches",), 500, "internal_error", 5),
+        (("watch", "bat_1"), 404, "not_found", 4),
+    ],
+)
+def test_with_json_a_refusal_is_one_object_on_stderr_with_the_servers_code(
+    server: StubServer,
+    tidemill: Tidemill,
+    arguments: tuple[str, ...],
+    status: int,
+    code: str,
+    exit_status: int,
+) -> None:
+    for route in ("/bat_1", "/bat_1/results", ""):
+        server.on(f"GET /api/batches{route}", problem(code), status=status)
+    ended = tidemill(*arguments, "--json")
+    assert (ended.exit_code, ended.stdout) == (exit_status, "")
+    error = json.loads(one_line(ended.stderr))["error"]
+    assert (error["code"], error["status"], error["faults"]) == (code, status, [])
+    assert "in words" in error["message"]
+
+
+def test_with_json_the_bad_lines_of_a_submission_are_listed(
+    server: StubServer, tidemill: Tidemill, jobs_file: str
+) -> None:
+    fault = {"line": 17, "field": "max_tokens", "code": "wrong", "message": "expected 1 or more"}
+    refusal = problem("invalid_jobs", errors=[fault], error_count=1)
+    server.on("POST /api/batches", refusal, status=400)
+    ended = tidemill("submit", jobs_file, "--json")
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert json.loads(one_line(ended.stderr)) == {
+        "error": {
+            "code": "invalid_jobs",
+            "message": "in words",
+            "status": 400,
+            "faults": [fault],
+        }
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "exit_status"),
+    [
+        (("batches", "--url", "http://127.0.0.1:9"), "service_unavailable", 5),
+        (("batches", "--url", "localhost"), "invalid_configuration", 2),
+        (("show",), "wrong_usage", 2),
+        (("batches", "--limit", "none"), "wrong_usage", 2),
+        (("submit", "no-such-file.jsonl"), "wrong_usage", 2),
+    ],
+)
+def test_with_json_what_needs_no_server_is_one_object_as_well(
+    tidemill: Tidemill, arguments: tuple[str, ...], code: str, exit_status: int
+) -> None:
+    ended = tidemill(*arguments, "--json")
+    assert (ended.exit_code, ended.stdout) == (exit_status, "")
+    error = json.loads(one_line(ended.stderr))["error"]
+    assert error["code"] == code
+    assert error["message"]
+    assert "status" not in error
+
+
+PAUSED = batch(state="paused", waiting_for="its budget of $1.00 is used up")
+PAUSED["counts"] = PAUSED["counts"] | {"running": 0, "waiting": 1}
+
+
+def test_what_is_paused_ends_a_watch_without_a_terminal_with_6_and_without_results(
+    server: StubServer, tidemill: Tidemill, jobs_file: str, tmp_path: Path
+) -> None:
+    server.on("POST /api/batches", batch(state="queued"), status=202)
+    server.on("GET /api/batches/bat_1", PAUSED | {"counts": batch()["counts"]}, PAUSED)
+    output = tmp_path / "out.jsonl"
+    for arguments in (("watch", "bat_1"), ("submit", jobs_file, "-o", str(output))):
+        ended = tidemill(*arguments)
+        assert ended.exit_code == 6
+        last = ended.stderr.splitlines()[-1]
+        assert "bat_1 is paused: its budget of $1.00 is used up" in last
+        assert "`tidemill resume bat_1`" in last
+        assert "`tidemill budget --batch bat_1" in last
+    assert not output.exists()
+
+
+def test_with_json_a_paused_batch_is_on_stdout_and_its_pause_the_only_word_on_stderr(
+    server: StubServer, tidemill: Tidemill
+) -> None:
+    server.on("GET /api/batches/bat_1", PAUSED)
+    ended = tidemill("watch", "bat_1", "--json")
+    assert ended.exit_code == 6
+    assert json.loads(ended.stdout) == PAUSED
+    assert json.loads(one_line(ended.stderr))["error"]["code"] == "paused"
+
+
 def test_an_interrupted_watch_leaves_the_batch_running_and_says_how_to_go_on(
     server: StubServer, tidemill: Tidemill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -415,7 +515,16 @@ def test_a_fault_of_the_program_is_in_a_log_with_its_traceback(
 
 def test_help_tells_every_exit_status(tidemill: Tidemill) -> None:
     text = tidemill("--help").stdout
-    for status in ("0 done", "1 the batch", "2 wrong usage", "3 not", "4 not", "5 the", "130"):
+    for status in (
+        "0 done",
+        "1 the batch",
+        "2 wrong usage",
+        "3 not",
+        "4 not",
+        "5 the",
+        "6 what",
+        "130",
+    ):
         assert status in " ".join(text.split())
 
 

@@ -1,6 +1,7 @@
 """The figures of a running batch, and the lines that a log gets."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -25,6 +26,7 @@ def standing(done: int = 0, state: str = "running", failed: int = 0) -> Standing
         failed=failed,
         tokens=12345,
         cost_usd="0.000120000",
+        unpriced=0,
         waiting_for="",
     )
 
@@ -64,6 +66,21 @@ def test_a_batch_that_stands_still_has_a_pace_of_zero_and_no_time_left() -> None
 )
 def test_figures_tell_what_is_known(done: int, jobs_per_s: float | None, expected: str) -> None:
     assert figures(standing(done), jobs_per_s) == expected
+
+
+@pytest.mark.parametrize(
+    ("cost_usd", "unpriced", "expected"),
+    [
+        ("0.010000000", 13, "≥ $0.01 (13 unpriced)"),
+        ("0.010000000", 0, "$0.01"),
+        (None, 13, "unknown"),
+    ],
+)
+def test_figures_mark_a_cost_that_is_not_all_known(
+    cost_usd: str | None, unpriced: int, expected: str
+) -> None:
+    seen = replace(standing(), cost_usd=cost_usd, unpriced=unpriced)
+    assert figures(seen, None).endswith(f"tokens, {expected}")
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_a_summary_tells_what_is_missing_from_the_cost() -> None:
         )
     )
     assert "3 jobs, which the cost leaves out" in text
-    assert "2 calls, charged at their worst case" in text
+    assert "2 calls whose use is not known, charged at the worst case" in text
     assert "of at most $5.00, $0.25 reserved for calls in flight" in text
     assert "the budget" in text
 
@@ -169,7 +169,9 @@ def test_usage_has_a_row_per_combination_and_a_total() -> None:
     assert [line[:2] for line in lines[:2]] == [["2026-03-01", "m1"], ["2026-03-01", "m2"]]
     assert lines[2][0] == "total"
     assert "24" in lines[2]
-    assert "$0.20" in lines[2]
+    assert lines[2][-2:] == ["≥", "$0.20"]
+    unknown = usage_table([], {**total, "cost_usd": None}, ["model"])
+    assert text_of(unknown).split()[-1] == "unknown"
 
 
 def test_faults_are_told_by_line_field_and_what_was_expected() -> None:

@@ -28,6 +28,7 @@ def batch(
         "counts": {"total": 10, **counts, "running": 0, "waiting": 0},
         "usage": usage | {"reasoning_tokens": 0},
         "cost_usd": "0.000000100",
+        "unpriced_jobs": 0,
         "waiting_for": waiting_for,
     }
 
@@ -117,11 +118,19 @@ def test_the_reason_for_waiting_is_said_when_it_changes() -> None:
         batch("running", waiting_for="paused by its owner"),
         batch("completed"),
     )
-    assert shown.notes == [
+    assert [note for note in shown.notes if note.startswith("waiting")] == [
         "waiting for: the limit of pool main",
         "waiting for: paused by its owner",
         "waiting for: paused by its owner",
     ]
+
+
+def test_at_a_terminal_a_paused_batch_is_watched_on_and_the_way_on_is_said_once() -> None:
+    by_owner = batch("paused", waiting_for="paused by its owner")
+    ended, shown, _ = followed(by_owner, by_owner, by_owner, batch("completed"))
+    assert ended["state"] == "completed"
+    (said,) = [note for note in shown.notes if "tidemill resume bat_1" in note]
+    assert "budget" not in said
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from jobs.store.reports import Journal
 from jobs.store.slices import Lease
 from workers.conclusions import (
     MESSAGE_CHARACTERS,
+    USAGE_MISSING,
     failure,
     of_answer,
     of_error,
@@ -184,6 +185,7 @@ def test_an_answer_costs_its_usage_or_without_one_what_was_reserved(
     assert made.outcome is Outcome.SUCCEEDED
     assert made.cost_nanos == cost_nanos
     assert made.usage == usage
+    assert made.error_code == (USAGE_MISSING if usage is None else None)
 
 
 def test_a_good_answer_is_the_result() -> None:

@@ -59,7 +59,7 @@ REFUSED = {
     ),
     "a name that is no queue": (
         PROVIDER.replace("providers.p", 'providers."P Q"'),
-        r"providers\.P Q\.\[key\]: String should match",
+        r"providers\.P Q\.\[key\]: expected 1 to 63 of a-z",
     ),
     "no pool": (PROVIDER + "pools = []\n", r"providers\.p\.pools: .*at least 1 item"),
     "two pools of one name": (PROVIDER + '[[providers.p.pools]]\nname = "a"\n' * 2, "same name"),
@@ -233,3 +233,17 @@ def test_a_key_that_is_not_there_is_named_and_never_empty(
     ):
         with pytest.raises(ConfigurationError, match=message):
             read_key(reference)
+
+
+def test_a_name_that_can_not_be_is_told_in_words_and_not_by_its_pattern(tmp_path: Path) -> None:
+    path = tmp_path / "tidemill.toml"
+    path.write_text(
+        '[providers."Open AI"]\nprotocol = "openai"\nbase_url = "http://127.0.0.1:9"\n'
+        '[routes."a/b"]\ntargets = ["x/y"]\n'
+    )
+    with pytest.raises(ConfigurationError) as raised:
+        load_configuration(path)
+    assert "expected 1 to 63 of a-z" in raised.value.message
+    assert "without / and without blanks" in raised.value.message
+    assert "^" not in raised.value.message
+    assert "Value error" not in raised.value.message

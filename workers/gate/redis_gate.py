@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from jobs.configuration import Configuration
 from workers.gate.asker import Asker, UsedToday
+from workers.gate.complaints import Complaints
 from workers.gate.desk import Desk
 from workers.gate.gate import Ask, ComeBack, Ending, Grant, PoolId
 from workers.gate.scopes import PoolPlan
@@ -40,6 +41,7 @@ class RedisGate:
     ) -> None:
         self._redis = redis
         script = Script(redis)
+        self._complaints = Complaints()
         self._askers: dict[str, Asker] = {}
         for name, provider in configuration.providers.items():
             plans = [PoolPlan(PoolId(name, pool.name), provider, pool) for pool in provider.pools]
@@ -57,6 +59,7 @@ class RedisGate:
 
     def settle(self, grant: Grant, ending: Ending) -> None:
         """See `workers.gate.gate.Gate`."""
+        self._complaints.note(grant.pool, ending.error)
         self._askers[grant.pool.provider].settle(grant, ending)
 
     async def close(self) -> None:

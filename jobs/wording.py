@@ -1,0 +1,27 @@
+"""What pydantic finds wrong, in words for people: no names of its own classes, no raw patterns."""
+
+from collections.abc import Mapping
+
+from pydantic_core import ErrorDetails
+
+NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+ROUTE = r"^[^/\s]{1,200}$"
+LINE = r"^[^\x00-\x1f\x7f]*$"
+
+_EXPECTED: Mapping[str, str] = {
+    NAME: "expected 1 to 63 of a-z, 0-9, _ and -, the first of them a letter or a digit",
+    ROUTE: "expected a name of up to 200 characters without / and without blanks",
+    LINE: "expected one line without control characters",
+}
+
+
+def in_words(fault: ErrorDetails) -> str:
+    """Return what is wrong with a value. Every pattern of ours has its sentence here."""
+    context = fault.get("ctx", {})
+    match fault["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "string_pattern_mismatch":
+            return _EXPECTED[context["pattern"]]
+        case _:
+            return fault["msg"]
