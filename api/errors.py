@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 
 from jobs.errors import (
     Conflict,
@@ -36,6 +37,8 @@ STATUSES: tuple[tuple[type[TidemillError], HTTPStatus], ...] = (
 )
 """The first match counts. Whatever is not here is our own fault: 500, without internals."""
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
 SHOWN_CHARACTERS = 300
 """Of a message about a parameter."""
 
@@ -52,10 +55,13 @@ def install_error_handlers(app: FastAPI) -> None:
         return _of_bad_parameters(error)
 
     @app.exception_handler(HTTPException)
-    async def on_http_error(_request: Request, error: HTTPException) -> JSONResponse:
+    async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
         status = HTTPStatus(error.status_code)
         code = status.phrase.lower().replace(" ", "_")
-        return problem(status, code, str(error.detail), headers=dict(error.headers or {}))
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["allow"] = ", ".join(_allowed_methods(request))
+        return problem(status, code, str(error.detail), headers=headers)
 
     @app.exception_handler(ClientDisconnect)
     async def on_disconnect(_request: Request, _error: ClientDisconnect) -> JSONResponse:
@@ -67,6 +73,18 @@ def install_error_handlers(app: FastAPI) -> None:
         return problem(
             HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Tidemill failed; its log says why."
         )
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Return the methods of all routes with this path; Starlette's own answer names one's alone."""
+    return [
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 def problem_of(error: TidemillError) -> JSONResponse:

@@ -31,6 +31,17 @@ NDJSON_TYPES = frozenset(
 )
 
 
+PACKED = {
+    b"\x1f\x8b": "a gzip file",
+    b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"\xfd7zXZ\0": "an xz file",
+    b"BZh": "a bzip2 file",
+    b"PK\x03\x04": "a zip file",
+    b"PAR1": "a Parquet file",
+}
+"""How files begin that people send as they are; no line of JSON begins so."""
+
+
 def body_is_json(request: Request) -> bool:
     """Return whether the body is one JSON document instead of lines.
 
@@ -77,6 +88,8 @@ async def _receive_lines(request: Request, intake: Intake) -> None:
     try:
         async for data in request.stream():
             block += data
+            if storing is None:
+                _refuse_packed(block)
             if len(block) < BLOCK_BYTES:
                 continue
             if storing is not None:
@@ -89,6 +102,15 @@ async def _receive_lines(request: Request, intake: Intake) -> None:
     await run_in_threadpool(intake.take, bytes(block))
 
 
+def _refuse_packed(start: bytearray) -> None:
+    """Say so of a body that is no text, instead of calling each of its lines malformed."""
+    for mark, kind in PACKED.items():
+        if start.startswith(mark):
+            raise UnsupportedMedia(
+                f"this looks like {kind}: unpack it first; expected one job a line, as plain text"
+            )
+
+
 async def _receive_json(request: Request, intake: Intake) -> None:
     body = bytearray()
     async for data in request.stream():
@@ -97,6 +119,7 @@ async def _receive_json(request: Request, intake: Intake) -> None:
             raise SubmissionTooLarge(
                 f"a JSON body may have {JSON_BYTES >> 20} MiB; send more as application/x-ndjson"
             )
+    _refuse_packed(body)
     await run_in_threadpool(intake.take_lines, _lines_of_json(bytes(body)))
 
 
@@ -113,7 +136,7 @@ def _lines_of_json(body: bytes) -> list[bytes]:
             jobs = msgspec.json.decode(body, type=list[msgspec.Raw])
         else:
             jobs = msgspec.json.decode(body, type=_Jobs).jobs
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         fault = LineFault(1, "invalid_json", "", f'expected {{"jobs": [...]}}: {error}'[:300])
         raise InvalidSubmission(
             f"the body is not a JSON submission: {error}"[:300], faults=[fault]

@@ -2,7 +2,6 @@
 
 import os
 import tomllib
-from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,6 +20,7 @@ from pydantic import (
 
 from jobs import wording
 from jobs.errors import ConfigurationError
+from jobs.money import read_decimal
 
 
 class ProtocolName(StrEnum):
@@ -178,8 +178,8 @@ class Route(Section):
 
 def _parse_price(text: str) -> str:
     try:
-        price = Decimal(text)
-    except InvalidOperation:
+        price = read_decimal(text)
+    except ValueError:
         raise ValueError("write a price as a decimal string such as '0.30'") from None
     if not price.is_finite() or price < 0:
         raise ValueError("a price is zero or more")

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self
 import msgspec
 
 from jobs.budget import no_price
+from jobs.characters import has_hidden
 from jobs.clock import utcnow
 from jobs.configuration import LONGEST_FAILOVER_S
 from jobs.errors import InvalidSubmission, LineFault, UnknownModel
@@ -35,7 +36,6 @@ KEPT_DECODERS = 256
 """Decoders that are kept, one for each batch at work and kind of job."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -253,14 +253,12 @@ def _decoder(kind_name: str, defaults: JobDefaults) -> Callable[[bytes], Any]:
 
 
 def _check_custom_id(custom_id: str) -> FieldFault | None:
-    if 0 < len(custom_id) <= MAX_CUSTOM_ID_CHARACTERS and (
-        custom_id.isprintable() or not _CONTROL.search(custom_id)
-    ):
+    if 0 < len(custom_id) <= MAX_CUSTOM_ID_CHARACTERS and not has_hidden(custom_id):
         return None
     return FieldFault(
         "invalid_custom_id",
         "custom_id",
-        f"expected 1 to {MAX_CUSTOM_ID_CHARACTERS} characters without control characters",
+        f"expected 1 to {MAX_CUSTOM_ID_CHARACTERS} characters without control or format characters",
     )
 
 

@@ -14,8 +14,8 @@ def parse_usd(text: str) -> int:
         ValueError: not a plain non-negative decimal number, finer than a nano-dollar, or too large.
     """
     try:
-        amount = Decimal(text.strip())
-    except InvalidOperation:
+        amount = read_decimal(text)
+    except ValueError:
         raise ValueError(f"{text[:40]!r} is not a decimal number of dollars") from None
     if not amount.is_finite() or amount < 0:
         raise ValueError("an amount of dollars must be zero or more")
@@ -25,6 +25,20 @@ def parse_usd(text: str) -> int:
     if nanos != nanos.to_integral_value():
         raise ValueError("an amount of dollars has at most nine decimal places")
     return int(nanos)
+
+
+def read_decimal(text: str) -> Decimal:
+    """Return the number that `text` is: `Decimal` alone also takes `1_0` and other scripts' digits.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if "_" in text or not text.isascii():
+        raise ValueError(f"{text[:40]!r} is not a decimal number")
+    try:
+        return Decimal(text.strip())
+    except InvalidOperation:
+        raise ValueError(f"{text[:40]!r} is not a decimal number") from None
 
 
 def format_usd(nanos: int) -> str:

@@ -15,6 +15,7 @@ from kombu import Connection
 from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.pools import connections, producers
 
+from jobs import redis_transport
 from jobs.errors import ServiceUnavailable
 from jobs.settings import Settings
 
@@ -53,6 +54,7 @@ def make_celery(settings: Settings) -> Celery:
     open slice and waits on the process's event loop.
     """
     broker_url = settings.resolved_broker_url()
+    redis_transport.register()
     app = Celery("tidemill", broker=broker_url, set_as_current=False)
     app.conf.update(
         # The rows hold every result, so no message carries one.

@@ -6,12 +6,10 @@ from pydantic_core import ErrorDetails
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 ROUTE = r"^[^/\s]{1,200}$"
-LINE = r"^[^\x00-\x1f\x7f]*$"
 
 _EXPECTED: Mapping[str, str] = {
     NAME: "expected 1 to 63 of a-z, 0-9, _ and -, the first of them a letter or a digit",
     ROUTE: "expected a name of up to 200 characters without / and without blanks",
-    LINE: "expected one line without control characters",
 }
 
 

@@ -12,7 +12,7 @@ from api.cursors import decode_cursor, encode_cursor
 from api.services import Services, ServicesDep
 from api.shapes import BatchPage, BatchShape, batch_shape
 from api.upload import body_is_json, receive
-from jobs import wording
+from jobs.characters import has_hidden
 from jobs.ingest import Intake
 from jobs.lines import JobDefaults, LineReader
 from jobs.money import parse_usd
@@ -33,7 +33,7 @@ class SubmissionQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str | None, Field(max_length=200, pattern=wording.LINE)] = None
+    name: Annotated[str | None, Field(max_length=200)] = None
     priority: Priority = Priority.NORMAL
     max_cost_usd: str | None = None
     kind: str | None = None
@@ -48,6 +48,13 @@ class SubmissionQuery(BaseModel):
     schema_: Annotated[str | None, Field(alias="schema", description="a JSON Schema, as text")] = (
         None
     )
+
+    @field_validator("name")
+    @classmethod
+    def _is_visible(cls, text: str | None) -> str | None:
+        if text is not None and has_hidden(text):
+            raise ValueError("expected a name without control or format characters")
+        return text
 
     @field_validator("max_cost_usd")
     @classmethod

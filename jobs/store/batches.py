@@ -170,13 +170,13 @@ def find(session: Session, project_id: int, ref: str) -> Batch:
     Raises:
         NotFound: no such batch, or it is another project's, or not accepted yet.
     """
-    batch = session.exec(
-        select(Batch).where(
-            Batch.ref == ref,
-            Batch.project_id == project_id,
-            Batch.state != BatchState.RECEIVING,
-        )
-    ).first()
+    statement = select(Batch).where(
+        Batch.ref == ref,
+        Batch.project_id == project_id,
+        Batch.state != BatchState.RECEIVING,
+    )
+    # PostgreSQL takes no NUL in a text, so no batch has one.
+    batch = None if "\0" in ref else session.exec(statement).first()
     if batch is None:
         raise NotFound(NO_SUCH_BATCH)
     return batch

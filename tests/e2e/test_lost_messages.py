@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.judging import books_agree, each_answer_is_its_jobs, each_job_has_one_result
 from tests.support.processes import ProcessUnderTest
 from tests.support.redis_servers import OwnRedis, redis_binary
-from tests.support.system import System, finished, lines, running_system
+from tests.support.system import System, finished, lines, running_system, wait_for_log
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator
@@ -122,3 +122,27 @@ def test_without_the_beat_work_goes_on_and_a_new_one_finds_what_was_lost_meanwhi
     system.start_beat()
 
     assert_nothing_was_lost(system, simulator, batch_id)
+
+
+def test_a_worker_with_free_slots_outlives_its_broker_and_keeps_its_slices(
+    system: System, simulator: "Simulator", broker: OwnRedis
+) -> None:
+    (worker,) = (process for process in system.processes if process.name.startswith("worker"))
+    simulator.faults(latency="constant:3000")
+    jobs = (SLOTS // 2) * SLICE_SIZE
+    held = system.submit(lines(jobs))
+    system.wait_until(
+        held, lambda batch: batch["counts"]["running"] > 0, 10.0, "calls are in flight"
+    )
+
+    broker.kill(signal.SIGKILL)
+    wait_for_log(worker, "Connection to broker lost", 10.0)
+    broker.start()
+
+    simulator.faults()
+    batch = system.wait(held, 20.0)
+    assert (batch["state"], batch["unknown_attempts"]) == ("completed", 0)
+    assert system.wait(system.submit(lines(jobs, prefix="next")), 20.0)["state"] == "completed"
+    assert worker.exit_status is None
+    assert "Unrecoverable" not in worker.log()
+    assert simulator.ledger()["answered"] == 2 * jobs

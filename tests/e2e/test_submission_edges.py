@@ -3,8 +3,13 @@
 The API runs alone, without a worker and without a broker: taking work in needs neither.
 """
 
+import bz2
+import gzip
+import io
+import lzma
 import socket
 import struct
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -212,6 +217,8 @@ def test_a_json_body_is_the_same_submission(system: System, wrap: Any) -> None:
         (b'"jobs"', "invalid_jobs"),
         (b"", "invalid_jobs"),
         (b'[{"custom_id":"a1"}]', "invalid_jobs"),
+        (b'{"jobs":' + b"[" * 200_000, "invalid_jobs"),
+        (b"[" * 200_000, "invalid_jobs"),
     ],
 )
 def test_a_json_body_that_is_no_submission_is_refused(
@@ -252,6 +259,28 @@ def test_a_body_that_nobody_can_read_is_refused(system: System, header: str, val
     problem = refused(system, 415, ndjson(lines(1)), None, **{header: value})
     assert problem["code"] == "unsupported_media_type"
     assert value in problem["detail"]
+
+
+def packed(name: str) -> bytes:
+    plain = ndjson(lines(50))
+    if name == "gzip":
+        return gzip.compress(plain)
+    if name == "xz":
+        return lzma.compress(plain)
+    if name == "bzip2":
+        return bz2.compress(plain)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("jobs.jsonl", plain)
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize("name", ["gzip", "xz", "bzip2", "zip"])
+@pytest.mark.parametrize("content_type", ["application/x-ndjson", "application/json"])
+def test_a_packed_file_is_called_by_its_name(system: System, name: str, content_type: str) -> None:
+    problem = refused(system, 415, packed(name), content_type=content_type)
+    assert name in problem["detail"]
+    assert "unpack it" in problem["detail"]
 
 
 # Connections
@@ -312,8 +341,12 @@ BAD_QUERIES: list[tuple[Json, str]] = [
     ({"max_cost_usd": "-1"}, "max_cost_usd"),
     ({"max_cost_usd": "0.0000000001"}, "max_cost_usd"),
     ({"max_cost_usd": "lots"}, "max_cost_usd"),
+    ({"max_cost_usd": "1_0"}, "max_cost_usd"),
     ({"name": "x" * 201}, "name"),
     ({"name": "a\nb"}, "name"),
+    ({"name": "a\x85b"}, "name"),
+    ({"name": "a\u202eb"}, "name"),
+    ({"name": "a\u2028b"}, "name"),
     ({"kind": "poem"}, "kind"),
     ({"temperature": "hot"}, "temperature"),
     ({"max_tokens": "0"}, "max_tokens"),
@@ -328,6 +361,49 @@ def test_a_parameter_that_is_none_or_wrong_is_named(
 ) -> None:
     problem = refused(system, 400, ndjson(lines(1)), query)
     assert named in problem["detail"]
+
+
+@pytest.mark.parametrize("query", ["name=%ff", "%ff=1", "model=a%c3"])
+def test_a_query_that_is_no_text_is_refused(system: System, query: str) -> None:
+    reply = system.http.post(f"/api/batches?{query}", content=ndjson(lines(1)))
+    assert (reply.status_code, reply.json()["code"]) == (400, "invalid_parameter")
+    assert "UTF-8" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/batches?state=failed"),
+        ("GET", "/api/batches/bat_1?name=x"),
+        ("GET", "/api/batches/bat_1/results?limit=1&status=failed"),
+        ("GET", "/api/usage?by=day&batch_id=bat_1"),
+        ("POST", "/api/batches/bat_1/pause?force=1"),
+    ],
+)
+def test_a_parameter_that_a_route_does_not_have_is_refused(
+    system: System, method: str, path: str
+) -> None:
+    reply = system.http.request(method, path)
+    assert reply.status_code == 400, reply.text
+    (fault,) = reply.json()["errors"]
+    assert fault["code"] == "unknown_parameter"
+    assert fault["field"] in path
+    assert fault["field"] in reply.json()["detail"]
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "HEAD", "DELETE"])
+def test_a_method_that_a_path_does_not_have_is_told_all_that_it_has(
+    system: System, method: str
+) -> None:
+    reply = system.http.request(method, "/api/batches")
+    assert (reply.status_code, reply.headers["allow"]) == (405, "GET, POST")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_the_health_checks_may_be_asked_without_their_text(system: System, path: str) -> None:
+    reply = system.http.head(path)
+    assert (reply.status_code, reply.content) == (200, b"")
+    assert system.http.put(path).headers["allow"] == "GET, HEAD"
 
 
 def test_an_unknown_default_model_is_told_with_the_closest_ones(system: System) -> None:
@@ -369,6 +445,10 @@ def test_without_a_valid_key_nothing_is_read(system: System, key: str) -> None:
         ("POST", "/api/batches/bat_nowhere/resume", 404),
         ("POST", "/api/batches/bat_nowhere/cancel", 404),
         ("GET", "/api/batches/..%2f..%2fetc", 404),
+        ("GET", "/api/batches/%00", 404),
+        ("GET", "/api/batches/%00/results", 404),
+        ("POST", "/api/batches/%00/pause", 404),
+        ("POST", "/api/batches/a%00b/cancel", 404),
         ("GET", "/api/nothing", 404),
         ("DELETE", "/api/batches", 405),
         ("GET", "/api/batches?limit=0", 400),

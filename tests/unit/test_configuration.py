@@ -121,6 +121,10 @@ REFUSED = {
         '[prices."p/m"]\ninput = "cheap"\noutput = "1"\n',
         r"prices\.p/m\.input: .*decimal string such as '0\.30'",
     ),
+    "a price in another script": (
+        '[prices."p/m"]\ninput = "1_0"\noutput = "1"\n',
+        r"prices\.p/m\.input: .*decimal string such as '0\.30'",
+    ),
     "a negative price": (
         '[prices."p/m"]\ninput = "1"\noutput = "-1"\n',
         r"prices\.p/m\.output: .*zero or more",

@@ -282,3 +282,15 @@ def test_a_broker_that_is_not_there_is_said_at_once() -> None:
         with pytest.raises(ServiceUnavailable):
             publish_slice(app, "openai", "b1", 0)
         assert queue_length(app, "openai") is None
+
+
+def test_what_is_left_of_a_lost_redis_connection_can_be_closed(server: Server) -> None:
+    app = celery_on(f"redis://127.0.0.1:{server.port}/0")
+    publish_slice(app, "openai", "b1", 0)
+    connection = app.connection_for_write()
+    with connection.SimpleQueue("openai") as queue:
+        message = queue.get(timeout=5)
+        transport = connection.transport
+        transport.client = None  # as after a close that met an error
+        message.ack()
+        connection.maybe_close_channel(message.channel)
