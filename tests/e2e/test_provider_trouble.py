@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ from tests.e2e.judging import (
     each_job_has_one_result,
     nanos,
 )
+from tests.support.eventually import eventually
 from tests.support.system import LARGE, Json, System, lines, running_system
 from workers.detour import LONGEST_REST_S
 from workers.sweep import SWEEP_S
@@ -32,12 +34,10 @@ MAX_ATTEMPTS = 3
 CALL_DEADLINE_S = 1.5
 
 
-@pytest.fixture(scope="module")
-def system(
-    shared_simulator: "Simulator", tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[System]:
-    """One machine on which calls are short and attempts are few."""
-    with running_system(tmp_path_factory.mktemp("trouble"), shared_simulator.url) as system:
+@pytest.fixture
+def system(shared_simulator: "Simulator", tmp_path: Path) -> Iterator[System]:
+    """One machine on which calls are short and attempts are few; what its gate learns is its own."""
+    with running_system(tmp_path / "trouble", shared_simulator.url) as system:
         system.start_up(
             TIDEMILL_CALL_DEADLINE_S=str(CALL_DEADLINE_S), TIDEMILL_MAX_ATTEMPTS=str(MAX_ATTEMPTS)
         )
@@ -63,21 +63,30 @@ def test_a_burst_of_refusals_with_a_wait_fails_no_job_and_uses_up_no_attempt(
     books_agree(system, batch, simulator)
 
 
-def test_a_burst_of_429_over_a_whole_batch_pauses_its_pool_and_fails_no_job(
+def test_a_storm_of_429_is_sat_out_with_single_probes_and_fails_no_job(
     system: System, simulator: "Simulator"
 ) -> None:
-    simulator.faults({"kind": "429", "times": 100, "wait_s": 1.0}, latency="constant:50")
+    simulator.faults({"kind": "429", "wait_s": 1.0}, latency="constant:50")
 
     batch_id = system.submit(lines(JOBS))
+
+    def refusals() -> list[float]:
+        return [row["arrived_s"] for row in simulator.rows() if row["status"] == 429]
+
+    def is_down_to_probes() -> bool:
+        return len(seen := refusals()) > 10 and seen[-1] - seen[-2] > 4.5
+
+    eventually(is_down_to_probes, within_s=40)
+    storm_s = refusals()[-1]
+    simulator.faults()
     batch = system.wait(batch_id)
 
     each_answer_is_its_jobs(each_job_has_one_result(system, batch_id, JOBS))
-    assert outcomes(system, batch) == {Outcome.LIMITED: 100, Outcome.SUCCEEDED: JOBS}
+    assert set(outcomes(system, batch)) == {Outcome.LIMITED, Outcome.SUCCEEDED}
+    assert outcomes(system, batch)[Outcome.SUCCEEDED] == JOBS
     books_agree(system, batch, simulator)
-    arrivals = [row["arrived_s"] for row in simulator.rows()]
-    refused_s = next(r["arrived_s"] for r in simulator.rows() if r["status"] == 429)
-    calm = [at for at in arrivals if refused_s + 0.4 < at < refused_s + 0.9]
-    assert calm == []
+    first_good_s = min(r["arrived_s"] for r in simulator.rows() if r["status"] == 200)
+    assert first_good_s - storm_s < 20
 
 
 def test_server_errors_are_retried_and_counted(system: System, simulator: "Simulator") -> None:
@@ -128,10 +137,10 @@ def test_calls_that_hang_are_given_up_charged_at_their_worst_and_made_again(
 def test_a_key_that_is_refused_for_a_while_fails_nobody_and_work_resumes_by_itself(
     system: System, simulator: "Simulator"
 ) -> None:
-    # The wait spares the test the five minutes after which a worker asks again unasked.
+    # The wait spares the test the 20 s after which a probe asks again unasked.
     simulator.faults({"kind": "401", "wait_s": 1.0})
     batch_id = system.submit(lines(JOBS))
-    refused = simulator_saw(simulator, "401", system, batch_id)
+    refused = simulator_saw(simulator, "401", system, batch_id, times=2)
     assert refused["counts"]["failed"] == refused["counts"]["succeeded"] == 0
 
     simulator.faults()

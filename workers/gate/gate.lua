@@ -40,6 +40,7 @@ local LIFETIME_S = 172800
 local SILENT_S = 15        -- after which a process's calls in flight are forgotten
 local SETTLING_S = 2.5     -- in which every process reports its calls in flight to a new scope
 local PROBE_EVERY_S = 5
+local TROUBLE_S = 10      -- without a 429, after which the next one is another trouble
 local DIMS = {{'rps', 1, 1}, {'rpm', 60, 1}, {'rph', 3600, 1}, {'tpm', 60, 2}, {'itpm', 60, 3},
   {'otpm', 60, 4}}
 local DAYS = {{'rpd', 1}, {'tpd', 5}}
@@ -189,7 +190,7 @@ local function pace_unlimited(scope, pool)
   if not rate or scope == pool or scope.own_limits + pool.own_limits > 0 then return end
   if not scope.by_name.auto and (number(scope, 't:auto') or 0) > now then
     local near = (number(scope, 'af') or rate) * 0.97
-    rate = rate * (1 + (rate < near and 0.05 or 0.005) * min(scope.dt, 1))
+    rate = rate * (1 + (rate < near and 0.05 or 0.01) * min(scope.dt, 1))
     put(scope, 'ar', rate)
   end
   set_rate(scope, 'auto', 1, rate)
@@ -339,11 +340,13 @@ local function limited(scope, told, pool)
       put(scope, 'tf', scope.trust)
     else
       local rate = number(scope, 'ar') or recent_requests_per_s(scope)
-      if rate then
-        put(scope, 'af', rate)
-        put(scope, 'ar', max(0.05, rate * (scope.f.ar and 0.85 or 0.7)))
+      if rate and scope.f.bs ~= '1' then
+        -- Where the trouble began; a storm of refusals tells no more than its first.
+        if now - last > TROUBLE_S or not scope.f.af then put(scope, 'af', rate) end
+        local began = number(scope, 'af')
+        put(scope, 'ar', max(0.05, began * 0.3, rate * (scope.f.ar and 0.85 or 0.7)))
       end
-      shrink_window(scope, 0.7)
+      if scope.f.bs ~= '1' then shrink_window(scope, 0.7) end
     end
   end
   hold(scope, told.wait, told.reason)
