@@ -54,6 +54,48 @@ def test_the_command_submits_a_file_watches_it_and_saves_an_answer_for_every_job
     assert_usage_grew_by(before, one_machine.usage()["total"], simulator.ledger())
 
 
+def test_what_the_command_says_as_json_of_a_bad_file_is_one_object_with_its_bad_line(
+    one_machine: System, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"custom_id": "a1", "prompt": "x", "model": "sim-small", "max_tokens": 0}\n')
+    refused = tidemill(one_machine, "submit", str(bad), "--json")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    error = json.loads(refused.stderr)["error"]
+    assert (error["code"], error["status"]) == ("invalid_jobs", 400)
+    assert [(fault["line"], fault["field"]) for fault in error["faults"]] == [(1, "max_tokens")]
+
+
+def test_a_watch_of_what_its_owner_paused_ends_with_6_and_says_how_it_goes_on(
+    one_machine: System, simulator: "Simulator"
+) -> None:
+    simulator.faults(latency="constant:200")
+    batch_id = one_machine.submit(lines(JOBS))
+    one_machine.act(batch_id, "pause")
+
+    watched = tidemill(one_machine, "watch", batch_id)
+
+    assert watched.returncode == 6, watched.stderr
+    last = watched.stderr.splitlines()[-1]
+    assert f"batch {batch_id} is paused: paused by its owner" in last
+    assert f"`tidemill resume {batch_id}`" in last
+    one_machine.act(batch_id, "cancel")
+    one_machine.wait(batch_id)
+
+
+def test_what_has_no_price_has_an_unknown_cost_everywhere(
+    one_machine: System, simulator: "Simulator"
+) -> None:
+    del simulator
+    batch_id = one_machine.submit(lines(3, model="sim-who-knows"))
+    batch = one_machine.wait(batch_id)
+    assert (batch["cost_usd"], batch["unpriced_jobs"]) == (None, 3)
+    assert {row["cost_usd"] for row in one_machine.results(batch_id)} == {None}
+    by_model = {row["model"]: row for row in one_machine.usage("model")["data"]}
+    assert by_model["sim-who-knows"]["cost_usd"] is None
+    assert "unknown" in tidemill(one_machine, "batches").stdout
+
+
 def assert_usage_grew_by(before: Json, after: Json, ledger: Json) -> None:
     assert nanos(after["cost_usd"]) - nanos(before["cost_usd"]) == ledger["cost_nanos"]
     assert after["attempts"] - before["attempts"] == ledger["requests"] == ledger["answered"]
