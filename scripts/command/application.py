@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from scripts.command import budget, keys, look, parts, results, steer, submit, usage, watch
+from scripts.command import budget, keys, look, parts, pools, results, steer, submit, usage, watch
 from scripts.command.ending import Commands, end_unexpectedly, wants_json
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ app.command("pause")(steer.pause)
 app.command("resume")(steer.resume)
 app.command("usage")(usage.usage)
 app.command("budget")(budget.budget)
+app.command("pools")(pools.pools)
 app.add_typer(keys.keys, name="keys")
 parts.register(app)
 

@@ -132,6 +132,10 @@ class Client:
         """Return sums of tokens and cost as `{"data", "total"}`."""
         return self._get("/api/usage", query)
 
+    def pools(self) -> JsonObject:
+        """Return what the gate knows of the pools as `{"data"}`."""
+        return self._get("/api/pools")
+
     def budget(self) -> JsonObject:
         """Return the project's caps and what is used of them."""
         return self._get("/api/budget")

@@ -53,6 +53,13 @@ def runs_of(start_process: StartProcess, folder: Path, *arguments: str) -> list[
     return runs
 
 
+def test_a_limit_is_kept_without_one_refusal(start_process: StartProcess, tmp_path: Path) -> None:
+    (run,) = runs_of(start_process, tmp_path, "pacing")
+    assert run["refused"] == 0
+    assert run["share"] > 0
+    assert run["admitted"] > 0
+
+
 def check(runs: list[dict[str, Any]], store: Store) -> None:
     (run,) = runs
     assert run["case"]["store"] == store
