@@ -1,9 +1,13 @@
 """How a command ends: its exit status, and the one line that says what went wrong."""
 
+import errno
+import os
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -18,6 +22,8 @@ from jobs.errors import (
 )
 from scripts.command.render import printable, stderr
 from scripts.command.tables import fault_table
+
+DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class ExitStatus(IntEnum):
@@ -52,10 +58,24 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
-            return super().invoke(ctx)
+            value = super().invoke(ctx)
+            sys.stdout.flush()
         except TidemillError as error:
             report(error)
             raise typer.Exit(exit_status(error)) from None
+        except OSError as error:
+            if error.errno not in DISK_FAULTS:
+                raise
+            _let_go_of_stdout()
+            say(f"the output can't be written: {error.strerror}")
+            raise typer.Exit(ExitStatus.REJECTED) from None
+        return value
+
+
+def _let_go_of_stdout() -> None:
+    """Point stdout elsewhere: what it still holds would fail once more when the process ends."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def report(error: TidemillError) -> None:
