@@ -16,13 +16,15 @@ from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.pools import connections, producers
 
 from jobs import redis_transport
-from jobs.errors import ServiceUnavailable
+from jobs.errors import ConfigurationError, ServiceUnavailable
 from jobs.settings import Settings
 
 RUN_SLICE = "tidemill.run_slice"
 SWEEP = "tidemill.sweep"
 CONTROL_QUEUE = "tidemill.control"
 """Where sweeps and schedules go; every other queue has the name of its provider."""
+
+BROKER_SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 
 BROKER_PATIENCE_S = 0.5
 """How long one exchange with the broker may take while a submission or a slice waits for it.
@@ -52,8 +54,16 @@ def make_celery(settings: Settings) -> Celery:
 
     The pool is not chosen here: a worker is started with `--pool threads`, because one task is one
     open slice and waits on the process's event loop.
+
+    Raises:
+        ConfigurationError: the broker's address is of no kind that this project works with.
     """
     broker_url = settings.resolved_broker_url()
+    if (scheme := urlsplit(broker_url).scheme) not in BROKER_SCHEMES:
+        raise ConfigurationError(
+            f"TIDEMILL_BROKER_URL begins with {scheme!r}; expected one of "
+            f"{', '.join(f'{known}://' for known in BROKER_SCHEMES)}"
+        )
     redis_transport.register()
     app = Celery("tidemill", broker=broker_url, set_as_current=False)
     app.conf.update(

@@ -8,9 +8,9 @@ import os
 import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MAX_SOCKET_PATH_BYTES = 100
@@ -22,6 +22,12 @@ class TokenCounting(StrEnum):
 
     HEURISTIC = "heuristic"
     BPE = "bpe"
+
+
+LogLevel = Annotated[
+    Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"],
+    BeforeValidator(lambda text: text.upper() if isinstance(text, str) else text),
+]
 
 
 class Settings(BaseSettings):
@@ -45,6 +51,7 @@ class Settings(BaseSettings):
     )
     call_deadline_s: PositiveFloat = Field(
         default=600.0,
+        allow_inf_nan=False,
         description="total time of one call; the providers' own SDKs give up after 600 s",
     )
     http_client: Literal["aiohttp", "pyreqwest"] = Field(
@@ -53,6 +60,7 @@ class Settings(BaseSettings):
     )
     drain_grace_s: PositiveFloat = Field(
         default=25.0,
+        allow_inf_nan=False,
         description="how long calls in flight may finish after SIGTERM; below a container's usual 30 s",
     )
     max_attempts: PositiveInt = Field(
@@ -67,7 +75,7 @@ class Settings(BaseSettings):
         default=TokenCounting.HEURISTIC,
         description="`bpe` needs the extra `exact-tokens`, and 50 us for a prompt of 1,000 characters",
     )
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
 
     def resolved_database_url(self) -> str:
         """The SQLAlchemy address of the database, with the driver that this project uses."""

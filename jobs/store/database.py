@@ -57,11 +57,23 @@ class Database:
         yield from self._transact(self._reader)
 
     def _transact(self, engine: Engine) -> Iterator[Session]:
+        with (
+            self.reachability(),
+            Session(engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    @contextmanager
+    def reachability(self) -> Iterator[None]:
+        """Raise ServiceUnavailable for what the driver raises of a database that does not work."""
         try:
-            with Session(engine, expire_on_commit=False) as session, session.begin():
-                yield session
+            yield
         except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise ServiceUnavailable(f"the database can't be used now: {error.args[0]}") from error
+            # The rest of it is hints for people who look at the server's own machine.
+            reason = str(error.args[0]).partition("\n")[0]
+            where = f" ({self.engine.url.database})" if self.is_sqlite else ""
+            raise ServiceUnavailable(f"the database can't be used now: {reason}{where}") from error
 
     def close(self) -> None:
         """Close every pooled connection."""

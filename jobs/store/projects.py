@@ -1,17 +1,20 @@
 """Projects and their API keys."""
 
 import hashlib
+import re
 import secrets
 from pathlib import Path
 
 from sqlmodel import Session, col, select
 
 from jobs.clock import utcnow
-from jobs.errors import NotFound
+from jobs.errors import InvalidParameter, NotFound
 from jobs.store.database import Database
 from jobs.tables import ApiKey, Project
 
 DEFAULT_PROJECT = "default"
+
+_PROJECT_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 KEY_PREFIX = "tm_"
 PREFIX_LENGTH = 9
@@ -48,30 +51,38 @@ def all_keys(session: Session) -> list[dict[str, str | None]]:
         .join(Project, col(Project.id) == col(ApiKey.project_id))
         .order_by(col(ApiKey.id))
     )
-    return [
-        {
-            "prefix": key.prefix,
-            "project": project,
-            "created_at": key.created_at.isoformat(),
-            "revoked_at": None if key.revoked_at is None else key.revoked_at.isoformat(),
-        }
-        for key, project in rows
-    ]
+    return [_shown(key, project) for key, project in rows]
 
 
-def revoke_key(session: Session, prefix: str) -> None:
-    """Revoke the one living key with this prefix.
+def revoke_key(session: Session, prefix: str) -> dict[str, str | None]:
+    """Revoke the one living key with this prefix, and return what `all_keys` says of it then.
+
+    The prefix may be given as lists show it, with an ellipsis at its end.
 
     Raises:
         NotFound: none has it, or more than one.
     """
-    keys = session.exec(
-        select(ApiKey).where(ApiKey.prefix == prefix, col(ApiKey.revoked_at).is_(None))
+    prefix = prefix.strip().rstrip("….")
+    rows = session.exec(
+        select(ApiKey, Project.name)
+        .join(Project, col(Project.id) == col(ApiKey.project_id))
+        .where(ApiKey.prefix == prefix, col(ApiKey.revoked_at).is_(None))
     ).all()
-    if len(keys) != 1:
-        raise NotFound(f"{len(keys)} living keys have the prefix {prefix[:20]!r}; expected one")
-    keys[0].revoked_at = utcnow()
-    session.add(keys[0])
+    if len(rows) != 1:
+        raise NotFound(f"{len(rows)} living keys have the prefix {prefix[:20]!r}; expected one")
+    ((key, project),) = rows
+    key.revoked_at = utcnow()
+    session.add(key)
+    return _shown(key, project)
+
+
+def _shown(key: ApiKey, project: str) -> dict[str, str | None]:
+    return {
+        "prefix": key.prefix,
+        "project": project,
+        "created_at": key.created_at.isoformat(),
+        "revoked_at": None if key.revoked_at is None else key.revoked_at.isoformat(),
+    }
 
 
 def hash_key(key: str) -> bytes:
@@ -80,7 +91,15 @@ def hash_key(key: str) -> bytes:
 
 
 def ensure_project(session: Session, name: str) -> int:
-    """Return the id of the project of that name, made if needed."""
+    """Return the id of the project of that name, made if needed.
+
+    Raises:
+        InvalidParameter: no project can be called so.
+    """
+    if not _PROJECT_NAME.fullmatch(name):
+        raise InvalidParameter(
+            f"the project {name[:20]!r}: expected 1 to 64 letters, digits, `-`, `_` or `.`"
+        )
     found = session.exec(select(Project.id).where(Project.name == name)).first()
     if found is not None:
         return found

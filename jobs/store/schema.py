@@ -22,8 +22,9 @@ def migrate(database: Database) -> None:
 
     Raises:
         SchemaMismatch: the database was migrated by a newer version; nothing was changed.
+        ServiceUnavailable: the database doesn't answer, or can't be written.
     """
-    with database.engine.begin() as connection:
+    with database.reachability(), database.engine.begin() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         if _is_current(connection):
@@ -39,8 +40,9 @@ def check_schema(database: Database) -> None:
 
     Raises:
         SchemaMismatch: it is older (migrate first) or newer (upgrade Tidemill first).
+        ServiceUnavailable: the database doesn't answer.
     """
-    with database.engine.connect() as connection:
+    with database.reachability(), database.engine.connect() as connection:
         if not _is_current(connection):
             raise SchemaMismatch(
                 "the database's schema is older than this version; "

@@ -1,11 +1,15 @@
 """How a command ends: its exit status, and what went wrong, for a person or as JSON."""
 
+import errno
 import json
+import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,6 +26,8 @@ from jobs.errors import (
 )
 from scripts.command.render import printable, stderr
 from scripts.command.tables import fault_table
+
+DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class ExitStatus(IntEnum):
@@ -68,7 +74,8 @@ class Commands(TyperGroup):
         """Run the chosen command. With --json also wrong usage is reported as JSON."""
         as_json = wants_json([*ctx._protected_args, *ctx.args])
         try:
-            return super().invoke(ctx)
+            value = super().invoke(ctx)
+            sys.stdout.flush()
         except TidemillError as error:
             report(error, as_json=as_json)
             raise typer.Exit(exit_status(error)) from None
@@ -80,6 +87,21 @@ class Commands(TyperGroup):
                 raise
             complain("wrong_usage", error.format_message(), as_json=True)
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            if error.errno not in DISK_FAULTS:
+                raise
+            _let_go_of_stdout()
+            complain(
+                "disk_fault", f"the output can't be written: {error.strerror}", as_json=as_json
+            )
+            raise typer.Exit(ExitStatus.REJECTED) from None
+        return value
+
+
+def _let_go_of_stdout() -> None:
+    """Point stdout elsewhere: what it still holds would fail once more when the process ends."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def wants_json(arguments: Sequence[str]) -> bool:

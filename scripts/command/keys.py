@@ -46,12 +46,16 @@ def list_keys(as_json: Json = False) -> None:
 
 
 @keys.command("revoke")
-def revoke(prefix: Annotated[str, typer.Argument(help="As `keys list` shows it.")]) -> None:
+def revoke(
+    prefix: Annotated[str, typer.Argument(help="As `keys list` shows it.")], as_json: Json = False
+) -> None:
     """Revoke a key; it stops working within five seconds."""
     from jobs.store.projects import revoke_key  # noqa: PLC0415  (slow to import)
 
     with _database() as database, database.write() as session:
-        revoke_key(session, prefix)
+        revoked = revoke_key(session, prefix)
+    if as_json:
+        print_json(revoked)
 
 
 @contextmanager

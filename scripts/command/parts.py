@@ -11,6 +11,9 @@ from typing import Annotated
 
 import typer
 
+from scripts.command.ending import ExitStatus
+
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 
 
@@ -26,10 +29,12 @@ def register(app: typer.Typer) -> None:
 
 def up(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of the API.")] = 8080,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes; one a core.")] = 1,
     no_flower: Annotated[bool, typer.Option("--no-flower", help="Leave Flower out.")] = False,
-    flower_port: Annotated[int, typer.Option(help="Flower's port, on 127.0.0.1.")] = 5555,
+    flower_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Flower's port, on 127.0.0.1.")
+    ] = 5555,
     local_model: Annotated[
         bool, typer.Option("--local-model", help="Also serve a small model on this machine.")
     ] = False,
@@ -56,7 +61,7 @@ def up(
 
 def api(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    port: Port = 8080,
 ) -> None:
     """Serve the HTTP API; upgrades the database's schema first."""
     import uvicorn
@@ -66,13 +71,17 @@ def api(
     from jobs.store import migrate, open_database
     from scripts.launcher.environment import begin_part
     from scripts.launcher.home import make_private_folder
+    from scripts.launcher.ready import require_free_port
 
     settings = begin_part()
+    require_free_port(host, port, "--port")
     if not settings.database_url:
         make_private_folder(settings.home)
     database = open_database(settings.resolved_database_url(), connections=1)
-    migrate(database)
-    database.close()
+    try:
+        migrate(database)
+    finally:
+        database.close()
     application = create_app(settings, load_configuration(settings.config))
     server = uvicorn.Server(
         uvicorn.Config(
@@ -91,9 +100,12 @@ def api(
     # The server raises the signal that stopped it once more, at the end: that is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server.run()
+    try:
+        server.run()
+    except SystemExit:  # with a number of its own, which means something else here
+        raise typer.Exit(ExitStatus.UNREACHABLE) from None
     if not server.started:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitStatus.UNREACHABLE)
 
 
 def worker(
@@ -124,7 +136,7 @@ def beat() -> None:
 
 def flower(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5555,
+    port: Port = 5555,
 ) -> None:
     """Serve Flower: workers, queues and tasks, read only and never without a password.
 
@@ -134,8 +146,10 @@ def flower(
     from scripts.launcher.environment import begin_part
     from scripts.launcher.flower import serve
     from scripts.launcher.flower_login import AUTH_VARIABLE, credentials
+    from scripts.launcher.ready import require_free_port
 
     settings = begin_part()
+    require_free_port(host, port, "--port")
     serve(settings, credentials(settings, os.environ.get(AUTH_VARIABLE)), host, port)
 
 

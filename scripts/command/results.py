@@ -2,12 +2,14 @@
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import typer
 
@@ -32,22 +34,45 @@ class Order(StrEnum):
 def save(lines: Iterable[bytes], path: Path) -> int:
     """Write the lines to `path`, which appears when it is complete; return how many there are.
 
+    A link stays one, to a file that is written so. A device or a pipe is written into: it can't be
+    replaced.
+
     Raises:
         ConfigurationError: it can't be written.
     """
     check_writable(path)
-    unfinished = path.with_name(f"{path.name}.partial")
-    count = 0
     try:
-        with unfinished.open("wb") as file:
-            for line in lines:
-                file.write(line + b"\n")
-                count += 1
-        unfinished.replace(path)
+        if stat.S_ISREG(_mode(path)):
+            return _replace(Path(os.path.realpath(path)), lines)
+        with path.open("wb") as device:
+            return _write(lines, device)
     except OSError as error:
         raise ConfigurationError(f"{path} can't be written: {error.strerror}") from error
+
+
+def _mode(path: Path) -> int:
+    """Return what is at `path`, following links; a file where there is nothing."""
+    with suppress(OSError):
+        return path.stat().st_mode
+    return stat.S_IFREG
+
+
+def _replace(path: Path, lines: Iterable[bytes]) -> int:
+    unfinished = path.with_name(f"{path.name}.partial")
+    try:
+        with unfinished.open("wb") as file:
+            count = _write(lines, file)
+        unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+    return count
+
+
+def _write(lines: Iterable[bytes], file: IO[bytes]) -> int:
+    count = 0
+    for line in lines:
+        file.write(line + b"\n")
+        count += 1
     return count
 
 
@@ -57,9 +82,11 @@ def check_writable(path: Path) -> None:
     Raises:
         ConfigurationError: it is a folder, or its folder is missing or not writable.
     """
-    if path.is_dir():
+    mode = _mode(path)
+    if stat.S_ISDIR(mode):
         raise ConfigurationError(f"{path} is a folder, not a file")
-    if not os.access(path.parent, os.W_OK):
+    written = Path(os.path.realpath(path)).parent if stat.S_ISREG(mode) else path
+    if not os.access(written, os.W_OK):
         raise ConfigurationError(f"{path} can't be written: its folder is missing or protected")
 
 

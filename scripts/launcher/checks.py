@@ -3,6 +3,7 @@
 What can't work is an error; what is unwise, or only not there yet, is a warning.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,11 @@ from scripts.launcher.descriptors import check_enough, raise_limit
 from scripts.launcher.environment import read_settings
 from scripts.launcher.keys import key_faults
 from scripts.launcher.mounts import network_file_system
+from scripts.launcher.room import free_bytes, home_fault
+from scripts.launcher.variables import unknown_variables
+
+LITTLE_ROOM_MB = 100
+BROKER_CONNECTS_WITHIN_S = 2.0
 
 
 class Level(StrEnum):
@@ -46,13 +52,17 @@ def examine() -> list[Finding]:
         settings = read_settings()
     except ConfigurationError as error:
         return [Finding(Level.ERROR, "environment", error.message)]
-    findings = list(_check_settings(settings))
+    findings = [
+        Finding(Level.WARNING, "environment", fault) for fault in unknown_variables(os.environ)
+    ]
+    findings += _check_settings(settings)
+    findings += _check_home(settings.home)
     try:
         configuration = load_configuration(settings.config)
     except ConfigurationError as error:
         findings.append(Finding(Level.ERROR, "configuration", error.message))
     else:
-        findings += _check_configuration(settings.config, configuration)
+        findings += _check_configuration(settings, configuration)
     return [*findings, *_check_services(settings)]
 
 
@@ -78,9 +88,21 @@ def _check_settings(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _check_configuration(path: Path, configuration: Configuration) -> Iterator[Finding]:
-    names = ", ".join(configuration.providers)
-    if not names:
+def _check_home(home: Path) -> Iterator[Finding]:
+    if (fault := home_fault(home)) is not None:
+        yield Finding(Level.ERROR, "home", f"{home} can't be used: {fault}")
+        return
+    free_mb = free_bytes(home) // 10**6
+    if free_mb < LITTLE_ROOM_MB:
+        yield Finding(Level.WARNING, "home", f"only {free_mb} MB are free where {home} is")
+
+
+def _check_configuration(settings: Settings, configuration: Configuration) -> Iterator[Finding]:
+    path, names = settings.config, ", ".join(configuration.providers)
+    if "config" in settings.model_fields_set and not path.exists():
+        message = f"TIDEMILL_CONFIG names {path}, which does not exist"
+        yield Finding(Level.ERROR, "configuration", message)
+    elif not names:
         found = "names no provider" if path.exists() else "does not exist"
         yield Finding(Level.WARNING, "configuration", f"{path} {found}: no job can run")
     else:
@@ -141,8 +163,12 @@ def _check_database(url: str) -> Finding:
 
 
 def _ask_broker(settings: Settings) -> str:
-    waiting = queue_length(make_celery(settings), CONTROL_QUEUE)
+    celery = make_celery(settings)
+    waiting = queue_length(celery, CONTROL_QUEUE)
     if waiting is None:
+        # Once more, for the reason: a wrong password is not a server that is down.
+        with celery.connection_for_write(connect_timeout=BROKER_CONNECTS_WITHIN_S) as connection:
+            connection.connect()
         raise ConfigurationError("no answer; is TIDEMILL_BROKER_URL right, and the server up?")
     return f"answers; {waiting} control messages wait"
 

@@ -30,16 +30,12 @@ def begin_part() -> Settings:
     """Return the settings of a long-running part, after setting up its log on standard error.
 
     Raises:
-        ConfigurationError: a variable has a value that can't be, or the log level is no level.
+        ConfigurationError: a variable has a value that can't be.
     """
     settings = read_settings()
-    try:
-        logging.basicConfig(
-            level=settings.log_level.upper(),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        )
-    except ValueError as error:
-        raise ConfigurationError(f"TIDEMILL_LOG_LEVEL: {error}") from error
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     # Each look at the schema would be two lines.
     logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     follow_launcher(os.environ)

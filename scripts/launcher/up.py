@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.configuration import load_configuration
-from jobs.errors import ServiceUnavailable, TidemillError
+from jobs.errors import ConfigurationError, ServiceUnavailable, TidemillError
 from jobs.settings import Settings
 from jobs.store import ensure_first_key, migrate, open_database
 from scripts.launcher import local_model, valkey
@@ -47,6 +47,10 @@ def up(settings: Settings, options: UpOptions, console: Console) -> int:
         ConfigurationError: it can't start like this: a taken port or home, a wrong setting.
         ServiceUnavailable: a part does not come up.
     """
+    if options.port == options.flower_port:
+        raise ConfigurationError(
+            f"--port and --flower-port are both {options.port}; each needs one of its own"
+        )
     home = make_private_folder(settings.home.resolve())
     logs = make_private_folder(home / "logs")
     with hold(home), caught_signals() as signals:

@@ -1,8 +1,12 @@
 """The commands as a person runs them, against a server that answers what the test says."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from typer.testing import CliRunner, Result
 
+from jobs.store import migrate, open_database
 from scripts import command
 from scripts.command import application
 from scripts.command.client import Client
@@ -586,3 +591,88 @@ def test_budget_asks_nothing_of_the_server_when_it_is_not_clear_whose_it_is(
 ) -> None:
     assert tidemill("budget", *arguments).exit_code == 2
     assert server.requests == []
+
+
+def test_results_are_written_into_what_is_no_file_and_it_stays(
+    server: StubServer, tidemill: Tidemill, tmp_path: Path
+) -> None:
+    server.on("GET /api/batches/bat_1/results", RESULT_LINES)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as reader:
+        read = reader.submit(pipe.read_bytes)
+        assert tidemill("results", "bat_1", "-o", str(pipe)).exit_code == 0
+        assert read.result(10.0) == RESULT_LINES
+    assert pipe.is_fifo()
+    ended = tidemill("results", "bat_1", "-o", "/dev/full")
+    assert ended.exit_code == 2
+    assert one_line(ended.stderr) == "tidemill: /dev/full can't be written: No space left on device"
+    assert Path("/dev/full").is_char_device()
+
+
+def test_results_follow_a_link_to_the_file_that_it_means(
+    server: StubServer, tidemill: Tidemill, tmp_path: Path
+) -> None:
+    server.on("GET /api/batches/bat_1/results", RESULT_LINES)
+    (tmp_path / "far").mkdir()
+    link, file = tmp_path / "link", tmp_path / "far" / "results.jsonl"
+    link.symlink_to(file)
+    for _ in ("it is not there yet", "it is there"):
+        assert tidemill("results", "bat_1", "-o", str(link)).exit_code == 0
+        assert link.is_symlink()
+        assert file.read_bytes() == RESULT_LINES
+
+
+@pytest.mark.parametrize("arguments", ["results bat_1", "show bat_1 --json", "show bat_1"])
+def test_a_full_disk_behind_stdout_is_one_line(server: StubServer, arguments: str) -> None:
+    server.on("GET /api/batches/bat_1/results", RESULT_LINES)
+    server.on("GET /api/batches/bat_1", DONE)
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-m", "scripts.command", *arguments.split(), "--url", server.url],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=30.0,
+        )
+    assert ended.returncode == 2
+    said = "the output can't be written: No space left on device"
+    if "--json" in arguments:
+        assert json.loads(ended.stderr)["error"]["message"] == said
+    else:
+        assert one_line(ended.stderr) == f"tidemill: {said}"
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A home with a database."""
+    monkeypatch.setenv("TIDEMILL_HOME", str(tmp_path))
+    database = open_database(f"sqlite:///{tmp_path / 'tidemill.db'}")
+    migrate(database)
+    database.close()
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 65, "../x", "a b", "é"])
+def test_a_project_has_a_name_that_can_be_typed_anywhere(tidemill: Tidemill, name: str) -> None:
+    ended = tidemill("keys", "create", "--project", name)
+    assert ended.exit_code == 2
+    assert "expected 1 to 64 letters, digits" in one_line(ended.stderr)
+    assert tidemill("keys", "list").stdout == ""
+    assert tidemill("keys", "create", "--project", "Team_1.a-b").exit_code == 0
+
+
+@pytest.mark.usefixtures("home")
+def test_a_key_is_revoked_by_what_the_list_shows(tidemill: Tidemill) -> None:
+    key = tidemill("keys", "create").stdout.strip()
+    shown = tidemill("keys", "list").stdout.split()[0]
+    assert shown == f"{key[:9]}…"
+    ended = tidemill("keys", "revoke", shown, "--json")
+    assert ended.exit_code == 0, ended.stderr
+    revoked = json.loads(ended.stdout)
+    assert (revoked["prefix"], revoked["project"]) == (key[:9], "default")
+    assert revoked["revoked_at"]
+    assert "revoked" in tidemill("keys", "list").stdout
+    again = tidemill("keys", "revoke", shown)
+    assert (again.exit_code, one_line(again.stderr).count("0 living keys")) == (4, 1)
