@@ -5,6 +5,7 @@ afford; the ready-made bridges to faster clients report a request that the provi
 as one that was never sent. Here every way to fail has the httpx class that tells these apart.
 """
 
+import asyncio
 import os
 import socket
 from functools import lru_cache
@@ -15,6 +16,9 @@ from yarl import URL
 
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 """Decoded size of the largest reply that is read: far beyond what a model writes in one answer."""
+
+LARGE_BYTES = 1 << 20
+"""What is decoded of a reply in one go, some 3 ms; hardly any is as large."""
 
 KEEPALIVE_S = 15.0
 """How long an idle connection is kept.
@@ -108,6 +112,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             if size_bytes > self._max_response_bytes:
                 raise ReplyTooLarge(f"the reply exceeds {self._max_response_bytes} bytes")
             chunks.append(chunk)
+            if size_bytes > LARGE_BYTES:
+                # A packed reply unfolds without ever waiting for the network: others get a turn.
+                await asyncio.sleep(0)
         return b"".join(chunks)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.e2e.judging import books_agree, each_answer_is_its_jobs, each_job_has_one_result
 from tests.support.eventually import eventually
+from tests.support.ports import free_port
 from tests.support.processes import ProcessUnderTest
 from tests.support.system import STOPS_WITHIN_S, System, family, is_gone, lines
 
@@ -86,7 +87,7 @@ def test_killed_it_leaves_no_process_and_the_next_one_goes_on_at_once(
 def test_a_second_one_on_a_home_in_use_is_refused_in_one_line(own_system: System) -> None:
     own_system.start_up()
 
-    second = own_system.start("up", "--port", "0", "--no-flower")
+    second = own_system.start("up", "--port", str(free_port()), "--no-flower")
 
     assert second.wait_ended(20.0) == 2
     said = second.log().strip().splitlines()

@@ -28,7 +28,7 @@ def environment_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
         if name.startswith("TIDEMILL_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("TIDEMILL_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TIDEMILL_CONFIG", str(tmp_path / "tidemill.toml"))
+    monkeypatch.chdir(tmp_path)
 
 
 def mode(path: Path) -> int:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
+import aiohttp
 import httpx
 import pytest
 
@@ -365,6 +366,36 @@ async def test_a_reply_is_read_up_to_its_bound(
         else:
             with pytest.raises(ReplyTooLarge):
                 await transport.handle_async_request(post(server.url))
+
+
+async def test_a_bomb_lets_other_calls_have_their_turns() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    bomb = reply_of(gzip.compress(b"\0" * 30_000_000), "content-encoding: gzip\r\n")
+    transport = AiohttpTransport()
+    async with serving(says(bomb)) as server:
+        task: asyncio.Task[None] | None = None
+        read = transport._read
+
+        async def watched(response: aiohttp.ClientResponse) -> bytes:
+            nonlocal task
+            task = asyncio.create_task(others())
+            return await read(response)
+
+        transport._read = watched  # type: ignore[method-assign]  # the moment from which on to count
+        response = await transport.handle_async_request(post(server.url))
+        seen = turns
+        assert task is not None
+        task.cancel()
+        assert len(await body_of(response)) == 30_000_000
+    await transport.aclose()
+    assert seen >= 20
 
 
 async def test_a_reply_without_end_is_cut_off_with_its_connection(
