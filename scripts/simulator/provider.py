@@ -177,7 +177,6 @@ class Provider:
         if change.offline_s is not None:
             self._on_offline(change.offline_s)
         return {
-            "now_s": self._now() - self._started_s,
             "faults": self._faults.describe(),
             "limits": [msgspec.structs.asdict(limit) for limit in self._limits.limits],
             "latency": str(self._latency),
