@@ -380,8 +380,7 @@ def test_a_change_that_cannot_be_is_refused_and_changes_nothing(
 ) -> None:
     before = simulator.faults({"kind": "refusal"}, latency="constant:1")
     assert simulator.client.post("/_sim/faults", json=change).status_code == 400
-    after = simulator.client.post("/_sim/faults", json={}).json()
-    assert after | {"now_s": before["now_s"]} == before
+    assert simulator.client.post("/_sim/faults", json={}).json() == before
 
 
 def test_all_rows_come_out_of_a_long_ledger(simulator: "Simulator") -> None:
