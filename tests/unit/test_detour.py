@@ -49,18 +49,19 @@ def test_no_answer_of_a_gate_makes_a_hot_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wait_s", "is_blocked", "is_short"),
+    ("wait_s", "is_blocked", "is_short", "rest_s"),
     [
-        (LONGEST_REST_S, False, True),
-        (LONGEST_REST_S + 0.1, False, False),
-        (SHORT_BLOCK_S, True, True),
-        (SHORT_BLOCK_S + 0.1, True, False),
+        (LONGEST_REST_S, False, True, SHORTEST_REST_S),
+        (3600.0, False, True, SHORTEST_REST_S),
+        (SHORT_BLOCK_S, True, True, SHORT_BLOCK_S),
+        (SHORT_BLOCK_S + 0.1, True, False, SHORT_BLOCK_S + 0.1),
     ],
 )
-def test_limits_are_waited_for_longer_than_a_blocked_pool(
-    wait_s: float, is_blocked: bool, is_short: bool
+def test_nobody_leaves_a_queue_that_moves_but_a_blocked_pool_is_left(
+    wait_s: float, is_blocked: bool, is_short: bool, rest_s: float
 ) -> None:
-    assert Wait(wait_s, "so it is", is_blocked).is_short == is_short
+    wait = Wait(wait_s, "so it is", is_blocked)
+    assert (wait.is_short, wait.rest_s) == (is_short, rest_s)
 
 
 def test_a_few_slices_of_each_provider_watch_until_they_leave() -> None:
