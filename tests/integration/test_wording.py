@@ -19,7 +19,7 @@ async def refusal(
     ("query", "sentence"),
     [
         ({"max_cost_usd": "abc"}, "max_cost_usd: 'abc' is not a decimal number of dollars"),
-        ({"name": "a\nb"}, "name: expected one line without control characters"),
+        ({"name": "a\nb"}, "name: expected a name without control or format characters"),
     ],
 )
 async def test_a_wrong_parameter_is_told_in_a_sentence(
