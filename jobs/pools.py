@@ -1,6 +1,6 @@
 """What the gate knows of the pools, for whoever shows it: the names of its keys, and how to read them.
 
-The gate itself is with the workers, and `workers/gate/gate.lua` says what is in the hashes. Here
+The gate itself is with the workers, and `workers/gate/lua/order.lua` says what is in the hashes. Here
 nothing is written.
 """
 

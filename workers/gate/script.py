@@ -1,4 +1,7 @@
-"""The gate's script, typed: what one round says and what it is answered. `gate.lua` has the rest."""
+"""The gate's script, typed: what one round says and what it is answered.
+
+The script itself is in `lua/`, one thought a file; Redis knows no modules, so they are joined here.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +13,23 @@ from redis.asyncio import Redis
 
 from workers.gate.scopes import Scope
 
-SOURCE = (Path(__file__).parent / "gate.lua").read_text(encoding="utf-8")
+PARTS = (
+    "order",
+    "scope",
+    "rates",
+    "days",
+    "ledger",
+    "breaker",
+    "flights",
+    "answers",
+    "deciding",
+    "round",
+)
+"""In their order: a part uses what stands before it."""
+
+SOURCE = "".join(
+    (Path(__file__).parent / "lua" / f"{part}.lua").read_text(encoding="utf-8") for part in PARTS
+)
 
 
 class Spoken(NamedTuple):

@@ -1,0 +1,89 @@
+-- What answers teach: refusals, headers, other users of the key.
+
+local TROUBLE_S = 10      -- without a 429, after which the next one is another trouble
+local PERIODS = {rps = 1, rpm = 60, rph = 3600, tpm = 60, itpm = 60, otpm = 60}
+local KINDS = {rps = 1, rpm = 1, rph = 1, tpm = 2, itpm = 3, otpm = 4}
+
+local function limited(scope, told, pool)
+  local last = number(scope, 'tl') or 0
+  if now - last >= 1 then
+    put(scope, 'tl', now)
+    if scope.own_limits + pool.own_limits > 0 then
+      put(scope, 'tc', scope.trust)
+      local factor = now - last > 30 and 0.97 or now - last > 5 and 0.93 or 0.9
+      scope.trust = max(0.05, scope.trust * factor)
+      put(scope, 'tf', scope.trust)
+    else
+      local rate = number(scope, 'ar') or recent_requests_per_s(scope)
+      if rate and scope.f.bs ~= '1' then
+        -- Where the trouble began; a storm of refusals tells no more than its first.
+        if now - last > TROUBLE_S or not scope.f.af then put(scope, 'af', rate) end
+        local began = number(scope, 'af')
+        put(scope, 'ar', max(0.05, began * 0.3, rate * (scope.f.ar and 0.85 or 0.7)))
+      end
+      if scope.f.bs ~= '1' then shrink_window(scope, 0.7) end
+    end
+  end
+  hold(scope, told.wait, told.reason)
+end
+
+local function read_foreign(scope, name, remaining)
+  -- What others take of a quota: what should have come in, less what is there, less what we took.
+  local dim = scope.by_name[name]
+  if not dim or remaining < 0 then return end
+  local kind = KINDS[name]
+  local limit = limit_of(scope, name)
+  local rate = limit / PERIODS[name]
+  local ours = (scope.sums[kind] or number(scope, 's:' .. kind) or 0) - max(0, dim.tat - now) / dim.per
+  local packed = scope.f['f:' .. name] or ''
+  local at, level, before, highest, foreign = string.match(packed, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
+  if not at then
+    put(scope, 'f:' .. name, format('%.3f %.3f %.3f %.3f 0', now, remaining, ours, remaining))
+    return
+  end
+  local dt = now - tonumber(at)
+  if dt < 2 then return end
+  level, highest = tonumber(level), max(tonumber(highest) * (1 - 0.001 * min(dt, 100)), remaining)
+  foreign = tonumber(foreign)
+  local is_full = remaining >= 0.9 * highest or level >= 0.9 * highest or remaining >= 0.97 * limit
+  if dt > 60 or is_full then
+    foreign = foreign * 0.8 -- nothing seen of others: they may have gone
+  else
+    local seen = (rate * dt - (remaining - level) - (ours - tonumber(before))) / dt
+    if seen < 0.03 * rate then seen = 0 end
+    foreign = foreign + 0.3 * (min(seen, 0.95 * rate) - foreign)
+  end
+  if foreign < 0.01 * rate then foreign = 0 end
+  put(scope, 'f:' .. name, format('%.3f %.3f %.3f %.3f %.6f', now, remaining, ours, highest, foreign))
+end
+
+local function learn(scope, readings)
+  for _, reading in ipairs(readings) do
+    local name, limit, remaining = reading[1], reading[2], reading[3]
+    if limit and limit > 0 then put(scope, 'l:' .. name, limit) end
+    if remaining and remaining >= 0 and PERIODS[name] then read_foreign(scope, name, remaining) end
+  end
+end
+
+local function hear(scope, told, pool)
+  move(scope, told.undone, undone)
+  move(scope, told.more, later)
+  move(scope, told.less, sooner)
+  sum_up(scope, told.undone, -1)
+  sum_up(scope, told.more, 1)
+  sum_up(scope, told.less, -1)
+  if told.readings then learn(scope, told.readings) end
+  if told.limited then
+    limited(scope, told.limited, pool)
+    local refusals = (number(scope, 'fl') or 0) + told.limited.n
+    put(scope, 'fl', format('%d', refusals))
+    if refusals >= 10 and (told.good or 0) == 0 then trip(scope, told.limited, told.probe == 'bad') end
+  end
+  if (told.good or 0) > 0 and told.latency and scope ~= pool then
+    note_latency(scope, told)
+    grow_window(scope, told.good)
+  end
+  count_failures(scope, told)
+  if told.trip then trip(scope, told.trip, told.probe == 'bad') end
+  if told.probe then settle_probe(scope, told.probe) end
+end

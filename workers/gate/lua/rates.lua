@@ -1,0 +1,75 @@
+-- The paced dimensions of a scope: their rates by what is configured, learned and trusted.
+
+local SHARE = 0.998        -- of a limit that is used
+local REFUND_RATE = 0.5    -- seconds of refunds released per second
+local DIMS = {{'rps', 1, 1}, {'rpm', 60, 1}, {'rph', 3600, 1}, {'tpm', 60, 2}, {'itpm', 60, 3},
+  {'otpm', 60, 4}}
+
+local function trust_grown(scope)
+  local trust = scope.trust
+  if trust >= 1 then return end
+  local near = (number(scope, 'tc') or 1) * 0.99
+  local dt = min(scope.dt, 60)
+  if trust < near then
+    local fast = min(dt, (near - trust) / 0.002)
+    trust = trust + 0.002 * fast
+    dt = dt - fast
+  end
+  scope.trust = min(1, trust + 0.0002 * dt)
+  put(scope, 'tf', scope.trust)
+end
+
+local function foreign_rate(scope, name)
+  local packed = scope.f['f:' .. name]
+  return packed and tonumber(string.match(packed, '(%S+)$')) or 0
+end
+
+local function set_rate(scope, name, kind, rate)
+  local dim = scope.by_name[name]
+  if dim then
+    dim.per = 1 / rate
+    return
+  end
+  local tat = number(scope, 't:' .. name)
+  local refund = number(scope, 'c:' .. name) or 0
+  dim = {name = name, kind = kind, per = 1 / rate, tat = tat or scope.empty_until, known = tat ~= nil,
+    scope = scope, refund = refund, refund_before = refund}
+  if refund > 0 then
+    local released = min(refund, REFUND_RATE * scope.dt)
+    dim.tat, dim.refund, dim.changed = dim.tat - released, refund - released, true
+  end
+  scope.by_name[name] = dim
+  scope.dims[#scope.dims + 1] = dim
+end
+
+local function limit_of(scope, name)
+  -- The smaller of the configured limit and the one that the provider says.
+  local limit, learned = scope.said.limits[name], tonumber(scope.f['l:' .. name])
+  if learned and (not limit or learned < limit) then return learned end
+  return limit
+end
+
+local function pace(scope)
+  for i = 1, #DIMS do
+    local d = DIMS[i]
+    local limit = limit_of(scope, d[1])
+    if limit then
+      local rate = limit / d[2]
+      local left = rate * SHARE * scope.trust - foreign_rate(scope, d[1])
+      set_rate(scope, d[1], d[3], max(left, rate * 0.05))
+    end
+  end
+  scope.own_limits = #scope.dims - (scope.by_name.auto and 1 or 0)
+end
+
+local function pace_unlimited(scope, pool)
+  -- A pool without limits is paced by the rate that it has found, if it has found one.
+  local rate = number(scope, 'ar')
+  if not rate or scope == pool or scope.own_limits + pool.own_limits > 0 then return end
+  if not scope.by_name.auto and (number(scope, 't:auto') or 0) > now then
+    local near = (number(scope, 'af') or rate) * 0.97
+    rate = rate * (1 + (rate < near and 0.05 or 0.01) * min(scope.dt, 1))
+    put(scope, 'ar', rate)
+  end
+  set_rate(scope, 'auto', 1, rate)
+end

@@ -1,0 +1,59 @@
+-- A scope: its hash as a table, read at the start of a round and written at its end.
+
+local GUARANTEED_S = 0.8   -- horizon of a class that is behind its share
+local FORGET_S = 2         -- of use beyond its share that is held against a class
+local LIFETIME_S = 172800
+local SILENT_S = 15        -- after which a process's calls in flight are forgotten
+
+local function put(scope, field, value)
+  local out = scope.out
+  out[#out + 1] = field
+  out[#out + 1] = value -- a number is written with all its digits
+  scope.f[field] = value
+end
+
+local function number(scope, field)
+  local value = scope.f[field]
+  return value and tonumber(value) or nil
+end
+
+local function load(index)
+  local flat = redis.call('HGETALL', KEYS[index])
+  local f, others, mine = {}, {}, 'p:' .. order.process
+  for i = 1, #flat, 2 do
+    local field = flat[i]
+    f[field] = flat[i + 1]
+    local first, second = byte(field, 1, 2)
+    if second == 58 and first == 112 and field ~= mine then others[#others + 1] = field end
+  end
+  local said = order.scopes[index]
+  local scope = {f = f, others = others, out = {}, said = said, key = KEYS[index], is_new = #flat == 0}
+  scope.dt = now - (tonumber(f.at) or now)
+  if scope.dt < 0 then scope.dt = 0 end
+  if scope.is_new then put(scope, 'born', now) end
+  -- A new scope may be one that was lost: what was granted before may still be about to start.
+  scope.empty_until = scope.is_new and now + GUARANTEED_S or now
+  scope.trust = tonumber(f.tf) or 1
+  scope.flights = said.flights
+  scope.clocks, scope.sums, scope.dims, scope.by_name = {}, {}, {}, {}
+  return scope
+end
+
+local function save(scope)
+  local own = scope.said.flights + (scope.granted or 0)
+  local mine = 'p:' .. order.process
+  if own > 0 or scope.f[mine] then put(scope, mine, own .. ' ' .. ceil(now + SILENT_S)) end
+  for _, dim in ipairs(scope.dims) do
+    if dim.changed or not dim.known then put(scope, 't:' .. dim.name, dim.tat) end
+    if dim.refund ~= dim.refund_before then put(scope, 'c:' .. dim.name, dim.refund) end
+  end
+  for class, clock in pairs(scope.clocks) do
+    if clock > now then put(scope, 'v:' .. class, min(clock, now + FORGET_S)) end
+  end
+  for kind, sum in pairs(scope.sums) do put(scope, 's:' .. kind, sum) end
+  put(scope, 'at', now)
+  local is_stale = now - (number(scope, 'live') or 0) > 60
+  if is_stale then put(scope, 'live', now) end
+  redis.call('HSET', scope.key, unpack(scope.out))
+  if is_stale then redis.call('EXPIRE', scope.key, LIFETIME_S) end
+end
