@@ -3,7 +3,6 @@
 Whether to call again, and when, is decided in `retry`; when a call may leave, by the gate.
 """
 
-import asyncio
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -21,6 +20,7 @@ from jobs.errors import (
     TimedOut,
 )
 from jobs.exchange import Answer, ModelRequest
+from workers.deadline import Deadline
 from workers.gate.gate import Reading
 from workers.protocols import Protocol, WireRequest, protocol_of
 from workers.transport import ReplyTooLarge
@@ -34,7 +34,7 @@ class Caller:
 
     def __init__(self, transport: httpx.AsyncBaseTransport, *, deadline_s: float) -> None:
         self._transport = transport
-        self._deadline_s = deadline_s
+        self._deadline = Deadline(deadline_s)
         self._protocols: dict[tuple[str, str], Protocol] = {}
 
     async def call(
@@ -84,7 +84,7 @@ class Caller:
         )
         try:
             # None between two bytes: a model may think for minutes.
-            async with asyncio.timeout(self._deadline_s):
+            with self._deadline.watch():
                 response = await self._transport.handle_async_request(request)
                 body = await _body(response)
         except (httpx.RequestError, TimeoutError) as error:
@@ -110,7 +110,7 @@ class Caller:
             case httpx.TimeoutException():
                 return TimedOut("the provider did not answer in time")
             case TimeoutError():
-                return TimedOut(f"no complete answer within {self._deadline_s:g} s")
+                return TimedOut(f"no complete answer within {self._deadline.seconds:g} s")
             case _:
                 lost = "the connection to the provider was lost before the answer was complete"
                 return ConnectionLost(_because(lost, error))
@@ -133,6 +133,8 @@ def without_key(body: bytes, key: SecretStr | None) -> bytes:
 async def _body(response: httpx.Response) -> bytes:
     """Return the body, which the transport has decoded already; so httpx's decoders are left out."""
     stream = response.stream
+    if isinstance(stream, httpx.ByteStream):
+        return b"".join(stream)
     assert isinstance(stream, httpx.AsyncByteStream)
     try:
         return b"".join([chunk async for chunk in stream])

@@ -1,52 +1,70 @@
 """Calls in flight, and the berths in front of them.
 
-A job is journaled before its call leaves, which takes a flush: some 30 ms. If it held the place of a
-call meanwhile, short calls would leave in waves with gaps between them. So some more jobs than there
-are places are let in: as many as will find a place by the time that they are journaled, at the pace
-at which calls have just been ending. With slow calls that is next to none, as it should be: a job
-that is journaled and not sent counts as unknown if the process dies.
+A job is journaled before its call leaves, which takes a flush or two: 30 to 100 ms. If it held the
+place of a call meanwhile, short calls would leave in waves with gaps between them. So some more jobs
+than there are places are let in: as many as will find a place by the time that they are journaled, by
+what a journal has just been taking and the pace at which calls have just been ending. With slow calls
+that is next to none, as it should be: a job that is journaled and not sent counts as unknown if the
+process dies.
 """
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 from workers.permits import Permits
 
-LEAD_S = 0.06
-"""How far ahead jobs are let in: about two flushes."""
+GATE_S = 0.03
+"""From the berth to the journal, at a pool whose pace lets a call leave at once."""
+
+FIRST_JOURNAL_S = 0.03
+"""A journal's wait before any was seen."""
+
+LONGEST_JOURNAL_S = 0.3
+"""A journal that is slower than this is in trouble; letting in more jobs would add to it."""
+
+MEMORY_JOURNALS = 64
+"""Over how many waits their mean runs."""
 
 MEMORY_S = 0.2
 """Over what time the pace is averaged."""
 
 
 class InFlight:
-    """At most `limit` calls at once; used on one event loop."""
+    """At most `limit` calls at once; used on one event loop.
+
+    It is the context manager of a call, to be entered with a berth.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.berths = Permits(limit)
+        self.in_use = 0
+        """How many calls are in flight."""
         self._places = asyncio.Semaphore(limit)
-        self._in_use = 0
         self._ended_per_s = 0.0
         self._last_end_at = 0.0
+        self._journal_s = FIRST_JOURNAL_S
 
-    @property
-    def in_use(self) -> int:
-        """How many calls are in flight."""
-        return self._in_use
+    async def __aenter__(self) -> None:
+        """Wait until fewer calls than the limit are in flight."""
+        await self._places.acquire()
+        self.in_use += 1
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold the place of a call; to be entered with a berth."""
-        async with self._places:
-            self._in_use += 1
-            try:
-                yield
-            finally:
-                self._in_use -= 1
-                self._note_end()
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the place of a call back."""
+        self.in_use -= 1
+        self._places.release()
+        self._note_end()
+
+    def journaled(self, took_s: float) -> None:
+        """Note how long a job has just waited for its journal."""
+        self._journal_s += (min(took_s, LONGEST_JOURNAL_S) - self._journal_s) / MEMORY_JOURNALS
 
     def _note_end(self) -> None:
         """Let in as many more as calls will end within the lead, at the present pace."""
@@ -54,6 +72,6 @@ class InFlight:
         faded = math.exp((self._last_end_at - now) / MEMORY_S)
         self._last_end_at = now
         self._ended_per_s = self._ended_per_s * faded + 1 / MEMORY_S
-        lead = min(int(self._ended_per_s * LEAD_S), self.limit)
+        lead = min(int(self._ended_per_s * (GATE_S + self._journal_s)), self.limit)
         if lead != self.berths.count - self.limit:
             self.berths.resize(self.limit + lead)

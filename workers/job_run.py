@@ -235,7 +235,7 @@ class JobRun:
                 return _Again(0)
             tariff = self._tariff(work, Target(grant.pool.provider, grant.ask.model))
             journal = self._journal(grant, tariff)
-            admission = await self._parts.writer.journal(journal)
+            admission = await self._journaled(journal)
             if admission is not Admission.ADMITTED:
                 return self._refused(admission, journal)
             self._opened.purse.admitted()
@@ -243,7 +243,7 @@ class JobRun:
                 self._opened.dispatched()
             self._attempts = journal.n
             await _until(grant.start_at)
-            async with self._parts.in_flight.place():
+            async with self._parts.in_flight:
                 if self._opened.is_closing:
                     return conclusions.unsent(journal), None
                 ending = Ending(sent=True)  # if the call is cancelled, nobody knows more
@@ -251,6 +251,13 @@ class JobRun:
                 return settlement, again
         finally:
             self._parts.gate.settle(grant, ending)
+
+    async def _journaled(self, journal: Journal) -> Admission:
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        admission = await self._parts.writer.journal(journal)
+        self._parts.in_flight.journaled(loop.time() - began_at)
+        return admission
 
     def _gets_through(self) -> None:
         """Note that the slice doesn't wait any more."""

@@ -22,6 +22,7 @@ from workers.transport import (
     PROBES,
     WIRE_HEADERS,
     ReplyTooLarge,
+    content,
 )
 
 NOT_CONNECTED = "client error (Connect)"
@@ -76,7 +77,7 @@ class ReqwestTransport(httpx.AsyncBaseTransport):
             building = (
                 self._client.request(request.method, str(request.url))
                 .headers([(name.decode(), value.decode()) for name, value in request.headers.raw])
-                .body_bytes(await request.aread())
+                .body_bytes(await content(request))
             )
             read_s = request.extensions.get("timeout", {}).get("read")
             if read_s is not None:

@@ -15,7 +15,7 @@ async def make_calls(in_flight: InFlight, calls: int, call_s: float) -> int:
         nonlocal most
         await in_flight.berths.acquire("slice")
         try:
-            async with in_flight.place():
+            async with in_flight:
                 most = max(most, in_flight.in_use)
                 await asyncio.sleep(call_s)
         finally:
@@ -48,7 +48,7 @@ async def test_a_call_that_fails_or_is_cancelled_leaves_its_place() -> None:
     in_flight = InFlight(1)
 
     async def call() -> None:
-        async with in_flight.place():
+        async with in_flight:
             await asyncio.Event().wait()
 
     cut_off = asyncio.create_task(call())
@@ -59,5 +59,5 @@ async def test_a_call_that_fails_or_is_cancelled_leaves_its_place() -> None:
     cut_off.cancel()
     await asyncio.gather(cut_off, waiting, return_exceptions=True)
     assert in_flight.in_use == 0
-    async with asyncio.timeout(1.0), in_flight.place():
+    async with asyncio.timeout(1.0), in_flight:
         assert in_flight.in_use == 1

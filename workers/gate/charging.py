@@ -16,7 +16,10 @@ from workers.gate.gate import Ask
 
 
 class Costs(NamedTuple):
-    """What a call takes, or a correction of it, by kind: `day_tokens` counts against `tpd`."""
+    """What a call takes, or a correction of it, by kind: `day_tokens` counts against `tpd`.
+
+    Made for every call, so by position and without loops.
+    """
 
     requests: int = 0
     tokens: int = 0
@@ -24,9 +27,9 @@ class Costs(NamedTuple):
     output_tokens: int = 0
     day_tokens: int = 0
 
-    def less(self, other: "Costs") -> "Costs":
-        """Return the difference, kind by kind."""
-        return Costs(*(mine - theirs for mine, theirs in zip(self, other, strict=True)))
+    def negated(self) -> "Costs":
+        """Return what gives it all back."""
+        return Costs(*(-amount for amount in self))
 
 
 class Charging(Enum):
@@ -68,13 +71,8 @@ def charging_of(provider: Provider) -> Charging:
 def taken(charging: Charging, ask: Ask) -> Costs:
     """Return what is reserved for a call before it leaves. Negative counts are read as zero."""
     entering, leaving = max(ask.input_tokens, 0), max(ask.output_tokens, 0)
-    return Costs(
-        requests=1,
-        tokens=_tokens(charging, entering, leaving, ask.max_output_tokens),
-        input_tokens=entering,
-        output_tokens=leaving,
-        day_tokens=_tokens(charging, entering, leaving, ask.max_output_tokens),
-    )
+    tokens = _tokens(charging, entering, leaving, ask.max_output_tokens)
+    return Costs(1, tokens, entering, leaving, tokens)
 
 
 def correction(charging: Charging, ask: Ask, usage: Usage) -> Costs:
@@ -82,17 +80,14 @@ def correction(charging: Charging, ask: Ask, usage: Usage) -> Costs:
     entering = usage.total_input_tokens
     if charging is Charging.UNCACHED:
         entering -= usage.cached_input_tokens
-    tokens = _tokens(charging, entering, usage.output_tokens, ask.max_output_tokens)
-    reserved = taken(charging, ask)
-    return Costs(1, tokens, entering, usage.output_tokens, tokens).less(reserved)
+    leaving = usage.output_tokens
+    tokens = _tokens(charging, entering, leaving, ask.max_output_tokens)
+    _, of_tokens, of_input, of_output, of_day = taken(charging, ask)
+    return Costs(0, tokens - of_tokens, entering - of_input, leaving - of_output, tokens - of_day)
 
 
 def _tokens(charging: Charging, entering: int, leaving: int, bound: int) -> int:
     """Return what counts against tokens per minute (and per day)."""
-    match charging:
-        case Charging.UP_FRONT:
-            return max(entering, bound)
-        case Charging.INPUT:
-            return entering
-        case Charging.UNCACHED | Charging.TOTAL:
-            return entering + leaving
+    if charging is Charging.UP_FRONT:
+        return max(entering, bound)
+    return entering if charging is Charging.INPUT else entering + leaving

@@ -89,7 +89,10 @@ class Told:
     def correct(self, costs: Costs) -> None:
         """Add the difference between what a call took and what was reserved for it."""
         for kind, amount in enumerate(costs):
-            (self.more if amount > 0 else self.less)[kind] += abs(amount)
+            if amount > 0:
+                self.more[kind] += amount
+            elif amount < 0:
+                self.less[kind] -= amount
 
     def give_back(self, costs: Costs) -> None:
         """Add what a call took that never left."""
@@ -138,9 +141,10 @@ class Told:
 def tell(pool: Told, models: Told, charging: Charging, grant: Grant, ending: Ending) -> None:
     """Add an ending to what is told about its pool and about its model's scope."""
     _correct((pool, models), charging, grant, ending)
-    for lesson in lessons(ending.readings):
-        # Limits are told per model, and a pool whose limits are configured knows its own.
-        models.readings[lesson.dimension] = (lesson.limit, lesson.remaining)
+    if ending.readings:
+        for lesson in lessons(ending.readings):
+            # Limits are told per model, and a pool whose limits are configured knows its own.
+            models.readings[lesson.dimension] = (lesson.limit, lesson.remaining)
     error = ending.error
     if ending.sent and (error is None or isinstance(error, Permanent)):
         pool.answered(ending.latency_s, ending.usage)
@@ -175,7 +179,7 @@ def _give_back(scopes: tuple[Told, Told], costs: Costs, grant: Grant) -> None:
         if is_ahead:
             scope.give_back(costs)
         else:
-            scope.correct(Costs().less(costs))
+            scope.correct(costs.negated())
 
 
 def _stop(pool: Told, models: Told, error: ProviderError) -> None:
