@@ -14,6 +14,7 @@ flight are what is scarce, and not pace.
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from jobs.budget import no_price
@@ -202,6 +203,7 @@ class JobRun:
             output_tokens=forecast.output_tokens(lease.batch_id, target.model, most),
             max_output_tokens=most,
             priority=lease.priority,
+            renew=partial(self._ask_for, work, target),
         )
 
     def _wait(self, work: _Work, wait: Wait) -> _Again | None:

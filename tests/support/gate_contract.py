@@ -6,6 +6,7 @@ A module that imports these tests defines the fixture `fleet`.
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from jobs.errors import (
     AuthenticationFailed,
@@ -52,6 +53,18 @@ async def test_pools_of_a_provider_are_used_together(fleet: Fleet) -> None:
     starts = sorted(grant.start_at for grant in grants)
     assert {grant.pool.pool for grant in grants} == {"pool0", "pool1"}
     assert starts[-1] - starts[0] < 0.9  # one alone would take 1.2 s
+
+
+async def test_who_waits_is_foretold_anew(fleet: Fleet) -> None:
+    limits = {"otpm": 60_000}
+    async with fleet.gates(pools(limits, protocol="anthropic"), count=1) as (gate,):
+        now = asyncio.get_running_loop().time()
+        known = replace(ask_for(), output_tokens=10)
+        # 1,000 tokens a second: at first 40 calls of 500, a moment later of 10 tokens each.
+        asks = [replace(known, output_tokens=500, renew=lambda: known) for _ in range(40)]
+        grants = await asyncio.gather(*(granted(gate.ask(ask, PATIENCE_S)) for ask in asks))
+    assert max(grant.start_at for grant in grants) < now + 4.0
+    assert grants[-1].ask.output_tokens == 10
 
 
 async def test_whoever_can_not_start_in_time_is_told_when_to_come_back(fleet: Fleet) -> None:

@@ -169,6 +169,8 @@ class Asker:
         if not hands and desk.due_at() > sent_at:
             return
         turns = in_turn(hands)
+        for _, waiter in turns:
+            waiter.renew(sent_at)
         order = desk.order(turns, sent_at)
         try:
             reply = await self._script.run(order)

@@ -1,5 +1,6 @@
 """The gate's interface: when may a call to a pool leave?"""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -23,6 +24,7 @@ class Ask(msgspec.Struct, frozen=True):
 
     Any usable pool of the provider may serve it. `input_tokens` is estimated, `output_tokens`
     predicted; `max_output_tokens` is the request's bound, `priority` a `jobs.states.Priority`.
+    `renew` returns the same ask as it would be put now: whoever waits long was foretold long ago.
     """
 
     provider: str
@@ -31,6 +33,7 @@ class Ask(msgspec.Struct, frozen=True):
     output_tokens: int
     max_output_tokens: int
     priority: str
+    renew: "Callable[[], Ask] | None" = None
 
 
 class Grant(msgspec.Struct, frozen=True):

@@ -21,6 +21,11 @@ MEMORY_S = 5.0
 """Over what time a queue's pace is averaged."""
 
 
+FORETOLD_S = 0.25
+"""For so long what a call is expected to use is not asked again. Of the first hundreds of a batch
+nothing is known: at what they were foretold at first, a limit on output would idle for ten seconds."""
+
+
 @dataclass(slots=True, eq=False)
 class Waiter:
     """An ask in a queue. Its answer is set once; a cancelled one is dropped when its turn comes."""
@@ -29,6 +34,16 @@ class Waiter:
     since: float
     patience_s: float
     answer: asyncio.Future[Grant | ComeBack]
+    _foretold_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._foretold_at = self.since
+
+    def renew(self, now: float) -> None:
+        """Let the ask be foretold again, if that was some time ago."""
+        if self.ask.renew is not None and now - self._foretold_at >= FORETOLD_S:
+            self.ask = self.ask.renew()
+            self._foretold_at = now
 
     def gives_up_at(self, is_blocked: bool) -> float:
         """Return until when it waits for what refuses it: pace, or a block."""

@@ -50,10 +50,10 @@ local function read_foreign(scope, name, remaining)
     foreign = foreign * 0.8 -- nothing seen of others: they may have gone
   else
     local seen = (rate * dt - (remaining - level) - (ours - tonumber(before))) / dt
-    if seen < 0.03 * rate then seen = 0 end
-    foreign = foreign + 0.3 * (min(seen, 0.95 * rate) - foreign)
+    -- Output is charged when it is written, so this is noisy: it is averaged with its sign, or the
+    -- noise alone would look like somebody.
+    foreign = foreign + 0.15 * (max(-0.5 * rate, min(seen, 0.95 * rate)) - foreign)
   end
-  if foreign < 0.01 * rate then foreign = 0 end
   put(scope, 'f:' .. name, format('%.3f %.3f %.3f %.3f %.6f', now, remaining, ours, highest, foreign))
 end
 

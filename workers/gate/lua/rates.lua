@@ -1,6 +1,7 @@
 -- The paced dimensions of a scope: their rates by what is configured, learned and trusted.
 
 local SHARE = 0.998        -- of a limit that is used
+local NOTICED = 0.03       -- of a limit is taken by others before it counts
 local REFUND_RATE = 0.5    -- seconds of refunds released per second
 local DIMS = {{'rps', 1, 1}, {'rpm', 60, 1}, {'rph', 3600, 1}, {'tpm', 60, 2}, {'itpm', 60, 3},
   {'otpm', 60, 4}}
@@ -55,8 +56,9 @@ local function pace(scope)
     local limit = limit_of(scope, d[1])
     if limit then
       local rate = limit / d[2]
-      local left = rate * SHARE * scope.trust - foreign_rate(scope, d[1])
-      set_rate(scope, d[1], d[3], max(left, rate * 0.05))
+      local foreign = foreign_rate(scope, d[1])
+      if foreign < NOTICED * rate then foreign = 0 end
+      set_rate(scope, d[1], d[3], max(rate * SHARE * scope.trust - foreign, rate * 0.05))
     end
   end
   scope.own_limits = #scope.dims - (scope.by_name.auto and 1 or 0)
