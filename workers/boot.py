@@ -37,6 +37,9 @@ from workers.writer import Writer
 REDIS_PATIENCE_S = 2.0
 """How long the gate waits for an answer of its Redis before it asks again."""
 
+BOARDING_S = 5.0
+"""Between a grant and the first byte of its call at the very most: a start's horizon and the journal."""
+
 
 def build_parts(
     settings: Settings,
@@ -70,7 +73,14 @@ def build_parts(
         writer=Writer(database),
         feed=FeedLine(Feeder(database, celery), transactions),
         in_flight=InFlight(settings.max_in_flight),
-        gate=RedisGate(redis, configuration, keys.is_usable, used_today, process),
+        gate=RedisGate(
+            redis,
+            configuration,
+            keys.is_usable,
+            used_today,
+            process,
+            longest_call_s=settings.call_deadline_s + BOARDING_S,
+        ),
         forecast=Forecast(),
         vigil=Vigil(),
         transport=transport,

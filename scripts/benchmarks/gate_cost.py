@@ -124,7 +124,14 @@ async def _at_a_pace(path: Path, us_per_ask: dict[int, float]) -> GateCost:
         return Redis(unix_socket_path=str(path), decode_responses=True, retry=Retry(NoBackoff(), 0))
 
     gates = [
-        RedisGate(client(), CONFIGURATION, lambda _pool: True, used_today, f"bench{number}")
+        RedisGate(
+            client(),
+            CONFIGURATION,
+            lambda _pool: True,
+            used_today,
+            f"bench{number}",
+            longest_call_s=30.0,
+        )
         for number in range(PROCESSES)
     ]
     watcher = client()

@@ -54,7 +54,12 @@ class Fleet:
     ) -> AsyncIterator[list[RedisGate]]:
         gates = [
             RedisGate(
-                self.connect(), configuration, lambda _pool: True, self._used_today, f"p{number}"
+                self.connect(),
+                configuration,
+                lambda _pool: True,
+                self._used_today,
+                f"p{number}",
+                longest_call_s=30.0,
             )
             for number in range(count)
         ]

@@ -28,14 +28,13 @@ def sentence(pool: str, order: Order, refusal: Refusal, now: float) -> str:
     where = f"{pool}/{scope.name}" if scope.name else pool
     match refusal.code:
         case "pace":
-            limit = scope.limits.get(refusal.detail)
-            amount = "" if limit is None else f" ({limit:,})"
+            amount = "" if refusal.limit is None else f" ({refusal.limit:,.0f})"
             return f"{where} is at its limit of {_WORDS[refusal.detail]}{amount}"
         case "flights":
             return f"{where} has {refusal.detail} calls in flight, as many as it may have"
         case "day":
             ends = datetime.fromtimestamp(0, UTC) + timedelta(seconds=now + refusal.wait_s)
-            return used_up(where, refusal.detail, scope.limits.get(refusal.detail, 0), ends)
+            return used_up(where, refusal.detail, round(refusal.limit or 0), ends)
         case "blocked":
             return f"{where} is paused: {refusal.detail}"
         case "probing":

@@ -16,9 +16,6 @@ from workers.gate.script import Script
 UNCONFIGURED_S = 30.0
 """Until a provider is asked for again that has no usable pool in this worker's configuration."""
 
-PROBE_S = 600.0
-"""A probe that nobody settled within a call's deadline died with its process."""
-
 
 class RedisGate:
     """See `workers.gate.gate.Gate`. Owns the connection, which must not retry on its own.
@@ -29,6 +26,7 @@ class RedisGate:
         usable: whether a pool's keys can be read; the others are never asked.
         used_today: reads the ledger where daily counts are missing.
         process: a name that no other process has.
+        longest_call_s: a probe that nobody settled for so long died with its process.
     """
 
     def __init__(
@@ -38,6 +36,8 @@ class RedisGate:
         usable: Callable[[PoolId], bool],
         used_today: UsedToday,
         process: str,
+        *,
+        longest_call_s: float,
     ) -> None:
         self._redis = redis
         script = Script(redis)
@@ -45,7 +45,7 @@ class RedisGate:
         self._askers: dict[str, Asker] = {}
         for name, provider in configuration.providers.items():
             plans = [PoolPlan(PoolId(name, pool.name), provider, pool) for pool in provider.pools]
-            desks = [Desk(plan, process, PROBE_S) for plan in plans if usable(plan.id)]
+            desks = [Desk(plan, process, longest_call_s) for plan in plans if usable(plan.id)]
             if desks:
                 self._askers[name] = Asker(desks, script, used_today)
 

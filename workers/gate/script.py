@@ -59,7 +59,8 @@ class Order:
     scopes: Sequence[Spoken]
     wishes: Sequence[Wish] = ()
     day_ends: float = 0.0
-    probe_s: float = 120.0
+    probe_s: float = 600.0
+    """After which a probe that nobody settled is given up."""
 
     def keys(self) -> list[str]:
         """The keys that the script touches."""
@@ -98,8 +99,9 @@ class Refusal(NamedTuple):
     """Why the asks of a scope and rank were not granted, and how long to stay away.
 
     `code` is pace, flights, day, blocked, probing, settling or unseeded; `detail` the dimension, the
-    number of calls or the reason; `by` the index of the scope that refused. `start_s` is how far away
-    the start was, known for pace.
+    number of calls or the reason; `by` the index of the scope that refused. `limit` is the one that is
+    kept, configured or learned, where a dimension refused; `start_s` how far away the start was, known
+    for pace.
     """
 
     scope: int
@@ -108,6 +110,7 @@ class Refusal(NamedTuple):
     code: str
     detail: str
     by: int
+    limit: float | None
     start_s: float | None
 
 
@@ -160,7 +163,14 @@ def _list(value: Any) -> list[Any]:
 
 
 def _refusal(entry: list[Any]) -> Refusal:
-    scope, rank, wait_s, code, detail, by, *start = entry
+    scope, rank, wait_s, code, detail, by, limit, start_s = entry
     return Refusal(
-        int(scope) - 1, int(rank), wait_s, code, detail, int(by) - 1, start[0] if start else None
+        scope=int(scope) - 1,
+        rank=int(rank),
+        wait_s=wait_s,
+        code=code,
+        detail=detail,
+        by=int(by) - 1,
+        limit=limit if limit > 0 else None,
+        start_s=start_s if start_s >= 0 else None,
     )

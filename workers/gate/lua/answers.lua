@@ -1,27 +1,45 @@
 -- What answers teach: refusals, headers, other users of the key.
 
-local TROUBLE_S = 10      -- without a 429, after which the next one is another trouble
 local PERIODS = {rps = 1, rpm = 60, rph = 3600, tpm = 60, itpm = 60, otpm = 60}
 local KINDS = {rps = 1, rpm = 1, rph = 1, tpm = 2, itpm = 3, otpm = 4}
 
-local function limited(scope, told, pool)
+local function distrust(scope)
+  -- A limit was met that is said to be higher: use less of it.
   local last = number(scope, 'tl') or 0
-  if now - last >= 1 then
-    put(scope, 'tl', now)
-    if scope.own_limits + pool.own_limits > 0 then
-      put(scope, 'tc', scope.trust)
-      local factor = now - last > 30 and 0.97 or now - last > 5 and 0.93 or 0.9
-      scope.trust = max(0.05, scope.trust * factor)
-      put(scope, 'tf', scope.trust)
+  if now - last < 1 then return end
+  put(scope, 'tl', now)
+  local is_new_trouble = now - last > TROUBLE_S
+  -- Where the trouble began; a storm of refusals tells no more than its first.
+  if is_new_trouble or not scope.f.tc then put(scope, 'tc', scope.trust) end
+  local factor = now - last > 30 and 0.97 or is_new_trouble and 0.93 or 0.9
+  scope.trust = max(0.05, scope.trust * factor)
+  put(scope, 'tf', scope.trust)
+  pace(scope)
+end
+
+local function slow_down(scope)
+  -- The same where no limit is known.
+  local last = number(scope, 'tl') or 0
+  if now - last < 1 then return end
+  put(scope, 'tl', now)
+  local rate = number(scope, 'ar') or recent_requests_per_s(scope)
+  if rate then
+    if now - last > TROUBLE_S or not scope.f.af then put(scope, 'af', rate) end
+    local began = number(scope, 'af')
+    put(scope, 'ar', max(0.05, began * 0.3, rate * (scope.f.ar and 0.85 or 0.7)))
+  end
+  shrink_window(scope, 0.7)
+end
+
+local function limited(scope, told, pool)
+  -- With the breaker open only probes leave: that one is refused says nothing new about the rate.
+  if scope.f.bs ~= '1' then
+    if scope.own_limits > 0 then
+      distrust(scope)
+    elseif pool.own_limits > 0 then
+      distrust(pool)
     else
-      local rate = number(scope, 'ar') or recent_requests_per_s(scope)
-      if rate and scope.f.bs ~= '1' then
-        -- Where the trouble began; a storm of refusals tells no more than its first.
-        if now - last > TROUBLE_S or not scope.f.af then put(scope, 'af', rate) end
-        local began = number(scope, 'af')
-        put(scope, 'ar', max(0.05, began * 0.3, rate * (scope.f.ar and 0.85 or 0.7)))
-      end
-      if scope.f.bs ~= '1' then shrink_window(scope, 0.7) end
+      slow_down(scope)
     end
   end
   hold(scope, told.wait, told.reason)

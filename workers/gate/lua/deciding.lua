@@ -30,9 +30,11 @@ local function open_lane(index, pool, scopes)
   return lane
 end
 
-local function refuse(lane, class, wait, code, detail, by)
+local function refuse(lane, class, wait, code, detail, by, limit, start)
+  -- The last two belong to codes that have them; 0 and -1 else, as JSON's arrays have no holes.
   lane.shut[class] = true
-  refused[#refused + 1] = {lane.index, class, wait, code, detail, by and by.index or lane.index}
+  refused[#refused + 1] = {lane.index, class, wait, code, detail, by and by.index or lane.index,
+    limit or 0, start or -1}
   return -1
 end
 
@@ -129,7 +131,7 @@ local function decide(lane, pool, class, position)
   end
   if lane.wait then return refuse(lane, class, lane.wait, lane.code, lane.detail, lane.by) end
   local day = #lane.days > 0 and day_used_up(lane)
-  if day then return refuse(lane, class, day.ends - now, 'day', day.name, day.scope) end
+  if day then return refuse(lane, class, day.ends - now, 'day', day.name, day.scope, day.limit) end
   local own = lane.scope
   if pool.flights >= pool.window or own.flights >= own.window then
     local crowded = pool.flights >= pool.window and pool or own
@@ -138,9 +140,8 @@ local function decide(lane, pool, class, position)
   local start, binding = earliest(lane.dims)
   local away = start - now > HORIZONS[class] and too_late(class, start, binding)
   if away then
-    refuse(lane, class, away, 'pace', binding.name, binding.scope)
-    refused[#refused][7] = start - now
-    return -1
+    local limit = limit_of(binding.scope, binding.name)
+    return refuse(lane, class, away, 'pace', binding.name, binding.scope, limit, start - now)
   end
   charge(lane, pool, class, start)
   pool.flights, own.flights = pool.flights + 1, own.flights + 1

@@ -1,5 +1,6 @@
 -- The paced dimensions of a scope: their rates by what is configured, learned and trusted.
 
+local TROUBLE_S = 5       -- without a 429, after which the next one is another trouble
 local SHARE = 0.998        -- of a limit that is used
 local NOTICED = 0.03       -- of a limit is taken by others before it counts
 local REFUND_RATE = 0.5    -- seconds of refunds released per second
@@ -7,16 +8,21 @@ local DIMS = {{'rps', 1, 1}, {'rpm', 60, 1}, {'rph', 3600, 1}, {'tpm', 60, 2}, {
   {'otpm', 60, 4}}
 
 local function trust_grown(scope)
+  -- Back to just below where the trouble began within half a minute, however deep a storm has cut;
+  -- from there on so slowly that a limit that is lower than it is said to be is rarely met.
   local trust = scope.trust
   if trust >= 1 then return end
+  local quiet = now - (number(scope, 'tl') or 0) - TROUBLE_S
+  if quiet <= 0 then return end
+  local dt = min(scope.dt, quiet)
   local near = (number(scope, 'tc') or 1) * 0.99
-  local dt = min(scope.dt, 60)
   if trust < near then
-    local fast = min(dt, (near - trust) / 0.002)
-    trust = trust + 0.002 * fast
-    dt = dt - fast
+    local steady = 0.002 * dt
+    trust = min(near, near - (near - trust) * math.exp(-0.2 * dt) + steady)
+  else
+    trust = trust + 0.0002 * dt
   end
-  scope.trust = min(1, trust + 0.0002 * dt)
+  scope.trust = min(1, trust)
   put(scope, 'tf', scope.trust)
 end
 

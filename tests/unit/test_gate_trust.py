@@ -1,0 +1,100 @@
+"""How a pool with configured limits comes through 429s: by the script alone, on a clock of the test's."""
+
+import random
+from collections.abc import Callable
+
+import pytest
+from fakeredis import FakeRedis
+
+from workers.gate.scopes import Scope
+from workers.gate.script import SOURCE, Order, Spoken, Wish, read_reply
+
+LIMIT_S = 100.0
+POOL = Scope("tidemill:gate:{p/m}", "", ("*",), {"rpm": round(LIMIT_S * 60)})
+MODEL = Scope("tidemill:gate:{p/m}:a", "a", ("a",), {})
+STEP_S = 0.25
+BEGIN_S = 1_000_000.0
+
+
+class Fleet:
+    """Always has more calls than may leave, and hears their answers in the next round."""
+
+    def __init__(self, admits: Callable[[float, int], int]) -> None:
+        self._script = FakeRedis().register_script(SOURCE)
+        self._admits = admits
+        """How many of so many calls the provider answers well at a second; it refuses the rest."""
+        self._now_s = 0.0
+        self._told: dict[str, object] = {}
+        self.sent: list[tuple[float, int]] = []
+        self.refused: list[tuple[float, int]] = []
+
+    def run(self, until_s: float) -> None:
+        while self._now_s < until_s:
+            self._now_s += STEP_S
+            order = Order("p", [Spoken(POOL, 0), Spoken(MODEL, 0, self._told)], [WISH] * 40)
+            now = f"{BEGIN_S + self._now_s:.6f}"
+            reply = read_reply(self._script(keys=order.keys(), args=[order.argument(), now]))
+            sent = sum(start is not None for start in reply.starts)
+            good = self._admits(self._now_s, sent)
+            self.sent.append((self._now_s, sent))
+            self.refused.append((self._now_s, sent - good))
+            self._told = {}
+            if good:
+                self._told["good"] = good
+            if good < sent:
+                stop = {"wait": 1.0, "most": 15.0, "reason": "rate_limited", "hinted": False}
+                self._told["limited"] = {**stop, "n": sent - good}
+            if reply.probes:
+                self._told["probe"] = "good" if good else "bad"
+
+    def rate(self, begin_s: float, end_s: float) -> float:
+        """Calls that left in a second, in parts of the limit."""
+        sent = sum(count for at, count in self.sent if begin_s < at <= end_s)
+        return sent / (end_s - begin_s) / LIMIT_S
+
+
+WISH = Wish(1, 3, 10, 5, 5, 10)
+STORM_S = (60.0, 120.0)
+
+
+def in_storm(now_s: float) -> bool:
+    return STORM_S[0] <= now_s < STORM_S[1]
+
+
+def test_after_a_storm_that_refuses_everything_the_rate_is_back_within_half_a_minute() -> None:
+    fleet = Fleet(lambda now_s, calls: 0 if in_storm(now_s) else calls)
+    fleet.run(160.0)
+    assert sum(n for at, n in fleet.refused if at > STORM_S[0] + 5.0) <= 60 / 5  # probes only
+    assert fleet.rate(140.0, 150.0) >= 0.9
+
+
+def test_after_a_storm_that_refuses_every_other_call_the_rate_is_back_within_half_a_minute() -> (
+    None
+):
+    chance = random.Random(1)  # noqa: S311
+
+    def admits(now_s: float, calls: int) -> int:
+        return sum(chance.random() < 0.5 for _ in range(calls)) if in_storm(now_s) else calls
+
+    fleet = Fleet(admits)
+    fleet.run(160.0)
+    assert fleet.rate(110.0, 120.0) < 0.3
+    assert fleet.rate(145.0, 155.0) >= 0.9
+
+
+@pytest.mark.parametrize("part", [0.8, 0.5])
+def test_a_limit_that_is_lower_than_configured_is_found_and_met_rarely(part: float) -> None:
+    level, last_s = 0.0, 0.0
+
+    def admits(now_s: float, calls: int) -> int:
+        nonlocal level, last_s
+        level, last_s = min(LIMIT_S, level + (now_s - last_s) * LIMIT_S * part), now_s
+        good = min(calls, int(level))
+        level -= good
+        return good
+
+    fleet = Fleet(admits)
+    fleet.run(600.0)
+    assert fleet.rate(300.0, 600.0) == pytest.approx(part, rel=0.08)
+    late = sum(count for at, count in fleet.refused if at > 300.0)
+    assert late <= 0.01 * 300.0 * LIMIT_S * part
