@@ -96,7 +96,10 @@ BUDGET_CAUSES = frozenset(PauseCause) - {PauseCause.OWNER}
 """A batch that one of these has paused goes on by itself; nobody but its owner ends his own pause."""
 
 COUNTED_OUTCOMES = frozenset({Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN})
-"""Outcomes that use up one of a job's attempts."""
+"""Outcomes that use up one of a job's attempts, unless their error is `OUTAGE`."""
+
+OUTAGE = "outage"
+"""Error code of an attempt that the provider's trouble cut off: unknown, and the job not to blame."""
 
 BILLED_OUTCOMES = frozenset({Outcome.SUCCEEDED, Outcome.UNKNOWN})
 """Outcomes of calls that the provider bills, or may; for the others it took no money."""

@@ -20,6 +20,7 @@ from jobs.settings import Settings
 from jobs.store import Database, check_schema, open_database
 from jobs.store.ledger import used_since
 from jobs.store.workers import WorkerCard
+from workers.blame import Blame
 from workers.calls import Caller
 from workers.feeding import FeedLine
 from workers.forecast import Forecast
@@ -83,6 +84,7 @@ def build_parts(
         ),
         forecast=Forecast(),
         vigil=Vigil(),
+        blame=Blame(),
         transport=transport,
         caller=Caller(transport, deadline_s=settings.call_deadline_s),
     )

@@ -16,7 +16,7 @@ from jobs.errors import (
 from jobs.exchange import Answer
 from jobs.kinds.kind import Bad, Good, Kind, Verdict
 from jobs.prices import Price
-from jobs.states import Outcome, ResultStatus
+from jobs.states import OUTAGE, Outcome, ResultStatus
 from jobs.store.reports import Journal, ResultDraft, Settlement
 
 MESSAGE_CHARACTERS = 500
@@ -84,11 +84,14 @@ def of_error(
     """Settle an attempt that failed; the job's result is the error only if it `is_final`.
 
     What may have run is charged at its worst case until somebody knows better. A failure that does
-    not count against the job's attempts is the provider's refusal to work.
+    not count against the job's attempts is the provider's refusal to work, or a call that its trouble
+    cut off.
     """
-    outcome = outcome_of(error)
-    if outcome is Outcome.FAILED and not counts:
+    outcome, code = outcome_of(error), error.code
+    if not counts and outcome is Outcome.FAILED:
         outcome = Outcome.LIMITED
+    elif not counts and outcome is Outcome.UNKNOWN:
+        code = OUTAGE
     cost_nanos = None
     if outcome is Outcome.UNKNOWN and journal.price is not None:
         cost_nanos = journal.reserved_nanos
@@ -97,7 +100,7 @@ def of_error(
         outcome=outcome,
         cost_nanos=cost_nanos,
         latency_ms=latency_ms,
-        error_code=error.code,
+        error_code=code,
         result=failure(error.code, error.message) if is_final else None,
     )
 

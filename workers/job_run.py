@@ -19,7 +19,7 @@ from typing import Any
 
 from jobs.budget import no_price
 from jobs.clock import utcnow
-from jobs.errors import ProviderError, TidemillError, UnknownModel
+from jobs.errors import Permanent, ProviderError, TidemillError, UnknownModel
 from jobs.exchange import ModelRequest
 from jobs.kinds import KINDS
 from jobs.kinds.kind import Kind
@@ -31,11 +31,11 @@ from jobs.store.reports import Admission, Journal, Settlement, Unattempted
 from jobs.tokens import most_tokens
 from workers import conclusions
 from workers.detour import DETOUR_PATIENCE_S, LONGEST_REST_S, PACE_PATIENCE_S, Patience, Wait
-from workers.gate.gate import Ask, ComeBack, Ending, Grant
+from workers.gate.gate import Ask, ComeBack, Ending, Grant, PoolId
 from workers.open_slice import OpenSlice
 from workers.permits import Withdrawn
 from workers.purse import ROOM_S
-from workers.retry import AskAgain, Fail, Retry, RetryPolicy, next_step
+from workers.retry import AskAgain, Fail, Retry, RetryPolicy, is_doubtful, next_step
 
 RECONFIGURED_S = 30.0
 """Until a job is tried again whose model this worker's configuration does not serve."""
@@ -75,6 +75,16 @@ class _Tariff:
 
 
 @dataclass(frozen=True, slots=True)
+class _Failure:
+    """A call that brought no answer."""
+
+    journal: Journal
+    error: ProviderError
+    latency_s: float
+    is_probe: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Again:
     """The job is to be attempted again, `wait_s` from now."""
 
@@ -91,6 +101,8 @@ class JobRun:
         self._attempts = job.last_attempt
         self._counted = job.counted_attempts
         self._policy = RetryPolicy(max_attempts=opened.parts.settings.max_attempts)
+        self._is_at_fault = False
+        """Whether an attempt has failed while other calls of its pool were answered."""
         self._waiting_since: float | None = None
         """Since when the job asks for its next attempt without getting one."""
 
@@ -151,9 +163,13 @@ class JobRun:
             ended = await self._use(work, granted)
         finally:
             berths.leave(self)
-        if not isinstance(ended, tuple):
-            return ended
-        settlement, again = ended
+        match ended:
+            case Settlement():
+                settlement, again = ended, None
+            case _Failure():
+                settlement, again = await self._judged(ended)
+            case _:
+                return ended
         await self._parts.writer.settle(settlement)
         return again
 
@@ -219,13 +235,11 @@ class JobRun:
         opened.park(wait.wait_s, wait.reason)
         return None
 
-    async def _use(
-        self, work: _Work, grant: Grant
-    ) -> tuple[Settlement, _Again | None] | _Again | None:
+    async def _use(self, work: _Work, grant: Grant) -> Settlement | _Failure | _Again | None:
         """Make the call that was granted, if it may still be made.
 
         Returns:
-            What is to be settled and whether to go on; or only that if nothing was sent.
+            What came of it; or whether to go on, if nothing was sent.
         """
         ending = Ending(sent=False)
         try:
@@ -247,10 +261,10 @@ class JobRun:
             await _until(grant.start_at)
             async with self._parts.in_flight:
                 if self._opened.is_closing:
-                    return conclusions.unsent(journal), None
+                    return conclusions.unsent(journal)
                 ending = Ending(sent=True)  # if the call is cancelled, nobody knows more
-                ending, settlement, again = await self._call(work, tariff, journal, grant)
-                return settlement, again
+                ending, ended = await self._call(work, tariff, journal, grant)
+                return ended
         finally:
             self._parts.gate.settle(grant, ending)
 
@@ -305,8 +319,8 @@ class JobRun:
 
     async def _call(
         self, work: _Work, tariff: _Tariff, journal: Journal, grant: Grant
-    ) -> tuple[Ending, Settlement, _Again | None]:
-        """Call the provider; return how it ended for the gate and for the books, and what follows."""
+    ) -> tuple[Ending, Settlement | _Failure]:
+        """Call the provider; return how it ended for the gate and for the books."""
         loop, caller = asyncio.get_running_loop(), self._parts.caller
         provider = self._parts.configuration.providers[grant.pool.provider]
         sent_at = loop.time()
@@ -316,9 +330,18 @@ class JobRun:
         except ProviderError as error:
             latency_s = loop.time() - sent_at
             readings = caller.readings(provider, error.headers)
-            ending = Ending(True, error=error, latency_s=latency_s, readings=readings)
-            return ending, *self._failed(journal, error, latency_s, is_probe=grant.is_probe)
+            if isinstance(error, Permanent):
+                self._parts.blame.answered(grant.pool, latency_s)
+            ending = Ending(
+                True,
+                error=error,
+                latency_s=latency_s,
+                readings=readings,
+                is_jobs_fault=self._is_at_fault and is_doubtful(error),
+            )
+            return ending, _Failure(journal, error, latency_s, grant.is_probe)
         latency_s = loop.time() - sent_at
+        self._parts.blame.answered(grant.pool, latency_s)
         readings = caller.readings(provider, answer.headers)
         self._parts.forecast.observe(
             grant.ask.provider,
@@ -332,14 +355,19 @@ class JobRun:
         settlement = conclusions.of_answer(
             journal, answer, tariff.price, work.kind, work.line, latency_ms
         )
-        return ending, settlement, None
+        return ending, settlement
 
-    def _failed(
-        self, journal: Journal, error: ProviderError, latency_s: float, *, is_probe: bool
-    ) -> tuple[Settlement, _Again | None]:
-        """Do what the retry policy decided."""
-        latency_ms = round(latency_s * 1000)
-        match next_step(error, self._counted, self._policy, is_probe=is_probe):
+    async def _judged(self, failure: _Failure) -> tuple[Settlement, _Again | None]:
+        """Find out whether the job is to blame, and do what the retry policy decides."""
+        journal, error = failure.journal, failure.error
+        is_blameless = failure.is_probe
+        if is_doubtful(error) and not failure.is_probe and not self._is_at_fault:
+            pool = PoolId(journal.provider, journal.pool)
+            job = (journal.lease.batch_id, journal.seq)
+            verdict = await self._parts.blame.is_jobs(job, pool, error, failure.latency_s)
+            self._is_at_fault, is_blameless = verdict is True, verdict is False
+        latency_ms = round(failure.latency_s * 1000)
+        match next_step(error, self._counted, self._policy, is_blameless=is_blameless):
             case Retry(wait_s):
                 self._counted += 1
                 return conclusions.of_error(journal, error, latency_ms), _Again(wait_s)

@@ -8,6 +8,7 @@ from jobs.configuration import Configuration
 from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings
+from workers.blame import Blame
 from workers.calls import Caller
 from workers.feeding import FeedLine
 from workers.forecast import Forecast
@@ -35,5 +36,6 @@ class Parts:
     gate: Gate
     forecast: Forecast
     vigil: Vigil
+    blame: Blame
     transport: httpx.AsyncBaseTransport
     caller: Caller

@@ -16,8 +16,10 @@ from jobs.errors import (
     ProviderError,
     ProviderUnusable,
     RateLimited,
-    ServerFailed,
 )
+
+_PROVIDERS_OWN = (RateLimited, Overloaded, ConnectFailed, ProviderUnusable)
+"""Errors that no job can be to blame for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,13 @@ class RetryPolicy:
     """The ceiling of all waits between two attempts."""
 
 
+def is_doubtful(error: ProviderError) -> bool:
+    """Return whether the job may be as much to blame for `error` as the provider."""
+    return not isinstance(error, (Permanent, *_PROVIDERS_OWN))
+
+
 def next_step(
-    error: ProviderError, counted_attempts: int, policy: RetryPolicy, *, is_probe: bool = False
+    error: ProviderError, counted_attempts: int, policy: RetryPolicy, *, is_blameless: bool = False
 ) -> Step:
     """Return what follows `error`.
 
@@ -62,15 +69,12 @@ def next_step(
         error: how the attempt ended.
         counted_attempts: the job's counted attempts before this one.
         policy: how often and how long.
-        is_probe: the call was made to find out whether a failing pool works again. That it failed
-            too is the pool's fault; only where the model may have run is it an attempt all the same.
+        is_blameless: of a doubtful error, that its pool is known to be in trouble.
     """
     match error:
         case Permanent():
             return Fail(error.code)
-        case RateLimited() | Overloaded() | ConnectFailed() | ProviderUnusable():
-            return AskAgain()
-        case ServerFailed() if is_probe:
+        case _ if is_blameless or not is_doubtful(error):
             return AskAgain()
         case _ if counted_attempts + 1 >= policy.max_attempts:
             return Fail(error.code)

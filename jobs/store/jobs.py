@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from jobs.errors import DuplicateCustomId
-from jobs.states import COUNTED_OUTCOMES, SliceState
+from jobs.states import COUNTED_OUTCOMES, OUTAGE, SliceState
 from jobs.store.bulk import insert_rows
 from jobs.tables import Attempt, Job, Result, Slice
 
@@ -102,6 +102,11 @@ def known_custom_ids(session: Session, batch_id: int, custom_ids: Sequence[str])
     return known
 
 
+COUNTS = col(Attempt.outcome).in_(COUNTED_OUTCOMES) & (
+    func.coalesce(col(Attempt.error_code), "") != OUTAGE
+)
+"""Whether an attempt uses up one of its job's, in SQL."""
+
 # Built once: putting these together costs more than running them.
 _OPEN_JOBS = (
     sa_select(col(Job.seq), col(Job.kind), col(Job.request), col(Job.estimated_tokens))
@@ -121,7 +126,7 @@ _ATTEMPTS = (
     sa_select(
         col(Attempt.seq),
         func.max(Attempt.n),
-        func.count(col(Attempt.n)).filter(col(Attempt.outcome).in_(COUNTED_OUTCOMES)),
+        func.count(col(Attempt.n)).filter(COUNTS),
     )
     .where(
         col(Attempt.batch_id) == bindparam("batch_id"),

@@ -28,6 +28,7 @@ from jobs.store.slices import Lease
 from jobs.tables import Attempt, Batch, Result, Slice
 from tests.support.fake_gate import FakeGate
 from tests.support.rows import batch_of, leased, migrated
+from workers.blame import Blame
 from workers.calls import Caller
 from workers.feeding import FeedLine
 from workers.forecast import Forecast
@@ -192,6 +193,7 @@ async def workshop(folder: Path, *, max_in_flight: int = 8) -> AsyncIterator[Wor
             gate=gate,
             forecast=Forecast(),
             vigil=Vigil(),
+            blame=Blame(),
             transport=transport,
             caller=Caller(httpx.MockTransport(provider.answer), deadline_s=5.0),
         )

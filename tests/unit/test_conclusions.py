@@ -27,7 +27,7 @@ from jobs.errors import (
 from jobs.exchange import Answer, Finish, Usage
 from jobs.kinds import KINDS
 from jobs.prices import Price, Rates
-from jobs.states import COUNTED_OUTCOMES, Outcome, ResultStatus
+from jobs.states import COUNTED_OUTCOMES, OUTAGE, Outcome, ResultStatus
 from jobs.store.reports import Journal
 from jobs.store.slices import Lease
 from workers.conclusions import (
@@ -39,7 +39,7 @@ from workers.conclusions import (
     outcome_of,
     storable,
 )
-from workers.retry import AskAgain, RetryPolicy, next_step
+from workers.retry import AskAgain, RetryPolicy, is_doubtful, next_step
 
 LEASE = Lease(
     batch_id=1,
@@ -134,14 +134,14 @@ def test_what_pauses_a_pool_counts_as_no_attempt_after_a_restart_either(
     assert (OUTCOMES[kind] in COUNTED_OUTCOMES) == (not isinstance(step, AskAgain))
 
 
-@pytest.mark.parametrize("kind", OUTCOMES)
-def test_a_failed_probe_counts_after_a_restart_only_if_the_model_may_have_run(
+@pytest.mark.parametrize("kind", [kind for kind in OUTCOMES if is_doubtful(kind())])
+def test_what_the_pools_trouble_cut_off_counts_as_no_attempt_and_is_charged_if_it_may_have_run(
     kind: type[ProviderError],
 ) -> None:
-    step = next_step(kind(), 0, RetryPolicy(), is_probe=True)
-    made = of_error(journal(), kind(), 12, counts=not isinstance(step, AskAgain))
-    assert (made.outcome in COUNTED_OUTCOMES) == (not isinstance(step, AskAgain))
-    assert not (kind.may_have_run and isinstance(step, AskAgain))
+    made = of_error(journal(), kind(), 12, counts=False)
+    assert made.outcome not in COUNTED_OUTCOMES or made.error_code == OUTAGE
+    assert (made.outcome is Outcome.UNKNOWN) == kind.may_have_run
+    assert (made.cost_nanos is not None) == kind.may_have_run
 
 
 @pytest.mark.parametrize("kind", OUTCOMES)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import func
+from sqlmodel import select
 
 from jobs.errors import (
     AuthenticationFailed,
@@ -23,11 +25,14 @@ from jobs.errors import (
 from jobs.exchange import Usage
 from jobs.states import BatchState, Outcome, Priority, SliceState
 from jobs.store import batches, now, slices
+from jobs.store.jobs import COUNTS
 from jobs.store.slices import LONGEST_WAIT_S
+from jobs.tables import Attempt
 from tests.support.eventually import eventually_async
 from tests.support.workshop import Reply, Workshop, line, workshop
-from workers import detour, job_run
-from workers.gate.gate import ComeBack, Ending
+from workers import blame, detour, job_run
+from workers.blame import FEW
+from workers.gate.gate import ComeBack, Ending, PoolId
 from workers.job_run import JOURNAL_AHEAD_S
 from workers.retry import RetryPolicy
 from workers.vigil import WATCHING_SLICES
@@ -53,6 +58,7 @@ async def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     """A worker that has little patience between attempts."""
     monkeypatch.setattr(job_run, "RetryPolicy", partial(RetryPolicy, first_wait_s=0.001))
     monkeypatch.setattr(job_run, "TOLD_S", 0.001)
+    monkeypatch.setattr(blame, "DOUBT_S", (0.02, 0.02))
     monkeypatch.setattr(detour, "SHORTEST_REST_S", 0.001)
     async with workshop(tmp_path) as shop:
         yield shop
@@ -115,19 +121,53 @@ async def test_a_failure_is_an_attempt_and_the_last_one_is_the_jobs_result(
 
 
 @pytest.mark.parametrize("happened", FAILURES)
-async def test_a_probe_that_fails_is_an_attempt_only_if_the_model_may_have_run(
-    shop: Workshop, happened: str
-) -> None:
-    reply, error, _outcome = FAILURES[happened]
+async def test_a_probe_that_fails_is_the_pools_matter(shop: Workshop, happened: str) -> None:
+    reply, _error, outcome = FAILURES[happened]
     most = shop.parts.settings.max_attempts
     shop.gate.probes = most
     shop.provider.replies.extend([reply] * most)
     await shop.run(shop.submit([line()]))
-    if error.may_have_run:
-        assert shop.outcomes() == [Outcome.UNKNOWN] * most
-        assert shop.results()[0].error_code == error.code
-    else:
-        assert shop.outcomes() == [Outcome.LIMITED] * most + [Outcome.SUCCEEDED]
+    seen = Outcome.LIMITED if outcome is Outcome.FAILED else outcome
+    assert shop.outcomes() == [seen] * most + [Outcome.SUCCEEDED]
+    assert counted(shop) == 1
+
+
+@pytest.mark.parametrize("happened", FAILURES)
+async def test_an_outage_that_meets_many_jobs_counts_for_none(
+    shop: Workshop, happened: str
+) -> None:
+    reply, _error, _outcome = FAILURES[happened]
+    jobs, rounds = FEW + 2, shop.parts.settings.max_attempts + 1
+    shop.provider.replies.extend([reply] * jobs * rounds)
+    await shop.run(shop.submit([line(str(n)) for n in range(jobs)]))
+    assert [result.error_code for result in shop.results()] == [None] * jobs
+    assert len(shop.attempts()) == jobs * (rounds + 1)
+    assert counted(shop) == jobs
+    assert not any(ending.is_jobs_fault for ending in shop.gate.endings)
+
+
+async def test_a_job_that_fails_beside_others_that_are_answered_says_nothing_of_its_pool(
+    shop: Workshop,
+) -> None:
+    shop.parts.blame.answered(PoolId("first", "blue"), 0.01)
+    most = shop.parts.settings.max_attempts
+
+    async def another_is_answered() -> None:
+        asyncio.get_running_loop().call_later(
+            0.005, shop.parts.blame.answered, PoolId("first", "blue"), 0.01
+        )
+
+    shop.provider.before = another_is_answered
+    shop.provider.replies.extend([httpx.Response(500)] * most)
+    await shop.run(shop.submit([line()]))
+    assert shop.outcomes() == [Outcome.FAILED] * most
+    assert [ending.is_jobs_fault for ending in shop.gate.endings] == [False] + [True] * (most - 1)
+
+
+def counted(shop: Workshop) -> int:
+    """Return how many attempts the next lease would count, over all jobs."""
+    with shop.database.read() as session:
+        return session.exec(select(func.count()).select_from(Attempt).where(COUNTS)).one()
 
 
 async def test_a_job_that_is_rejected_fails_without_another_ask(shop: Workshop) -> None:

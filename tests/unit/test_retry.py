@@ -22,7 +22,7 @@ from jobs.errors import (
     TimedOut,
     Transient,
 )
-from workers.retry import AskAgain, Fail, Retry, RetryPolicy, Step, next_step
+from workers.retry import AskAgain, Fail, Retry, RetryPolicy, Step, is_doubtful, next_step
 
 POLICY = RetryPolicy(max_attempts=5)
 
@@ -51,24 +51,34 @@ def test_every_error_of_the_tree_is_in_one_of_the_tables() -> None:
     )
 
 
-@pytest.mark.parametrize("is_probe", [False, True])
+@pytest.mark.parametrize("is_blameless", [False, True])
 @pytest.mark.parametrize("counted", [0, 4, 1000])
 @pytest.mark.parametrize("kind", ASKS_AGAIN)
 def test_what_no_job_is_to_blame_for_is_the_gates_matter_and_never_fails_a_job(
-    kind: type[ProviderError], counted: int, is_probe: bool
+    kind: type[ProviderError], counted: int, is_blameless: bool
 ) -> None:
-    assert next_step(kind(), counted, POLICY, is_probe=is_probe) == AskAgain()
+    assert next_step(kind(), counted, POLICY, is_blameless=is_blameless) == AskAgain()
 
 
 @pytest.mark.parametrize("counted", [0, 4, 1000])
-def test_a_probe_that_meets_the_servers_failure_uses_up_no_attempt(counted: int) -> None:
-    assert next_step(ServerFailed(), counted, POLICY, is_probe=True) == AskAgain()
+@pytest.mark.parametrize("kind", COUNTS)
+def test_a_failure_that_is_the_pools_own_uses_up_no_attempt(
+    kind: type[ProviderError], counted: int
+) -> None:
+    assert next_step(kind(), counted, POLICY, is_blameless=True) == AskAgain()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in COUNTS if kind.may_have_run])
-def test_a_probe_that_may_have_run_is_an_attempt_like_any_other(kind: type[ProviderError]) -> None:
-    assert isinstance(next_step(kind(), 0, POLICY, is_probe=True), Retry)
-    assert next_step(kind(), 4, POLICY, is_probe=True) == Fail(kind.code)
+@pytest.mark.parametrize("counted", [0, 4, 1000])
+@pytest.mark.parametrize("kind", FAILS)
+def test_what_will_never_work_fails_in_a_pool_in_trouble_too(
+    kind: type[ProviderError], counted: int
+) -> None:
+    assert next_step(kind(), counted, POLICY, is_blameless=True) == Fail(kind.code)
+
+
+@pytest.mark.parametrize("kind", [*ASKS_AGAIN, *FAILS, *COUNTS])
+def test_only_what_an_attempt_is_counted_for_is_doubtful(kind: type[ProviderError]) -> None:
+    assert is_doubtful(kind()) == (kind in COUNTS)
 
 
 @pytest.mark.parametrize("kind", FAILS)

@@ -149,7 +149,7 @@ def tell(pool: Told, models: Told, charging: Charging, grant: Grant, ending: End
     if ending.sent and (error is None or isinstance(error, Permanent)):
         pool.answered(ending.latency_s, ending.usage)
         models.answered(ending.latency_s, ending.usage)
-    elif ending.sent and error is not None:
+    elif ending.sent and error is not None and not ending.is_jobs_fault:
         _stop(pool, models, error)
     if grant.is_probe:
         pool.probe, models.probe = _verdicts(ending)

@@ -78,7 +78,8 @@ class Reading(msgspec.Struct, frozen=True):
 class Ending(msgspec.Struct, frozen=True):
     """How a granted call ended. Of one that was not `sent`, everything is given back.
 
-    `usage` is that of a good answer; `error` is None for one.
+    `usage` is that of a good answer; `error` is None for one. `is_jobs_fault` says of an error that it
+    tells nothing about the pool: the job has failed before, while others were answered.
     """
 
     sent: bool
@@ -86,6 +87,7 @@ class Ending(msgspec.Struct, frozen=True):
     error: ProviderError | None = None
     latency_s: float | None = None
     readings: tuple[Reading, ...] = ()
+    is_jobs_fault: bool = False
 
 
 class Gate(Protocol):
