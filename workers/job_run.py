@@ -364,7 +364,7 @@ class JobRun:
         if is_doubtful(error) and not failure.is_probe and not self._is_at_fault:
             pool = PoolId(journal.provider, journal.pool)
             job = (journal.lease.batch_id, journal.seq)
-            verdict = await self._parts.blame.is_jobs(job, pool, error, failure.latency_s)
+            verdict = await self._parts.blame.is_jobs(job, pool)
             self._is_at_fault, is_blameless = verdict is True, verdict is False
         latency_ms = round(failure.latency_s * 1000)
         match next_step(error, self._counted, self._policy, is_blameless=is_blameless):

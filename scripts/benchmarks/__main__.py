@@ -18,6 +18,8 @@ from scripts.benchmarks.pacing import measure_pace, print_paces
 from scripts.benchmarks.report import print_machine, print_report, write_json
 from scripts.benchmarks.stores import version
 from scripts.benchmarks.system import HOMES
+from scripts.benchmarks.trouble import measure_trouble, print_aftermaths
+from scripts.benchmarks.trouble_cases import TROUBLES
 from scripts.launcher.descriptors import raise_limit
 
 PROGRESS = Console(stderr=True, highlight=False)
@@ -38,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
             return _gate(interruption)
         if options.subject is Subject.PACING:
             return _pacing(options, interruption)
+        if options.subject is Subject.TROUBLE:
+            return _trouble(options, interruption)
         return _system(options, interruption)
     except TidemillError as error:
         PROGRESS.print(f"bench: {error.message}", style="red", markup=False, soft_wrap=True)
@@ -110,6 +114,32 @@ def _pacing(options: Options, interruption: Interruption) -> int:
     if options.json is not None:
         write_json(options.json, machine, paces)
     return int(any(pace.breaks_a_promise for pace in paces))
+
+
+def _trouble(options: Options, interruption: Interruption) -> int:
+    """Exits with 1 if a job failed, got no or several results, or had an attempt counted."""
+    seen = []
+    plan = options.trouble
+    with PROGRESS.status("") as status:
+        for number, name in enumerate(plan.troubles, 1):
+            title = f"[{number}/{len(plan.troubles)}] {name}"
+
+            def say(step: str, title: str = title) -> None:
+                interruption.check()
+                status.update(f"{title}: {step}")
+
+            aftermath = measure_trouble(TROUBLES[name], plan, say)
+            seen.append(aftermath)
+            line = f"{title}: {aftermath.counted} attempts counted; it said: {aftermath.said}"
+            PROGRESS.print(line, markup=False, soft_wrap=True)
+            for finding in aftermath.findings:
+                PROGRESS.print(f"WRONG: {finding}", style="bold red", markup=False, soft_wrap=True)
+    machine = describe_machine(HOMES)
+    print_machine(OUTPUT, machine)
+    print_aftermaths(OUTPUT, seen)
+    if options.json is not None:
+        write_json(options.json, machine, seen)
+    return int(any(aftermath.breaks_a_promise for aftermath in seen))
 
 
 def _queue(options: Options, interruption: Interruption) -> int:

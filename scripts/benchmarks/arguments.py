@@ -10,6 +10,7 @@ from typing import TypeVar
 from scripts.benchmarks.cases import SMALL, Latency, Plan, Store
 from scripts.benchmarks.pacing_cases import QUOTAS, SMALL_PACING, PacingPlan
 from scripts.benchmarks.stores import Servers
+from scripts.benchmarks.trouble_cases import SMALL_TROUBLE, TroublePlan
 
 T = TypeVar("T")
 
@@ -24,6 +25,8 @@ class Subject(StrEnum):
     """What the gate costs its Redis."""
     PACING = "pacing"
     """How much of a limit is used, and how many answers are 429."""
+    TROUBLE = "trouble"
+    """What storms, outages, quotas and keys in the middle of a batch cost it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Options:
     subject: Subject
     plan: Plan
     pacing: PacingPlan
+    trouble: TroublePlan
     servers: Servers
     json: Path | None
 
@@ -53,6 +57,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         subject=words.subject,
         plan=replace(SMALL if words.small else Plan(), **given),
         pacing=_pacing(words),
+        trouble=_trouble(words),
         servers=Servers(words.postgres_url, words.redis_url),
         json=words.json,
     )
@@ -84,7 +89,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--quotas", type=_listed(_quota), help="of `pacing`: " + "; ".join(QUOTAS))
     add("--bursts", type=_listed(float), help="of `pacing`: seconds that buckets hold; 1,60")
     add("--seconds", type=_count, help="of `pacing`: that are looked at; default 60")
-    add("--only", metavar="WORDS", help="of `pacing`: cases whose title has these words")
+    add(
+        "--only",
+        metavar="WORDS",
+        help="of `pacing` and `trouble`: cases whose title has these words",
+    )
     add("--postgres-url", default="postgresql://postgres@127.0.0.1:5432/postgres")
     add("--redis-url", default="redis://127.0.0.1:6379", help="without a database number")
     return parser
@@ -102,6 +111,12 @@ def _pacing(words: argparse.Namespace) -> PacingPlan:
         SMALL_PACING if words.small else PacingPlan(),
         **{name: value for name, value in given.items() if value is not None},
     )
+
+
+def _trouble(words: argparse.Namespace) -> TroublePlan:
+    plan = SMALL_TROUBLE if words.small else TroublePlan()
+    found = tuple(name for name in plan.troubles if (words.only or "") in name)
+    return replace(plan, troubles=found)
 
 
 def _quota(name: str) -> str:

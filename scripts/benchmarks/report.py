@@ -12,6 +12,7 @@ from rich.table import Table
 from scripts.benchmarks.cases import Case
 from scripts.benchmarks.figures import Figures, by_case, typical
 from scripts.benchmarks.pacing import Pace
+from scripts.benchmarks.trouble import Aftermath
 
 MIB = 1 << 20
 
@@ -53,7 +54,9 @@ def print_machine(console: Console, machine: Mapping[str, str]) -> None:
     console.print(", ".join(f"{name} {value}" for name, value in machine.items()), style="dim")
 
 
-def write_json(path: Path, machine: Mapping[str, str], runs: Sequence[Figures | Pace]) -> None:
+def write_json(
+    path: Path, machine: Mapping[str, str], runs: Sequence[Figures | Pace | Aftermath]
+) -> None:
     """Write every run, not only the typical ones."""
     document = {"machine": machine, "runs": [asdict(run) for run in runs]}
     path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))

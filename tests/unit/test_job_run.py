@@ -149,12 +149,11 @@ async def test_an_outage_that_meets_many_jobs_counts_for_none(
 async def test_a_job_that_fails_beside_others_that_are_answered_says_nothing_of_its_pool(
     shop: Workshop,
 ) -> None:
-    shop.parts.blame.answered(PoolId("first", "blue"), 0.01)
     most = shop.parts.settings.max_attempts
 
     async def another_is_answered() -> None:
         asyncio.get_running_loop().call_later(
-            0.005, shop.parts.blame.answered, PoolId("first", "blue"), 0.01
+            0.01, shop.parts.blame.answered, PoolId("first", "blue"), 0.0
         )
 
     shop.provider.before = another_is_answered
