@@ -60,6 +60,16 @@ def test_a_limit_is_kept_without_one_refusal(start_process: StartProcess, tmp_pa
     assert run["admitted"] > 0
 
 
+def test_an_outage_fails_no_job_and_counts_no_attempt(
+    start_process: StartProcess, tmp_path: Path
+) -> None:
+    (run,) = runs_of(start_process, tmp_path, "trouble")
+    assert (run["findings"], run["counted"]) == ([], 0)
+    assert "server_failed" in run["said"]
+    assert run["rate_before"] > 0
+    assert run["back_s"] is not None
+
+
 def check(runs: list[dict[str, Any]], store: Store) -> None:
     (run,) = runs
     assert run["case"]["store"] == store
