@@ -7,6 +7,7 @@ from rich.console import Console
 
 from jobs.errors import ServiceUnavailable, TidemillError
 from scripts.benchmarks.arguments import Options, Subject, parse_arguments
+from scripts.benchmarks.budget import measure_budget, print_budgets
 from scripts.benchmarks.cases import Store
 from scripts.benchmarks.figures import Figures
 from scripts.benchmarks.gate_cost import measure_gate, print_gate
@@ -40,6 +41,8 @@ def main(argv: Sequence[str]) -> int:
             return _gate(interruption)
         if options.subject is Subject.PACING:
             return _pacing(options, interruption)
+        if options.subject is Subject.BUDGET:
+            return _budget(options, interruption)
         if options.subject is Subject.TROUBLE:
             return _trouble(options, interruption)
         return _system(options, interruption)
@@ -114,6 +117,27 @@ def _pacing(options: Options, interruption: Interruption) -> int:
     if options.json is not None:
         write_json(options.json, machine, paces)
     return int(any(pace.breaks_a_promise for pace in paces))
+
+
+def _budget(options: Options, interruption: Interruption) -> int:
+    """Exits with 1 if a budget was overrun."""
+    runs = []
+    with PROGRESS.status("") as status:
+        for store in options.budget.stores:
+
+            def say(step: str, title: str = store) -> None:
+                interruption.check()
+                status.update(f"{title}: {step}")
+
+            run = measure_budget(store, options.budget, options.servers, say)
+            runs.append(run)
+            PROGRESS.print(f"{store}: {run.first.paused_for}", markup=False, soft_wrap=True)
+    machine = describe_machine(HOMES)
+    print_machine(OUTPUT, machine)
+    print_budgets(OUTPUT, runs)
+    if options.json is not None:
+        write_json(options.json, machine, runs)
+    return int(any(run.breaks_a_promise for run in runs))
 
 
 def _trouble(options: Options, interruption: Interruption) -> int:

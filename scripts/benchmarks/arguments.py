@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
+from scripts.benchmarks.budget_cases import SMALL_BUDGET, BudgetPlan
 from scripts.benchmarks.cases import SMALL, Latency, Plan, Store
 from scripts.benchmarks.pacing_cases import QUOTAS, SMALL_PACING, PacingPlan
 from scripts.benchmarks.stores import Servers
@@ -25,6 +26,8 @@ class Subject(StrEnum):
     """What the gate costs its Redis."""
     PACING = "pacing"
     """How much of a limit is used, and how many answers are 429."""
+    BUDGET = "budget"
+    """Whether a budget holds while many race for it, and how much of it is used."""
     TROUBLE = "trouble"
     """What storms, outages, quotas and keys in the middle of a batch cost it."""
 
@@ -37,6 +40,7 @@ class Options:
     plan: Plan
     pacing: PacingPlan
     trouble: TroublePlan
+    budget: BudgetPlan
     servers: Servers
     json: Path | None
 
@@ -58,6 +62,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         plan=replace(SMALL if words.small else Plan(), **given),
         pacing=_pacing(words),
         trouble=_trouble(words),
+        budget=_budget(words),
         servers=Servers(words.postgres_url, words.redis_url),
         json=words.json,
     )
@@ -117,6 +122,11 @@ def _trouble(words: argparse.Namespace) -> TroublePlan:
     plan = SMALL_TROUBLE if words.small else TroublePlan()
     found = tuple(name for name in plan.troubles if (words.only or "") in name)
     return replace(plan, troubles=found)
+
+
+def _budget(words: argparse.Namespace) -> BudgetPlan:
+    plan = SMALL_BUDGET if words.small else BudgetPlan()
+    return plan if words.stores is None else replace(plan, stores=words.stores)
 
 
 def _quota(name: str) -> str:

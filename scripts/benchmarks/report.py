@@ -9,6 +9,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from scripts.benchmarks.budget import BudgetRun
 from scripts.benchmarks.cases import Case
 from scripts.benchmarks.figures import Figures, by_case, typical
 from scripts.benchmarks.pacing import Pace
@@ -55,7 +56,7 @@ def print_machine(console: Console, machine: Mapping[str, str]) -> None:
 
 
 def write_json(
-    path: Path, machine: Mapping[str, str], runs: Sequence[Figures | Pace | Aftermath]
+    path: Path, machine: Mapping[str, str], runs: Sequence[Figures | Pace | Aftermath | BudgetRun]
 ) -> None:
     """Write every run, not only the typical ones."""
     document = {"machine": machine, "runs": [asdict(run) for run in runs]}

@@ -32,6 +32,8 @@ class Place:
 
     database_url: str
     broker_url: str
+    redis_url: str = ""
+    """The gate's, where that is not the broker."""
 
 
 @contextmanager
@@ -50,6 +52,17 @@ def own_place(store: Store, servers: Servers) -> Iterator[Place]:
                 _own_number(servers.redis_url) as redis_url,
             ):
                 yield Place(database_url, redis_url)
+
+
+@contextmanager
+def own_rows(store: Store, servers: Servers) -> Iterator[Place]:
+    """Yield the same with only the rows on a server, and the messages in the embedded Valkey."""
+    match store:
+        case Store.SQLITE:
+            yield Place("", "")
+        case Store.POSTGRES:
+            with _own_database(servers.postgres_url) as database_url:
+                yield Place(database_url, "")
 
 
 def version(store: Store, servers: Servers) -> str:

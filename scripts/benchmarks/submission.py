@@ -1,6 +1,6 @@
 """A submission as one stream with a Content-Length, sent by a process of its own.
 
-`python -m scripts.benchmarks.submission HOST PORT KEY_FILE JOBS`
+`python -m scripts.benchmarks.submission HOST PORT KEY_FILE JOBS [MAX_COST_USD]`
 """
 
 import http.client
@@ -33,10 +33,15 @@ class Accepted:
 
 
 @contextmanager
-def submitting(url: str, key_file: Path, jobs: int) -> Iterator[Popen[bytes]]:
+def submitting(
+    url: str, key_file: Path, jobs: int, max_cost_usd: str | None = None
+) -> Iterator[Popen[bytes]]:
     """Submit so many jobs meanwhile; `accepted` has the outcome."""
     address = urlsplit(url)
-    with child.started(__name__, address.hostname, address.port, key_file, jobs) as process:
+    words = [address.hostname, address.port, key_file, jobs]
+    if max_cost_usd is not None:
+        words.append(max_cost_usd)
+    with child.started(__name__, *words) as process:
         yield process
 
 
@@ -49,16 +54,19 @@ def accepted(process: Popen[bytes]) -> Accepted:
     return Accepted(**child.answer(process))
 
 
-def _submit(host: str, port: int, key: str, jobs: int) -> Accepted:
+def _submit(host: str, port: int, key: str, jobs: int, max_cost_usd: str | None) -> Accepted:
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     headers = {
         "authorization": f"Bearer {key}",
         "content-type": "application/x-ndjson",
         "content-length": str(jobs * LINE_BYTES),
     }
+    path = "/api/batches?name=benchmark"
+    if max_cost_usd is not None:
+        path += f"&max_cost_usd={max_cost_usd}"
     connection.connect()
     began = time.perf_counter()
-    connection.request("POST", "/api/batches?name=benchmark", body=blocks(jobs), headers=headers)
+    connection.request("POST", path, body=blocks(jobs), headers=headers)
     response = connection.getresponse()
     body = response.read()
     took_s, accepted_at = time.perf_counter() - began, time.time()
@@ -68,6 +76,8 @@ def _submit(host: str, port: int, key: str, jobs: int) -> Accepted:
 
 
 if __name__ == "__main__":
-    given_host, given_port, key_path, count = sys.argv[1:]
+    given_host, given_port, key_path, count, *cap = sys.argv[1:]
     secret = Path(key_path).read_text(encoding="utf-8").strip()
-    child.reply(asdict(_submit(given_host, int(given_port), secret, int(count))))
+    child.reply(
+        asdict(_submit(given_host, int(given_port), secret, int(count), cap[0] if cap else None))
+    )

@@ -80,7 +80,7 @@ def running_system(case: Case, place: Place, configuration: str) -> Iterator[Sys
             config=home / "tidemill.toml",
             database_url=place.database_url,
             broker_url=place.broker_url,
-            redis_url="",
+            redis_url=place.redis_url,
             max_in_flight=max(1, case.in_flight // case.workers),
         )
         settings.config.write_text(configuration, encoding="utf-8")

@@ -70,6 +70,18 @@ def test_an_outage_fails_no_job_and_counts_no_attempt(
     assert run["back_s"] is not None
 
 
+def test_a_budget_is_used_and_not_overrun(start_process: StartProcess, tmp_path: Path) -> None:
+    (run,) = runs_of(start_process, tmp_path, "budget")
+    for spending in (run["first"], run["second"]):
+        cap = spending["cap_nanos"]
+        assert 0.98 * cap < spending["spent_nanos"] <= cap
+        assert spending["billed_nanos"] <= spending["spent_nanos"]
+        assert spending["most_committed_nanos"] <= cap
+        assert spending["flushes"] > 0
+        assert "is used up" in spending["paused_for"]
+    assert run["resumed_s"] <= 2.0
+
+
 def check(runs: list[dict[str, Any]], store: Store) -> None:
     (run,) = runs
     assert run["case"]["store"] == store
