@@ -24,9 +24,12 @@ local function slow_down(scope)
   put(scope, 'tl', now)
   local rate = number(scope, 'ar') or recent_requests_per_s(scope)
   if rate then
-    if now - last > TROUBLE_S or not scope.f.af then put(scope, 'af', rate) end
-    local began = number(scope, 'af')
-    put(scope, 'ar', max(0.05, began * 0.3, rate * (scope.f.ar and 0.85 or 0.7)))
+    -- Where the trouble began; if it goes on, that was not it.
+    if now - (number(scope, 'an') or 0) > TROUBLE_S then
+      put(scope, 'af', rate)
+      put(scope, 'an', now)
+    end
+    put(scope, 'ar', max(0.05, scope.f.af * 0.3, rate * (scope.f.ar and 0.85 or 0.7)))
   end
   shrink_window(scope, 0.7)
 end

@@ -16,7 +16,7 @@
 --                  last probe, until when a probe is out
 --           ff fc fl   failures, failed connections, 429s in a row without a good answer
 --           tf tl tc   trust factor, time of the last 429, the factor at which it came
---           ar af  rate per second that a pool without limits has found, and where it failed
+--           ar af an  rate per second that a pool without limits has found, where it failed, and when
 --           cw cs cl  window of calls in flight that it has found, slow start's end, last shrinking
 --           ls lm  latency per token, smoothed, and its floor;  at  the last round;  born  the first;  live  when the lifetime was renewed
 --           m:NAME (pool only) a model scope that exists, and when it was used last

@@ -75,8 +75,11 @@ local function pace_unlimited(scope, pool)
   local rate = number(scope, 'ar')
   if not rate or scope == pool or scope.own_limits + pool.own_limits > 0 then return end
   if not scope.by_name.auto and (number(scope, 't:auto') or 0) > now then
+    -- Quickly to where it failed, slowly past that, and faster again if that goes well for long.
     local near = (number(scope, 'af') or rate) * 0.97
-    rate = rate * (1 + (rate < near and 0.05 or 0.01) * min(scope.dt, 1))
+    local quiet = max(0, now - (number(scope, 'tl') or 0))
+    local growth = rate < near and 0.05 or min(0.1, 0.01 + 0.001 * quiet)
+    rate = rate * (1 + growth * min(scope.dt, 1))
     put(scope, 'ar', rate)
   end
   set_rate(scope, 'auto', 1, rate)

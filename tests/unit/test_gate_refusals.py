@@ -1,4 +1,4 @@
-"""How a pool with configured limits comes through 429s: by the script alone, on a clock of the test's."""
+"""How a pool comes through 429s, its limits known or not: by the script alone, on a clock of the test's."""
 
 import random
 from collections.abc import Callable
@@ -10,7 +10,8 @@ from workers.gate.scopes import Scope
 from workers.gate.script import SOURCE, Order, Spoken, Wish, read_reply
 
 LIMIT_S = 100.0
-POOL = Scope("tidemill:gate:{p/m}", "", ("*",), {"rpm": round(LIMIT_S * 60)})
+KNOWN = Scope("tidemill:gate:{p/m}", "", ("*",), {"rpm": round(LIMIT_S * 60)})
+UNKNOWN = Scope("tidemill:gate:{p/m}", "", ("*",), {})
 MODEL = Scope("tidemill:gate:{p/m}:a", "a", ("a",), {})
 STEP_S = 0.25
 BEGIN_S = 1_000_000.0
@@ -19,7 +20,8 @@ BEGIN_S = 1_000_000.0
 class Fleet:
     """Always has more calls than may leave, and hears their answers in the next round."""
 
-    def __init__(self, admits: Callable[[float, int], int]) -> None:
+    def __init__(self, admits: Callable[[float, int], int], pool: Scope = KNOWN) -> None:
+        self._pool = pool
         self._script = FakeRedis().register_script(SOURCE)
         self._admits = admits
         """How many of so many calls the provider answers well at a second; it refuses the rest."""
@@ -31,7 +33,7 @@ class Fleet:
     def run(self, until_s: float) -> None:
         while self._now_s < until_s:
             self._now_s += STEP_S
-            order = Order("p", [Spoken(POOL, 0), Spoken(MODEL, 0, self._told)], [WISH] * 40)
+            order = Order("p", [Spoken(self._pool, 0), Spoken(MODEL, 0, self._told)], [WISH] * 40)
             now = f"{BEGIN_S + self._now_s:.6f}"
             reply = read_reply(self._script(keys=order.keys(), args=[order.argument(), now]))
             sent = sum(start is not None for start in reply.starts)
@@ -40,7 +42,7 @@ class Fleet:
             self.refused.append((self._now_s, sent - good))
             self._told = {}
             if good:
-                self._told["good"] = good
+                self._told |= {"good": good, "latency": [STEP_S / 30, STEP_S]}
             if good < sent:
                 stop = {"wait": 1.0, "most": 15.0, "reason": "rate_limited", "hinted": False}
                 self._told["limited"] = {**stop, "n": sent - good}
@@ -51,6 +53,11 @@ class Fleet:
         """Calls that left in a second, in parts of the limit."""
         sent = sum(count for at, count in self.sent if begin_s < at <= end_s)
         return sent / (end_s - begin_s) / LIMIT_S
+
+    def refusals(self, begin_s: float, end_s: float) -> float:
+        """Calls that were refused in a second, in parts of the limit."""
+        refused = sum(count for at, count in self.refused if begin_s < at <= end_s)
+        return refused / (end_s - begin_s) / LIMIT_S
 
 
 WISH = Wish(1, 3, 10, 5, 5, 10)
@@ -82,19 +89,33 @@ def test_after_a_storm_that_refuses_every_other_call_the_rate_is_back_within_hal
     assert fleet.rate(145.0, 155.0) >= 0.9
 
 
-@pytest.mark.parametrize("part", [0.8, 0.5])
-def test_a_limit_that_is_lower_than_configured_is_found_and_met_rarely(part: float) -> None:
-    level, last_s = 0.0, 0.0
+class Bucket:
+    """A provider that admits so many calls a second; its bucket is empty at first."""
 
-    def admits(now_s: float, calls: int) -> int:
-        nonlocal level, last_s
-        level, last_s = min(LIMIT_S, level + (now_s - last_s) * LIMIT_S * part), now_s
-        good = min(calls, int(level))
-        level -= good
+    def __init__(self, calls_s: float, burst_s: float) -> None:
+        self._calls_s, self._size = calls_s, calls_s * burst_s
+        self._level = self._at_s = 0.0
+
+    def admits(self, now_s: float, calls: int) -> int:
+        self._level = min(self._size, self._level + (now_s - self._at_s) * self._calls_s)
+        self._at_s = now_s
+        good = min(calls, int(self._level))
+        self._level -= good
         return good
 
-    fleet = Fleet(admits)
+
+@pytest.mark.parametrize("part", [0.8, 0.5])
+def test_a_limit_that_is_lower_than_configured_is_found_and_met_rarely(part: float) -> None:
+    fleet = Fleet(Bucket(LIMIT_S * part, burst_s=2.0).admits)
     fleet.run(600.0)
     assert fleet.rate(300.0, 600.0) == pytest.approx(part, rel=0.08)
-    late = sum(count for at, count in fleet.refused if at > 300.0)
-    assert late <= 0.01 * 300.0 * LIMIT_S * part
+    assert fleet.refusals(300.0, 600.0) <= 0.01 * part
+
+
+@pytest.mark.parametrize("burst_s", [2.0, 60.0])
+@pytest.mark.parametrize("part", [0.05, 0.5])
+def test_a_limit_that_nobody_tells_is_found_and_met_rarely(part: float, burst_s: float) -> None:
+    fleet = Fleet(Bucket(LIMIT_S * part, burst_s).admits, UNKNOWN)
+    fleet.run(600.0)
+    assert fleet.rate(120.0, 600.0) - fleet.refusals(120.0, 600.0) > 0.85 * part
+    assert fleet.refusals(120.0, 600.0) <= 0.04 * part
