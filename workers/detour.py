@@ -7,7 +7,7 @@ from workers.gate.gate import BLOCKED_PATIENCE_S, ComeBack
 
 LONGEST_REST_S = 25.0
 """A job waits this long for a blocked pool within its slice's lease; for longer waits it is left to
-a later one. Above the 20 s after which a refused key or an exhausted quota is tried again."""
+a later one. Above any pause that no provider has asked for."""
 
 SHORT_BLOCK_S = BLOCKED_PATIENCE_S
 """So long any slice waits for a blocked pool; for longer, only a few do."""

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import case, null, select, update
 from sqlmodel import Session, col
@@ -9,9 +11,33 @@ from sqlmodel import Session, col
 from jobs.exchange import Usage
 from jobs.states import Outcome
 from jobs.store.database import now
+from jobs.store.jobs import COUNTS
 from jobs.store.ledger import LedgerKey, LedgerSums, add_to_ledger
 from jobs.store.spending import lock_accounts, write_accounts
 from jobs.tables import Attempt, Batch, Job, Slice
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptMade:
+    """An attempt of a batch; `counts` tells whether it used up one of its job's."""
+
+    outcome: Outcome | None
+    sent_at: datetime
+    counts: bool
+
+
+def attempts_made(session: Session, batch_ref: str) -> list[AttemptMade]:
+    """Return all attempts of a batch, in the order in which they were sent."""
+    of_batch = (
+        select(col(Attempt.outcome), col(Attempt.sent_at), COUNTS)
+        .join(Batch, col(Batch.id) == col(Attempt.batch_id))
+        .where(col(Batch.ref) == batch_ref)
+        .order_by(col(Attempt.sent_at))
+    )
+    return [
+        AttemptMade(Outcome(outcome) if outcome else None, sent_at, bool(counts))
+        for outcome, sent_at, counts in session.connection().execute(of_batch)
+    ]
 
 
 def book_unknown(session: Session, batch: Batch, piece: Slice) -> None:

@@ -5,7 +5,6 @@ account; what was counted is in our books.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,12 +12,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from sqlmodel import col, select
 
 from jobs.errors import ServiceUnavailable
 from jobs.states import FINAL_BATCH_STATES, Outcome
-from jobs.store.jobs import COUNTS
-from jobs.tables import Attempt
+from jobs.store.attempts import attempts_made
 from scripts.benchmarks.cases import Case, Latency, Store
 from scripts.benchmarks.correctness import read_results
 from scripts.benchmarks.pacing_cases import THINKS
@@ -175,16 +172,14 @@ class _Trial:
 
     def _books(self, began_at: float, ended_at: float) -> tuple[int, int, int, float | None]:
         """Return what was counted, what was cut off, the probes, and how close two of them were."""
-        columns = (col(Attempt.outcome), COUNTS, col(Attempt.sent_at))
         with self.system.database.read() as session:
-            rows = session.exec(select(*columns)).all()
-        outcomes = Counter(outcome for outcome, _, _ in rows)
-        counted = sum(counts and outcome != Outcome.SUCCEEDED for outcome, counts, _ in rows)
-        cut_off = sum(not counts and outcome == Outcome.UNKNOWN for outcome, counts, _ in rows)
-        assert outcomes[None] == 0, "a call of a finished batch is in flight"
-        probes = sorted(
-            at for _, _, sent in rows if began_at + GOES_BY_S < (at := sent.timestamp()) < ended_at
-        )
+            made = attempts_made(session, self.batch_id)
+        counted = sum(one.counts and one.outcome != Outcome.SUCCEEDED for one in made)
+        cut_off = sum(not one.counts and one.outcome == Outcome.UNKNOWN for one in made)
+        if any(one.outcome is None for one in made):
+            raise ServiceUnavailable("a call of a finished batch is in flight")
+        sent = [one.sent_at.timestamp() for one in made]
+        probes = [at for at in sent if began_at + GOES_BY_S < at < ended_at]
         closest_s = min((later - earlier for earlier, later in pairwise(probes)), default=None)
         return counted, cut_off, len(probes), closest_s
 

@@ -50,7 +50,7 @@ class TroublePlan:
     calls_s: int = 200
     workers: int = 2
     outage_s: float = 300.0
-    trouble_s: float = 60.0
+    trouble_s: float = 70.0
 
     def lasts_s(self, trouble: Trouble) -> float:
         """Return how long a trouble lasts."""

@@ -137,7 +137,7 @@ def test_calls_that_hang_are_given_up_charged_at_their_worst_and_made_again(
 def test_a_key_that_is_refused_for_a_while_fails_nobody_and_work_resumes_by_itself(
     system: System, simulator: "Simulator"
 ) -> None:
-    # The wait spares the test the 20 s after which a probe asks again unasked.
+    # The wait spares the test the 15 s after which a probe asks again unasked.
     simulator.faults({"kind": "401", "wait_s": 1.0})
     batch_id = system.submit(lines(JOBS))
     refused = simulator_saw(simulator, "401", system, batch_id, times=2)

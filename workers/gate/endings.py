@@ -27,6 +27,10 @@ from workers.gate.learning import lessons
 LONGEST_PAUSE_S = 86_400.0
 """Nothing that a provider says holds a pool longer without a new look."""
 
+UNUSABLE_S = 15.0
+"""A key that is refused, a model that it may not use, an exhausted quota: until somebody mends it, looked
+at as often as an outage that lasts, so that work is on again within half a minute of the mending."""
+
 REASON_CHARACTERS = 300
 
 TYPICAL_FIRST_TOKEN = 16
@@ -188,9 +192,9 @@ def _stop(pool: Told, models: Told, error: ProviderError) -> None:
         case RateLimited():
             models.stop("limited", _pause(error, random.uniform(1.0, 5.0), 15.0))  # noqa: S311
         case AccessForbidden():
-            models.stop("trip", _pause(error, 20.0, 20.0))
+            models.stop("trip", _pause(error, UNUSABLE_S, UNUSABLE_S))
         case AuthenticationFailed() | QuotaExhausted():
-            pool.stop("trip", _pause(error, 20.0, 20.0))
+            pool.stop("trip", _pause(error, UNUSABLE_S, UNUSABLE_S))
         case Overloaded():
             pool.stop("trip", _pause(error, random.uniform(5.0, 10.0), 15.0))  # noqa: S311
         case ConnectFailed():
