@@ -23,20 +23,21 @@ class AttemptMade:
 
     outcome: Outcome | None
     sent_at: datetime
+    latency_ms: int | None
     counts: bool
 
 
 def attempts_made(session: Session, batch_ref: str) -> list[AttemptMade]:
     """Return all attempts of a batch, in the order in which they were sent."""
     of_batch = (
-        select(col(Attempt.outcome), col(Attempt.sent_at), COUNTS)
+        select(col(Attempt.outcome), col(Attempt.sent_at), col(Attempt.latency_ms), COUNTS)
         .join(Batch, col(Batch.id) == col(Attempt.batch_id))
         .where(col(Batch.ref) == batch_ref)
         .order_by(col(Attempt.sent_at))
     )
     return [
-        AttemptMade(Outcome(outcome) if outcome else None, sent_at, bool(counts))
-        for outcome, sent_at, counts in session.connection().execute(of_batch)
+        AttemptMade(Outcome(outcome) if outcome else None, sent_at, latency_ms, bool(counts))
+        for outcome, sent_at, latency_ms, counts in session.connection().execute(of_batch)
     ]
 
 

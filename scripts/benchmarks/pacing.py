@@ -8,15 +8,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from jobs.errors import ServiceUnavailable
+from jobs.states import Outcome
+from jobs.store import Database
+from jobs.store.attempts import attempts_made
 from scripts.benchmarks import child
 from scripts.benchmarks.cases import Case, Latency, Store
-from scripts.benchmarks.pacing_cases import THINKS, Known, PacingCase, Way
+from scripts.benchmarks.pacing_cases import AT_ONCE, THINKS, PacingCase, Way
 from scripts.benchmarks.provider import Provider, running_provider
 from scripts.benchmarks.stores import Place
 from scripts.benchmarks.submission import accepted, submitting
@@ -45,11 +49,16 @@ output = "{output_usd}"
 """
 
 Say = Callable[[str], None]
+MeanLatency = Callable[[int], float | None]
+"""How many milliseconds the answered calls of the last seconds took; None where nobody noted it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What the simulator saw. `share` is of the limit, over the `seconds` that were looked at."""
+    """What the simulator saw. `share` is of the limit, over the `seconds` that were looked at.
+
+    `latency_ms` is the mean of our answered calls in that time, None if they were not ours.
+    """
 
     case: PacingCase
     seconds: int
@@ -58,11 +67,12 @@ class Pace:
     admitted: int
     refused_late: int
     """Those within the seconds that were looked at."""
+    latency_ms: float | None
 
     @property
     def breaks_a_promise(self) -> bool:
         """Whether a call of ours was refused although the limit was known."""
-        is_known = self.case.way is Way.OURS and self.case.known is Known.CONFIGURED
+        is_known = self.case.way is Way.OURS and self.case.is_told and not self.case.others_rps
         return is_known and self.refused > 0
 
 
@@ -75,30 +85,31 @@ def measure_pace(case: PacingCase, seconds: int, warm_up_s: int, say: Say) -> Pa
     calling = _plain_clients if case.way is not Way.OURS else _our_workers
     with (
         running_provider(THINKS) as provider,
-        calling(case, seconds + warm_up_s, provider),
+        calling(case, seconds + warm_up_s, provider) as mean_latency_ms,
     ):
         began = _first_second(provider)
         begin, end = began + warm_up_s, began + warm_up_s + seconds
         while (account := _account(provider))["now_s"] < end + 1:
             say(f"{max(0.0, account['now_s'] - began):.0f} of {warm_up_s + seconds} s")
             time.sleep(1.0)
-    return _pace(case, account, begin, end)
+        latency_ms = mean_latency_ms(seconds)
+    return _pace(case, account, begin, end, latency_ms)
 
 
 @contextmanager
-def _our_workers(case: PacingCase, total_s: int, provider: Provider) -> Iterator[None]:
+def _our_workers(case: PacingCase, total_s: int, provider: Provider) -> Iterator[MeanLatency]:
     """Let the system work on a batch that outlasts the measurement."""
     runs = Case(Store.SQLITE, Latency.ZERO, case.workers, 0, IN_FLIGHT * case.workers)
     with running_system(runs, Place("", ""), _configuration(case, provider.url)) as system:
         _enforce(provider, case)
         jobs = round(case.quota.calls_s * AHEAD * total_s) + IN_FLIGHT
         with submitting(system.url, system.key_file, jobs) as process:
-            accepted(process)
-        yield
+            batch_id = accepted(process).batch_id
+        yield lambda seconds: _mean_latency_ms(system.database, batch_id, seconds)
 
 
 @contextmanager
-def _plain_clients(case: PacingCase, total_s: int, provider: Provider) -> Iterator[None]:
+def _plain_clients(case: PacingCase, total_s: int, provider: Provider) -> Iterator[MeanLatency]:
     """Let clients with token buckets of their own call, as many as there would be workers."""
     _enforce(provider, case)
     limit = dict(case.quota.limits)[case.quota.dimension]
@@ -111,13 +122,13 @@ def _plain_clients(case: PacingCase, total_s: int, provider: Provider) -> Iterat
                     "scripts.benchmarks.plain_bucket", provider.url, part, charge, total_s + 5
                 )
             )
-        yield
+        yield lambda _: None
 
 
 def _configuration(case: PacingCase, url: str) -> str:
     path = "/v1" if case.quota.protocol == "openai" else f"/{case.quota.protocol}/v1"
     limits = ", ".join(f"{name} = {count}" for name, count in case.quota.limits)
-    known = f"limits = {{ {limits} }}" if case.known is Known.CONFIGURED else ""
+    known = f"limits = {{ {limits} }}" if case.is_told else ""
     return CONFIGURATION.format(
         protocol=case.quota.protocol,
         url=url + path,
@@ -152,25 +163,51 @@ def _first_second(provider: Provider) -> int:
     return int(account["now_s"])
 
 
-def _pace(case: PacingCase, account: dict[str, Any], begin: int, end: int) -> Pace:
-    bound = account["limits"][0]["dimensions"][case.quota.dimension]
-    looked_at = bound["taken"][begin:end]
+def _mean_latency_ms(database: Database, batch_id: str, seconds: int) -> float:
+    with database.read() as session:
+        made = attempts_made(session, batch_id)
+    late = made[-1].sent_at.timestamp() - seconds
+    return mean(
+        one.latency_ms
+        for one in made
+        if one.outcome == Outcome.SUCCEEDED and one.latency_ms and one.sent_at.timestamp() > late
+    )
+
+
+def _pace(
+    case: PacingCase, account: dict[str, Any], begin: int, end: int, latency_ms: float | None
+) -> Pace:
     statuses = account["by_status"]
-    refusals = statuses.get("429", [])
+    refusals, good = statuses.get("429", []), statuses.get("200", [])
+    if case.quota.dimension in AT_ONCE:
+        taken, allowed_s = good, case.quota.calls_s
+    else:
+        bound = account["limits"][0]["dimensions"][case.quota.dimension]
+        taken, allowed_s = bound["taken"], bound["rate"] - case.others_rps
     return Pace(
         case=case,
         seconds=end - begin,
-        share=sum(looked_at) / (bound["rate"] * (end - begin)),
+        share=sum(taken[begin:end]) / (allowed_s * (end - begin)),
         refused=sum(refusals),
-        admitted=sum(statuses.get("200", [])),
+        admitted=sum(good),
         refused_late=sum(refusals[begin:end]),
+        latency_ms=latency_ms,
     )
 
 
 def print_paces(output: Console, paces: Sequence[Pace]) -> None:
     """Print the figures as a table."""
     table = Table(
-        "who", "limit", "known by", "burst", "processes", "share used", "429", "late 429", "answers"
+        "who",
+        "limit",
+        "known by",
+        "burst",
+        "processes",
+        "share used",
+        "429",
+        "late 429",
+        "answers",
+        "latency",
     )
     for column in table.columns[3:]:
         column.justify = "right"
@@ -186,5 +223,6 @@ def print_paces(output: Console, paces: Sequence[Pace]) -> None:
             f"{pace.refused:,}",
             f"{pace.refused_late:,}",
             f"{pace.admitted:,}",
+            "-" if pace.latency_ms is None else f"{pace.latency_ms:.0f} ms",
         )
     output.print(table)

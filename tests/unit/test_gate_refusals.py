@@ -1,6 +1,7 @@
 """How a pool comes through 429s, its limits known or not: by the script alone, on a clock of the test's."""
 
 import random
+from collections import deque
 from collections.abc import Callable
 
 import pytest
@@ -18,10 +19,19 @@ BEGIN_S = 1_000_000.0
 
 
 class Fleet:
-    """Always has more calls than may leave, and hears their answers in the next round."""
+    """Always has more calls than may leave, and hears how they ended `takes_s` later.
 
-    def __init__(self, admits: Callable[[float, int], int], pool: Scope = KNOWN) -> None:
-        self._pool = pool
+    Of refusals it hears in the next round.
+    """
+
+    def __init__(
+        self,
+        admits: Callable[[float, int], int],
+        pool: Scope = KNOWN,
+        takes_s: float = STEP_S,
+    ) -> None:
+        self._pool, self._takes_s = pool, takes_s
+        self._in_flight: deque[tuple[float, int]] = deque()
         self._script = FakeRedis().register_script(SOURCE)
         self._admits = admits
         """How many of so many calls the provider answers well at a second; it refuses the rest."""
@@ -33,7 +43,15 @@ class Fleet:
     def run(self, until_s: float) -> None:
         while self._now_s < until_s:
             self._now_s += STEP_S
-            order = Order("p", [Spoken(self._pool, 0), Spoken(MODEL, 0, self._told)], [WISH] * 40)
+            ended = 0
+            while self._in_flight and self._in_flight[0][0] <= self._now_s:
+                ended += self._in_flight.popleft()[1]
+            if ended:
+                latency = [self._takes_s / 30, self._takes_s]
+                self._told |= {"good": ended, "latency": latency}
+            flights = sum(count for _, count in self._in_flight)
+            scopes = [Spoken(self._pool, flights), Spoken(MODEL, flights, self._told)]
+            order = Order("p", scopes, [WISH] * 40)
             now = f"{BEGIN_S + self._now_s:.6f}"
             reply = read_reply(self._script(keys=order.keys(), args=[order.argument(), now]))
             sent = sum(start is not None for start in reply.starts)
@@ -41,8 +59,7 @@ class Fleet:
             self.sent.append((self._now_s, sent))
             self.refused.append((self._now_s, sent - good))
             self._told = {}
-            if good:
-                self._told |= {"good": good, "latency": [STEP_S / 30, STEP_S]}
+            self._in_flight.append((self._now_s + self._takes_s, good))
             if good < sent:
                 stop = {"wait": 1.0, "most": 15.0, "reason": "rate_limited", "hinted": False}
                 self._told["limited"] = {**stop, "n": sent - good}
@@ -119,3 +136,27 @@ def test_a_limit_that_nobody_tells_is_found_and_met_rarely(part: float, burst_s:
     fleet.run(600.0)
     assert fleet.rate(120.0, 600.0) - fleet.refusals(120.0, 600.0) > 0.85 * part
     assert fleet.refusals(120.0, 600.0) <= 0.04 * part
+
+
+class Places:
+    """A provider that works on so many calls at once, each for `takes_s`, and refuses any other."""
+
+    def __init__(self, places: int, takes_s: float) -> None:
+        self._takes_s = takes_s
+        self._free_at_s = [0.0] * places
+
+    def admits(self, now_s: float, calls: int) -> int:
+        free = [place for place, at_s in enumerate(self._free_at_s) if at_s <= now_s]
+        for place in free[:calls]:
+            self._free_at_s[place] = now_s + self._takes_s
+        return min(calls, len(free))
+
+
+@pytest.mark.parametrize(("places", "takes_s"), [(5, 1.0), (50, 0.5), (50, 5.0)])
+def test_how_many_at_once_is_found_where_nobody_tells(places: int, takes_s: float) -> None:
+    fleet = Fleet(Places(places, takes_s).admits, UNKNOWN, takes_s)
+    fleet.run(360.0)
+    allowed = places / takes_s / LIMIT_S
+    refused = fleet.refusals(60.0, 360.0)
+    assert fleet.rate(60.0, 360.0) - refused > 0.7 * allowed
+    assert refused < 0.05 * allowed
