@@ -67,6 +67,12 @@ class Wait:
         return not self.is_blocked or self.wait_s <= SHORT_BLOCK_S
 
     @property
+    def told_again_s(self) -> float:
+        """Within what time a job that still waits is told so again."""
+        patience_s = BLOCKED_PATIENCE_S if self.is_blocked else PACE_PATIENCE_S
+        return self.rest_s + patience_s + A_MOMENT_S
+
+    @property
     def rest_s(self) -> float:
         """How long to stay away from the gate; for pace not at all, as one waits there in the queue."""
         return self.wait_s if self.is_blocked else SHORTEST_REST_S

@@ -230,7 +230,7 @@ class JobRun:
             and wait.wait_s <= LONGEST_REST_S
             and self._parts.vigil.joins(provider, opened)
         ):
-            opened.waits_for = wait.reason
+            opened.waits(wait)
             return _Again(wait.rest_s)
         opened.park(wait.wait_s, wait.reason)
         return None
@@ -243,7 +243,8 @@ class JobRun:
         """
         ending = Ending(sent=False)
         try:
-            self._gets_through()
+            self._waiting_since = None
+            self._opened.goes_on()
             await _until(grant.start_at - JOURNAL_AHEAD_S)
             if self._opened.is_closing:
                 return None
@@ -274,13 +275,6 @@ class JobRun:
         admission = await self._parts.writer.journal(journal)
         self._parts.in_flight.journaled(loop.time() - began_at)
         return admission
-
-    def _gets_through(self) -> None:
-        """Note that the slice doesn't wait any more."""
-        self._waiting_since = None
-        if self._opened.waits_for is not None:
-            self._opened.waits_for = None
-            self._parts.vigil.leaves(self._opened)
 
     def _tariff(self, work: _Work, target: Target) -> _Tariff:
         price = self._parts.prices.price(target.provider, target.model, utcnow())

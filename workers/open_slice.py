@@ -5,6 +5,7 @@ import asyncio
 from jobs.lines import JobDefaults
 from jobs.states import WEIGHTS, Priority
 from jobs.store.slices import Lease
+from workers.detour import Wait
 from workers.parts import Parts
 from workers.purse import Purse
 
@@ -19,8 +20,6 @@ class OpenSlice:
         self.weight = WEIGHTS[Priority(lease.priority)] ** 0.5
         """Its share of this process's calls: flatter than that of the feed, or bulk got one in 85."""
         self.lease_lost = False
-        self.waits_for: str | None = None
-        """Why its jobs wait at the moment, for the operator; None if they don't, or not for long."""
         self.parked_for: str | None = None
         """Why jobs have been left to a later lease."""
         self.purse = Purse()
@@ -28,6 +27,7 @@ class OpenSlice:
         self._parked = 0
         self._parked_s = 0.0
         self._closed_s = 0.0
+        self._waits_for: tuple[str, float] | None = None
         self._closing = asyncio.Event()
         self._at_the_gate: set[asyncio.Task[None]] = set()
 
@@ -50,6 +50,25 @@ class OpenSlice:
     def holds_queue(self) -> bool:
         """Whether all jobs were left for later at once: then so are those of the next slices."""
         return self._parked == self._jobs
+
+    @property
+    def waits_for(self) -> str | None:
+        """Why its jobs wait at the moment, for the operator; None if they don't, or not for long."""
+        if self._waits_for is None:
+            return None
+        reason, until = self._waits_for
+        return reason if asyncio.get_running_loop().time() < until else None
+
+    def waits(self, wait: Wait) -> None:
+        """Note why its jobs wait, until they have asked again and would have been told it again."""
+        until = asyncio.get_running_loop().time() + wait.told_again_s
+        self._waits_for = (wait.reason, until)
+
+    def goes_on(self) -> None:
+        """Note that a job of it has got through."""
+        if self._waits_for is not None:
+            self._waits_for = None
+            self.parts.vigil.leaves(self)
 
     def close(self, *, wait_s: float = 0.0) -> None:
         """Start no more calls: those in flight end, the rest is given back, due in `wait_s`.

@@ -1,6 +1,6 @@
 """The list of pools, for a person."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE
 from rich.table import Column, Table
@@ -9,7 +9,7 @@ from scripts.command.client import JsonObject
 from scripts.command.render import local_time, printable
 
 
-def pool_table(pools: Iterable[JsonObject]) -> Table:
+def pool_table(pools: Sequence[JsonObject]) -> Table:
     """Return a row per pool and per model of it, with the dimension nearest to its limit."""
     table = Table(
         "pool",
@@ -17,14 +17,27 @@ def pool_table(pools: Iterable[JsonObject]) -> Table:
         Column("of limit", justify="right"),
         Column("used", justify="right"),
         Column("in flight", justify="right"),
-        Column("state", ratio=1),
+        "state",
         box=SIMPLE,
         pad_edge=False,
     )
     for pool in pools:
-        name = "/".join(word for word in (pool["provider"], pool["pool"], pool["models"]) if word)
-        table.add_row(printable(name), *_pace(pool), f"{pool['in_flight']:,}", _state(pool))
+        table.add_row(_name(pool), *_pace(pool), f"{pool['in_flight']:,}", _state(pool))
     return table
+
+
+def pauses(pools: Sequence[JsonObject]) -> Iterator[str]:
+    """Yield why and until when, for each that is paused: too long for a table."""
+    for pool in pools:
+        if pool["reason"] is not None:
+            until = pool["blocked_until"]
+            when = f" until {local_time(until)}" if until else ""
+            yield f"{_name(pool)} is {_state(pool)}{when}: {printable(pool['reason'])}"
+
+
+def _name(pool: JsonObject) -> str:
+    words = (pool["provider"], pool["pool"], pool["models"])
+    return printable("/".join(word for word in words if word))
 
 
 def _pace(pool: JsonObject) -> tuple[str, str, str]:
@@ -37,9 +50,6 @@ def _pace(pool: JsonObject) -> tuple[str, str, str]:
 
 
 def _state(pool: JsonObject) -> str:
-    """Return what blocks it and until when, in a sentence."""
     if pool["reason"] is None:
         return "open"
-    until = f" until {local_time(pool['blocked_until'])}" if pool["blocked_until"] else ""
-    word = "tried with single calls" if pool["breaker"] == "probing" else "paused"
-    return printable(f"{word}{until}: {pool['reason']}")
+    return "tried with single calls" if pool["breaker"] == "probing" else "paused"

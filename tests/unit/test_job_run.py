@@ -32,6 +32,7 @@ from tests.support.eventually import eventually_async
 from tests.support.workshop import Reply, Workshop, line, workshop
 from workers import blame, detour, job_run
 from workers.blame import FEW
+from workers.detour import Wait
 from workers.gate.gate import ComeBack, Ending, PoolId
 from workers.job_run import JOURNAL_AHEAD_S
 from workers.retry import RetryPolicy
@@ -336,7 +337,7 @@ async def test_with_all_places_taken_by_calls_a_start_is_given_back(tmp_path: Pa
         running = asyncio.create_task(shop.run(shop.submit([line(str(n)) for n in range(5)])))
         await until(lambda: len(shop.gate.asked) == 5)
         shop.gate.is_open.set()
-        await until(lambda: shop.gate.endings.count(UNSENT) >= 3)
+        await until(lambda: shop.gate.endings.count(UNSENT) >= 3 and bool(shop.provider.seen))
         assert len(shop.provider.seen) == 1
         done.set()
         await running
@@ -454,3 +455,15 @@ async def test_what_a_slice_waits_for_is_forgotten_when_a_job_gets_through(shop:
     shop.provider.before = partial(asyncio.sleep, 0)
     opened = await shop.run(shop.submit([line()]))
     assert opened.waits_for is None
+
+
+async def test_what_a_slice_waits_for_is_forgotten_when_its_jobs_have_asked_again(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detour, "BLOCKED_PATIENCE_S", 0.1)
+    monkeypatch.setattr(detour, "A_MOMENT_S", 0.1)
+    opened, _ = shop.open(shop.submit([line()]), 0)
+    opened.waits(Wait(0.1, "first/blue doesn't answer", is_blocked=True))
+    assert opened.waits_for == "first/blue doesn't answer"
+    # Others of the process may have got through since; this slice's turn may be far off.
+    await until(lambda: opened.waits_for is None)
