@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from collections.abc import Iterator
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -50,6 +51,10 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Bound = Annotated[int, Field(strict=True, gt=0, le=10**12)]
+"""A limit: `true` and "600" are mistakes, not numbers."""
+
+
 class Limits(Section):
     """What a quota allows; None where a dimension is not limited.
 
@@ -57,15 +62,15 @@ class Limits(Section):
     hour, day. `concurrency` is calls in flight over all workers.
     """
 
-    rps: PositiveInt | None = None
-    rpm: PositiveInt | None = None
-    rph: PositiveInt | None = None
-    rpd: PositiveInt | None = None
-    tpm: PositiveInt | None = None
-    itpm: PositiveInt | None = None
-    otpm: PositiveInt | None = None
-    tpd: PositiveInt | None = None
-    concurrency: PositiveInt | None = None
+    rps: Bound | None = None
+    rpm: Bound | None = None
+    rph: Bound | None = None
+    rpd: Bound | None = None
+    tpm: Bound | None = None
+    itpm: Bound | None = None
+    otpm: Bound | None = None
+    tpd: Bound | None = None
+    concurrency: Bound | None = None
 
 
 class ModelLimits(Section):
@@ -139,6 +144,18 @@ class Provider(Section):
         names = [pool.name for pool in self.pools]
         if len(set(names)) != len(names):
             raise ValueError("two pools have the same name")
+        return self
+
+    @model_validator(mode="after")
+    def _pools_have_different_keys(self) -> Self:
+        owners: dict[str, str] = {}
+        for pool in self.pools:
+            for key in pool.keys:
+                if owners.setdefault(key, pool.name) != pool.name:
+                    raise ValueError(
+                        f"pools {owners[key]!r} and {pool.name!r} both have the key {key}, whose limits "
+                        "would be used twice: keys that share a quota belong into one pool"
+                    )
         return self
 
     def serves(self, model: str) -> bool:
@@ -241,8 +258,16 @@ def load_configuration(path: Path) -> Configuration:
     try:
         return Configuration.model_validate(data)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'file'}: {wording.in_words(fault)}"
-            for fault in error.errors(include_url=False, include_input=False)
-        )
-        raise ConfigurationError(f"{path}: {faults}") from error
+        raise ConfigurationError(f"{path}: {'; '.join(_sentences(error))}") from error
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    """Yield what is wrong where, without what only follows from it: a list that lacks its bad items."""
+    faults = error.errors(include_url=False, include_input=False)
+    for fault in faults:
+        place = fault["loc"]
+        if fault["type"] == "too_short" and any(
+            other["loc"][: len(place)] == place for other in faults if other is not fault
+        ):
+            continue
+        yield f"{'.'.join(str(part) for part in place) or 'file'}: {wording.in_words(fault)}"

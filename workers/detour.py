@@ -66,10 +66,10 @@ class Wait:
         """Whether any slice may wait for it within its lease: limits move on, a blocked pool may not."""
         return not self.is_blocked or self.wait_s <= SHORT_BLOCK_S
 
-    @property
-    def told_again_s(self) -> float:
-        """Within what time a job that still waits is told so again."""
-        patience_s = BLOCKED_PATIENCE_S if self.is_blocked else PACE_PATIENCE_S
+    def told_again_s(self, patience_s: float) -> float:
+        """Within what time a job that still waits, so long for pace, is told so again."""
+        if self.is_blocked:
+            patience_s = min(patience_s, BLOCKED_PATIENCE_S)
         return self.rest_s + patience_s + A_MOMENT_S
 
     @property

@@ -230,7 +230,7 @@ class JobRun:
             and wait.wait_s <= LONGEST_REST_S
             and self._parts.vigil.joins(provider, opened)
         ):
-            opened.waits(wait)
+            opened.waits(wait.reason, wait.told_again_s(work.patience_s * len(work.targets)))
             return _Again(wait.rest_s)
         opened.park(wait.wait_s, wait.reason)
         return None

@@ -5,7 +5,6 @@ import asyncio
 from jobs.lines import JobDefaults
 from jobs.states import WEIGHTS, Priority
 from jobs.store.slices import Lease
-from workers.detour import Wait
 from workers.parts import Parts
 from workers.purse import Purse
 
@@ -59,10 +58,9 @@ class OpenSlice:
         reason, until = self._waits_for
         return reason if asyncio.get_running_loop().time() < until else None
 
-    def waits(self, wait: Wait) -> None:
+    def waits(self, reason: str, told_again_s: float) -> None:
         """Note why its jobs wait, until they have asked again and would have been told it again."""
-        until = asyncio.get_running_loop().time() + wait.told_again_s
-        self._waits_for = (wait.reason, until)
+        self._waits_for = (reason, asyncio.get_running_loop().time() + told_again_s)
 
     def goes_on(self) -> None:
         """Note that a job of it has got through."""

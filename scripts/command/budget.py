@@ -22,7 +22,13 @@ def budget(  # noqa: PLR0913 - an option each
         str | None, typer.Option(metavar="ID", help="A batch, with --max-cost.")
     ] = None,
     max_cost: Annotated[
-        str | None, typer.Option(metavar="USD", help='What the batch may cost, or "none".')
+        str | None,
+        typer.Option(
+            "--max-cost",
+            "--max-cost-usd",
+            metavar="USD",
+            help='What the batch may cost, or "none".',
+        ),
     ] = None,
     url: Url = DEFAULT_URL,
     key: Key = None,

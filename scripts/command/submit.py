@@ -50,7 +50,14 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="Default.")] = None,
     priority: Annotated[Priority | None, typer.Option(help="Share of a busy queue.")] = None,
     max_cost_usd: Annotated[
-        str | None, typer.Option(callback=_amount, help="Budget in dollars, never exceeded.")
+        str | None,
+        typer.Option(
+            "--max-cost",
+            "--max-cost-usd",
+            metavar="USD",
+            callback=_amount,
+            help="Budget in dollars, never exceeded.",
+        ),
     ] = None,
     failover_after_s: Annotated[
         float | None,

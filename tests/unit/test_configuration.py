@@ -73,7 +73,25 @@ REFUSED = {
     ),
     "a limit of zero": (
         PROVIDER + "[[providers.p.pools]]\nlimits = { rpm = 0 }\n",
-        r"providers\.p\.pools\.0\.limits\.rpm: .*greater than 0",
+        r"providers\.p\.pools\.0\.limits\.rpm: .*greater than 0$",
+    ),
+    "a limit that is no number": (
+        PROVIDER + '[[providers.p.pools]]\nlimits = { rpm = "600" }\n',
+        r"limits\.rpm: .*valid integer$",
+    ),
+    "a limit that is a yes": (
+        PROVIDER + "[[providers.p.pools]]\nlimits = { rpm = true }\n",
+        r"limits\.rpm: .*valid integer$",
+    ),
+    "a limit beyond all bounds": (
+        PROVIDER + "[[providers.p.pools]]\nlimits = { rpm = 99999999999999999999 }\n",
+        r"limits\.rpm: .*less than or equal to 1000000000000$",
+    ),
+    "a key in two pools": (
+        PROVIDER
+        + '[[providers.p.pools]]\nname = "a"\nkeys = ["env:K"]\n'
+        + '[[providers.p.pools]]\nname = "b"\nkeys = ["env:L", "env:K"]\n',
+        "pools 'a' and 'b' both have the key env:K",
     ),
     "an unknown limit": (
         PROVIDER + "[[providers.p.pools]]\nlimits = { rpy = 1 }\n",

@@ -32,7 +32,6 @@ from tests.support.eventually import eventually_async
 from tests.support.workshop import Reply, Workshop, line, workshop
 from workers import blame, detour, job_run
 from workers.blame import FEW
-from workers.detour import Wait
 from workers.gate.gate import ComeBack, Ending, PoolId
 from workers.job_run import JOURNAL_AHEAD_S
 from workers.retry import RetryPolicy
@@ -458,12 +457,10 @@ async def test_what_a_slice_waits_for_is_forgotten_when_a_job_gets_through(shop:
 
 
 async def test_what_a_slice_waits_for_is_forgotten_when_its_jobs_have_asked_again(
-    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+    shop: Workshop,
 ) -> None:
-    monkeypatch.setattr(detour, "BLOCKED_PATIENCE_S", 0.1)
-    monkeypatch.setattr(detour, "A_MOMENT_S", 0.1)
     opened, _ = shop.open(shop.submit([line()]), 0)
-    opened.waits(Wait(0.1, "first/blue doesn't answer", is_blocked=True))
+    opened.waits("first/blue doesn't answer", told_again_s=0.1)
     assert opened.waits_for == "first/blue doesn't answer"
     # Others of the process may have got through since; this slice's turn may be far off.
     await until(lambda: opened.waits_for is None)
