@@ -1,4 +1,8 @@
-"""Choosing which waiting slices go to the broker next: shared by weight, within a window."""
+"""Choosing which waiting slices go to the broker next: shared by weight, within a window.
+
+Beside the window each priority has a few places that no other one takes. At a slow pool a slice takes
+minutes, and a person's ten jobs would wait for one of a nightly batch's to end, or the reverse.
+"""
 
 import heapq
 import zlib
@@ -21,6 +25,9 @@ Refilling takes some 50 ms (a transaction, a message, a lease), which is two sli
 The rest is for the start, when a thousand permits are free at once.
 """
 
+OWN_PLACES_PER_WORKER = 2
+"""Slices of each priority that are fed though the window is full of others."""
+
 SERVICE_SCALE = 1 << 20
 """Units of `served` that a job costs a batch of weight 1; large, so that integers share finely."""
 
@@ -31,29 +38,44 @@ _IS_DUE = (
     col(Slice.state) == SliceState.WAITING,
     or_(col(Slice.not_before).is_(None), col(Slice.not_before) <= bindparam("moment")),
 )
-_BATCHES_WITH_WORK = (
-    select(col(Batch.id), col(Batch.ref), col(Batch.priority), col(Batch.served))
+_LEAST_SERVED = (col(Batch.served), col(Batch.id))
+_WITH_WORK = (
+    select(
+        col(Batch.id),
+        col(Batch.ref),
+        col(Batch.priority),
+        col(Batch.served),
+        func.row_number()
+        .over(partition_by=col(Batch.priority), order_by=_LEAST_SERVED)
+        .label("nth"),
+    )
     .where(
         col(Batch.state).in_(FED_BATCH_STATES),
         col(Batch.finished_at).is_(None),
         select(col(Slice.no)).where(col(Slice.batch_id) == col(Batch.id), *_IS_DUE).exists(),
     )
-    .order_by(col(Batch.served), col(Batch.id))
-    .limit(bindparam("room"))
+    .subquery()
+)
+_BATCHES_WITH_WORK = (
+    select(_WITH_WORK.c.id, _WITH_WORK.c.ref, _WITH_WORK.c.priority, _WITH_WORK.c.served)
+    .where(_WITH_WORK.c.nth <= bindparam("most"))
+    .order_by(_WITH_WORK.c.served, _WITH_WORK.c.id)
 )
 _DUE_SLICES = (
     select(col(Slice.no), col(Slice.jobs))
     .where(col(Slice.batch_id) == bindparam("of"), *_IS_DUE)
     .order_by(col(Slice.no))
-    .limit(bindparam("room"))
+    .limit(bindparam("most"))
 )
 _OPEN_SLICES = (
-    select(func.count())
+    select(col(Batch.priority), func.count())
     .select_from(Slice)
+    .join(Batch, col(Batch.id) == col(Slice.batch_id))
     .where(
         col(Slice.queue) == bindparam("queue"),
         col(Slice.state).in_((SliceState.FED, SliceState.LEASED)),
     )
+    .group_by(col(Batch.priority))
 )
 _MARK_FED = (
     update(Slice)
@@ -87,8 +109,30 @@ class _Share:
     batch_id: int
     ref: str
     served: int
-    weight: int
+    priority: Priority
     slices: Sequence[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class _Room:
+    """How many more slices may be fed: of any priority, and of each beyond that."""
+
+    shared: int
+    own: dict[Priority, int]
+
+    @property
+    def most(self) -> int:
+        """How many slices of one priority there may be room for."""
+        return max(self.shared, *self.own.values())
+
+    def has(self, priority: Priority) -> bool:
+        """Whether there is a place for a slice of this priority."""
+        return self.shared > 0 or self.own[priority] > 0
+
+    def take(self, priority: Priority) -> None:
+        """Take a place."""
+        self.shared -= 1
+        self.own[priority] -= 1
 
 
 def feed(session: Session, queue: str) -> list[FedSlice]:
@@ -98,7 +142,7 @@ def feed(session: Session, queue: str) -> list[FedSlice]:
     """
     _lock_queue(session, queue)
     room = _room(session, queue)
-    if room <= 0:
+    if room.most <= 0:
         return []
     moment = now(session)
     picked = _share_out(_waiting(session, queue, room, moment), room)
@@ -126,38 +170,45 @@ class _Pick:
     served_after: int
 
 
-def _share_out(waiting: Sequence[_Share], room: int) -> list[_Pick]:
-    """Give each of `room` places to the batch that was served least for its weight, in order."""
+def _share_out(waiting: Sequence[_Share], room: _Room) -> list[_Pick]:
+    """Give each place to the batch that was served least for its weight, of those that may have it."""
     heap = [(share.served, index, 0) for index, share in enumerate(waiting)]
     heapq.heapify(heap)
     picked: list[_Pick] = []
-    while heap and len(picked) < room:
+    while heap:
         served, index, taken = heapq.heappop(heap)
         share = waiting[index]
+        if not room.has(share.priority):
+            continue
+        room.take(share.priority)
         slice_no, jobs = share.slices[taken]
-        served += jobs * SERVICE_SCALE // share.weight
+        served += jobs * SERVICE_SCALE // WEIGHTS[share.priority]
         picked.append(_Pick(share, slice_no, served))
         if taken + 1 < len(share.slices):
             heapq.heappush(heap, (served, index, taken + 1))
     return picked
 
 
-def _room(session: Session, queue: str) -> int:
-    window = WINDOW_PER_WORKER * max(1, live_workers(session, queue))
-    open_slices = session.connection().execute(_OPEN_SLICES, {"queue": queue}).scalar_one()
-    return window - open_slices
+def _room(session: Session, queue: str) -> _Room:
+    workers = max(1, live_workers(session, queue))
+    found = session.connection().execute(_OPEN_SLICES, {"queue": queue})
+    fed = {Priority(priority): count for priority, count in found}
+    own = {each: OWN_PLACES_PER_WORKER * workers - fed.get(each, 0) for each in Priority}
+    return _Room(WINDOW_PER_WORKER * workers - sum(fed.values()), own)
 
 
-def _waiting(session: Session, queue: str, room: int, moment: datetime) -> list[_Share]:
-    """Return the batches with due slices for a queue, at most `room` slices of each."""
-    due = {"queue": queue, "moment": moment, "room": room}
+def _waiting(session: Session, queue: str, room: _Room, moment: datetime) -> list[_Share]:
+    """Return the batches with due slices for a queue that there may be room for."""
+    due = {"queue": queue, "moment": moment, "most": room.most}
     connection = session.connection()
     shares: list[_Share] = []
     for batch_id, ref, priority, served in connection.execute(_BATCHES_WITH_WORK, due).all():
         assert batch_id is not None  # a stored row has its key
+        if not room.has(Priority(priority)):
+            continue
         slices = connection.execute(_DUE_SLICES, {"of": batch_id, **due}).all()
-        weight = WEIGHTS[Priority(priority)]
-        shares.append(_Share(batch_id, ref, served, weight, [(no, jobs) for no, jobs in slices]))
+        due_slices = [(no, jobs) for no, jobs in slices]
+        shares.append(_Share(batch_id, ref, served, Priority(priority), due_slices))
     return shares
 
 

@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from jobs.errors import IllegalTransition, LeaseLost, NotFound
 from jobs.states import BatchState, Outcome, Priority, ResultStatus, SliceState
 from jobs.store import Database, batches, now, slices, workers
-from jobs.store.feeding import WINDOW_PER_WORKER, feed
+from jobs.store.feeding import OWN_PLACES_PER_WORKER, WINDOW_PER_WORKER, feed
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.results import cancel_jobs
 from jobs.store.settlement import flush
@@ -192,6 +192,16 @@ def test_a_slice_that_has_dispatched_its_last_job_makes_room(database: Database)
     with database.write() as session:
         slices.mark_draining(session, lease)
     assert fed(database) == [(ref, WINDOW_PER_WORKER)]
+
+
+def test_a_full_window_has_a_few_places_for_every_other_priority(database: Database) -> None:
+    seed_batch(database, jobs=WINDOW_PER_WORKER * 20, priority=Priority.BULK)
+    assert len(fed(database)) == WINDOW_PER_WORKER
+    person = seed_batch(database, jobs=1000, priority=Priority.INTERACTIVE)
+    assert fed(database) == [(person, no) for no in range(OWN_PLACES_PER_WORKER)]
+    assert fed(database) == []
+    nightly = seed_batch(database, jobs=10, priority=Priority.NORMAL)
+    assert fed(database) == [(nightly, 0)]
 
 
 def test_queues_do_not_share_a_window(database: Database) -> None:
