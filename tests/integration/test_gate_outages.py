@@ -78,7 +78,7 @@ async def test_after_a_flush_daily_counts_come_from_the_ledger_again(
         await granted(gate.ask(ask_for(), PATIENCE_S))
         fleet.used = (10, 0)
         own_redis.flush()
-        assert "used up" in (await put_off(gate.ask(ask_for(), 2.0))).reason
+        assert "used up" in (await put_off(gate.ask(ask_for(), 4.0))).reason
 
 
 async def test_after_a_flush_calls_in_flight_are_counted_before_others_join(

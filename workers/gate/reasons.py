@@ -40,6 +40,6 @@ def sentence(pool: str, order: Order, refusal: Refusal, now: float) -> str:
         case "probing":
             return f"{where} is being tried with one call after: {refusal.detail}"
         case "settling":
-            return f"{where} waits until every worker has told its calls in flight"
+            return f"{where} waits a moment until every worker has told of its calls under way"
         case _:
             return f"{where} waits until today's use has been read from the ledger"

@@ -1,6 +1,7 @@
 -- The breaker of a scope: pauses, trips, and the one probe that may look.
 
-local SETTLING_S = 2.5     -- in which every process reports its calls in flight to a new scope
+local SETTLING_S = 2.5     -- in which every process reports its calls in flight to a new scope, and what was
+                           -- granted before this Redis forgot it is journaled, for the day's counts
 local PROBE_EVERY_S = 5
 
 local function hold(scope, seconds, reason)
@@ -79,10 +80,11 @@ local function blocked(scope)
     if next_probe > now then return next_probe - now, 'blocked', reason end
     scope.probing = true
   end
-  if #scope.days > 0 and not scope.day_ends then return 0.5, 'unseeded', '' end
-  if scope.said.limits.concurrency then
+  local is_seeded = #scope.days == 0 or scope.day_ends
+  if scope.said.limits.concurrency or not is_seeded then
     local settled = (number(scope, 'born') or now) + SETTLING_S
     if settled > now then return settled - now, 'settling', '' end
   end
+  if not is_seeded then return 0.5, 'unseeded', '' end
   return nil
 end
