@@ -29,6 +29,9 @@ MEMORY_JOURNALS = 64
 MEMORY_S = 0.2
 """Over what time the pace is averaged."""
 
+LOOK_EVERY_S = 0.01
+"""How often it is worked out how many more are let in."""
+
 
 class InFlight:
     """At most `limit` calls at once; used on one event loop.
@@ -43,7 +46,8 @@ class InFlight:
         """How many calls are in flight."""
         self._places = asyncio.Semaphore(limit)
         self._ended_per_s = 0.0
-        self._last_end_at = 0.0
+        self._ended = 0
+        self._looked_at = 0.0
         self._journal_s = FIRST_JOURNAL_S
 
     async def __aenter__(self) -> None:
@@ -68,10 +72,13 @@ class InFlight:
 
     def _note_end(self) -> None:
         """Let in as many more as calls will end within the lead, at the present pace."""
+        self._ended += 1
         now = asyncio.get_running_loop().time()
-        faded = math.exp((self._last_end_at - now) / MEMORY_S)
-        self._last_end_at = now
-        self._ended_per_s = self._ended_per_s * faded + 1 / MEMORY_S
+        if now - self._looked_at < LOOK_EVERY_S:
+            return
+        faded = math.exp((self._looked_at - now) / MEMORY_S)
+        self._ended_per_s = self._ended_per_s * faded + self._ended / MEMORY_S
+        self._ended, self._looked_at = 0, now
         lead = min(int(self._ended_per_s * (GATE_S + self._journal_s)), self.limit)
         if lead != self.berths.count - self.limit:
             self.berths.resize(self.limit + lead)

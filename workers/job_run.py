@@ -245,21 +245,26 @@ class JobRun:
         try:
             self._waiting_since = None
             self._opened.goes_on()
-            await _until(grant.start_at - JOURNAL_AHEAD_S)
+            loop = asyncio.get_running_loop()
+            if (wait_s := grant.start_at - JOURNAL_AHEAD_S - loop.time()) > 0:
+                await asyncio.sleep(wait_s)
             if self._opened.is_closing:
                 return None
             if not self._parts.in_flight.berths.recall(self):
                 return _Again(0)
             tariff = self._tariff(work, Target(grant.pool.provider, grant.ask.model))
             journal = self._journal(grant, tariff)
-            admission = await self._journaled(journal)
+            asked_at = loop.time()
+            admission = await self._parts.writer.journal(journal)
+            self._parts.in_flight.journaled(loop.time() - asked_at)
             if admission is not Admission.ADMITTED:
                 return self._refused(admission, journal)
             self._opened.purse.admitted()
             if self._attempts == self._job.last_attempt:
                 self._opened.dispatched()
             self._attempts = journal.n
-            await _until(grant.start_at)
+            if (wait_s := grant.start_at - loop.time()) > 0:
+                await asyncio.sleep(wait_s)
             async with self._parts.in_flight:
                 if self._opened.is_closing:
                     return conclusions.unsent(journal)
@@ -268,13 +273,6 @@ class JobRun:
                 return ended
         finally:
             self._parts.gate.settle(grant, ending)
-
-    async def _journaled(self, journal: Journal) -> Admission:
-        loop = asyncio.get_running_loop()
-        began_at = loop.time()
-        admission = await self._parts.writer.journal(journal)
-        self._parts.in_flight.journaled(loop.time() - began_at)
-        return admission
 
     def _tariff(self, work: _Work, target: Target) -> _Tariff:
         price = self._parts.prices.price(target.provider, target.model, utcnow())
@@ -375,10 +373,3 @@ class JobRun:
         """Give the job its result without another call."""
         result = conclusions.failure(code, message)
         await self._parts.writer.settle(Unattempted(self._opened.lease, self._job.seq, result))
-
-
-async def _until(moment: float) -> None:
-    """Return at `moment` of the event loop's time; at once if that has passed."""
-    wait_s = moment - asyncio.get_running_loop().time()
-    if wait_s > 0:
-        await asyncio.sleep(wait_s)

@@ -87,7 +87,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             response = await self._session.request(
                 request.method,
                 _url(str(request.url)),
-                data=await content(request),
+                data=aiohttp.BytesPayload(await content(request)),
                 headers=_wire_headers(tuple(request.headers.raw)),
                 allow_redirects=False,
                 timeout=_timeout(self._connect_timeout_s, read_s),

@@ -7,6 +7,7 @@ on a lock of our own, because SQLite lets waiters sleep and poll.
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
@@ -24,6 +25,9 @@ from jobs.errors import ConfigurationError, ServiceUnavailable
 
 BUSY_TIMEOUT_S = 30
 """How long a SQLite writer waits for writers of other processes; their transactions take ms."""
+
+LOOK_AGAIN_S = 0.001
+"""Between two looks whether a writer of another process has ended."""
 
 POSTGRES_GUARDS = (
     "-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
@@ -137,5 +141,32 @@ def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry)
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    read_only = connection.get_execution_options().get("read_only", False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get("read_only", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while (obstacle := _obstacle_to_begin(driver)) == sqlite3.SQLITE_BUSY:
+            if time.monotonic() >= deadline:
+                break
+            time.sleep(LOOK_AGAIN_S)
+        if obstacle is not None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises it as SQLAlchemy's own error
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
+
+
+def _obstacle_to_begin(driver: sqlite3.Connection) -> int | None:
+    """Begin to write and return None, or SQLite's code of what is in the way: mostly another process.
+
+    SQLite's own waiting sleeps up to 100 ms between two looks. Meanwhile the other process gets its
+    turn a dozen times, and the calls of this one run dry.
+    """
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode & 0xFF
+    return None

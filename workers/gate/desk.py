@@ -1,12 +1,13 @@
 """One pool as this process sees it: its calls in flight, what is to be told, what was refused."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jobs.clock import utcnow
 from workers.gate.charging import taken
-from workers.gate.endings import Told, tell
+from workers.gate.endings import Sums, Told, tell
 from workers.gate.gate import BLOCKED_PATIENCE_S, Ask, Ending, Grant
 from workers.gate.scopes import PoolPlan, Scope
 from workers.gate.script import Order, Spoken, Wish
@@ -97,12 +98,10 @@ class Desk:
 
     def give_back(self, ask: Ask, *, was_probe: bool) -> None:
         """Take back a grant that nobody waited for any more."""
-        costs = taken(self.plan.charging, ask)
-        for scope in (self.plan.scope, self.plan.scope_of(ask.model)):
-            told = self._to_tell(scope)
-            told.give_back(costs)
-            if was_probe:
-                told.probe = "void"
+        models = self._to_tell(self.plan.scope_of(ask.model))
+        models.give_back(taken(self.plan.charging, ask))
+        if was_probe:
+            models.probe = self._to_tell(self.plan.scope).probe = "void"
 
     def seed(self, scope: Scope, requests: int, tokens: int) -> None:
         """Tell what was used of a scope today, and look at once what that allows."""
@@ -128,14 +127,11 @@ class Desk:
             for key in self._flights:
                 positions.setdefault(key, len(positions))
         told, self._told, self._told_since = self._told, {}, None
+        payloads = self._payloads(told)
         order = Order(
             process=self._process,
             scopes=[
-                Spoken(
-                    self._scopes[key],
-                    self._flights.get(key, 0),
-                    told[key].payload() if key in told else None,
-                )
+                Spoken(self._scopes[key], self._flights.get(key, 0), payloads.get(key))
                 for key in positions
             ],
             wishes=wishes,
@@ -150,6 +146,16 @@ class Desk:
         """Keep what the failed round was to tell."""
         for key, older in self._taken_along.items():
             self._to_tell(self._scopes[key]).take_up(older)
+
+    def _payloads(self, told: Mapping[str, Told]) -> dict[str, dict[str, Any]]:
+        """Return what is told, by scope; the pool's sums are those of its models."""
+        whole = Sums()
+        for of_scope in told.values():
+            whole.add(of_scope.sums)
+        payloads = {key: of_scope.payload(of_scope.sums) for key, of_scope in told.items()}
+        pool = self.plan.scope.key
+        payloads[pool] = told.get(pool, Told()).payload(whole)
+        return payloads
 
     def _to_tell(self, scope: Scope) -> Told:
         if self._told_since is None:

@@ -70,13 +70,29 @@ def _zeros() -> list[int]:
 
 
 @dataclass(slots=True)
-class Told:
-    """What is to be told about one scope."""
+class Sums:
+    """What calls came to, by kind of cost; those of a pool are the sums of its models'."""
 
     undone: list[int] = field(default_factory=_zeros)
     more: list[int] = field(default_factory=_zeros)
     less: list[int] = field(default_factory=_zeros)
     good: int = 0
+
+    def add(self, other: "Sums") -> None:
+        """Add what other calls came to."""
+        for mine, others in ((self.undone, other.undone), (self.more, other.more)):
+            for kind, amount in enumerate(others):
+                mine[kind] += amount
+        for kind, amount in enumerate(other.less):
+            self.less[kind] += amount
+        self.good += other.good
+
+
+@dataclass(slots=True)
+class Told:
+    """What is to be told about one scope; `sums` only of a model's."""
+
+    sums: Sums = field(default_factory=Sums)
     timed: int = 0
     per_token_s: float = 0.0
     latency_s: float = 0.0
@@ -94,18 +110,18 @@ class Told:
         """Add the difference between what a call took and what was reserved for it."""
         for kind, amount in enumerate(costs):
             if amount > 0:
-                self.more[kind] += amount
+                self.sums.more[kind] += amount
             elif amount < 0:
-                self.less[kind] -= amount
+                self.sums.less[kind] -= amount
 
     def give_back(self, costs: Costs) -> None:
         """Add what a call took that never left."""
         for kind, amount in enumerate(costs):
-            self.undone[kind] += amount
+            self.sums.undone[kind] += amount
 
     def answered(self, latency_s: float | None, usage: Usage | None) -> None:
         """Add a good answer."""
-        self.good += 1
+        self.sums.good += 1
         if latency_s is None or latency_s <= 0 or usage is None:
             return
         self.timed += 1
@@ -114,23 +130,21 @@ class Told:
 
     def take_up(self, older: "Told") -> None:
         """Add what could not be told: refunds are left out, for they may have been booked already."""
-        for kind, amount in enumerate(older.more):
-            self.more[kind] += amount
-        self.good += older.good
+        self.sums.add(Sums(more=older.sums.more, good=older.sums.good))
         for word, stop in older.stops.items():
             self.stop(word, stop)
         self.probe = self.probe or older.probe
         self.readings = older.readings | self.readings
         self.seed = self.seed or older.seed
 
-    def payload(self) -> dict[str, Any]:
-        """Return it as the script reads it; empty if there is nothing."""
+    def payload(self, sums: Sums) -> dict[str, Any]:
+        """Return it, with its own sums or a pool's, as the script reads it; empty if there is nothing."""
         said: dict[str, Any] = {word: stop.payload() for word, stop in self.stops.items()}
         for word in ("undone", "more", "less"):
-            if any(amounts := getattr(self, word)):
+            if any(amounts := getattr(sums, word)):
                 said[word] = amounts
-        if self.good:
-            said["good"] = self.good
+        if sums.good:
+            said["good"] = sums.good
         if self.timed:
             said["latency"] = [self.per_token_s / self.timed, self.latency_s / self.timed]
         if self.probe:
@@ -144,14 +158,13 @@ class Told:
 
 def tell(pool: Told, models: Told, charging: Charging, grant: Grant, ending: Ending) -> None:
     """Add an ending to what is told about its pool and about its model's scope."""
-    _correct((pool, models), charging, grant, ending)
+    _correct(models, charging, grant, ending)
     if ending.readings:
         for lesson in lessons(ending.readings):
             # Limits are told per model, and a pool whose limits are configured knows its own.
             models.readings[lesson.dimension] = (lesson.limit, lesson.remaining)
     error = ending.error
     if ending.sent and (error is None or isinstance(error, Permanent)):
-        pool.answered(ending.latency_s, ending.usage)
         models.answered(ending.latency_s, ending.usage)
     elif ending.sent and error is not None and not ending.is_jobs_fault:
         _stop(pool, models, error)
@@ -159,31 +172,27 @@ def tell(pool: Told, models: Told, charging: Charging, grant: Grant, ending: End
         pool.probe, models.probe = _verdicts(ending)
 
 
-def _correct(scopes: tuple[Told, Told], charging: Charging, grant: Grant, ending: Ending) -> None:
+def _correct(models: Told, charging: Charging, grant: Grant, ending: Ending) -> None:
     """Give back what a call didn't take. What a failed call took is not known, so it stays taken."""
     usage = ending.usage
     if not ending.sent or isinstance(ending.error, ConnectFailed):
-        _give_back(scopes, taken(charging, grant.ask), grant)
+        _give_back(models, taken(charging, grant.ask), grant)
         return
     if isinstance(ending.error, Permanent):
         usage = Usage(input_tokens=grant.ask.input_tokens)
     if usage is not None and min(usage.counts()) >= 0:
-        costs = correction(charging, grant.ask, usage)
-        for scope in scopes:
-            scope.correct(costs)
+        models.correct(correction(charging, grant.ask, usage))
 
 
-def _give_back(scopes: tuple[Told, Told], costs: Costs, grant: Grant) -> None:
+def _give_back(models: Told, costs: Costs, grant: Grant) -> None:
     """Give back all of a call: its place in the order if its start is still ahead, else a refund.
 
     A refund is released slowly: meanwhile the provider's bucket may have been full.
     """
-    is_ahead = grant.start_at > asyncio.get_running_loop().time()
-    for scope in scopes:
-        if is_ahead:
-            scope.give_back(costs)
-        else:
-            scope.correct(costs.negated())
+    if grant.start_at > asyncio.get_running_loop().time():
+        models.give_back(costs)
+    else:
+        models.correct(costs.negated())
 
 
 def _stop(pool: Told, models: Told, error: ProviderError) -> None:
