@@ -1,7 +1,8 @@
 """`scripts/bench`: see `--help`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from rich.console import Console
 
@@ -22,6 +23,8 @@ from scripts.benchmarks.system import HOMES
 from scripts.benchmarks.trouble import measure_trouble, print_aftermaths
 from scripts.benchmarks.trouble_cases import TROUBLES
 from scripts.launcher.descriptors import raise_limit
+
+Say = Callable[[str], None]
 
 PROGRESS = Console(stderr=True, highlight=False)
 OUTPUT = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -79,15 +82,10 @@ def _measure_all(
 ) -> list[Figures]:
     cases = list(options.plan.cases(stores))
     runs = []
-    with PROGRESS.status("") as status:
+    with _progress(interruption) as about:
         for number, case in enumerate(cases, 1):
             title = f"[{number}/{len(cases)}] {case}"
-
-            def say(step: str, title: str = title) -> None:
-                interruption.check()
-                status.update(f"{title}: {step}")
-
-            run = measure(case, options.servers, say)
+            run = measure(case, options.servers, about(title))
             runs.append(run)
             verdict = "WRONG" if run.findings else f"{run.ratio:.3f} of the bare loop"
             line = f"{title}: {run.jobs_s:,.0f} jobs/s, {verdict}"
@@ -99,15 +97,12 @@ def _pacing(options: Options, interruption: Interruption) -> int:
     """Exits with 1 if a provider whose limits were configured had to refuse one of our calls."""
     paces = []
     found = options.pacing.cases()
-    with PROGRESS.status("") as status:
+    with _progress(interruption) as about:
         for number, case in enumerate(found, 1):
             title = f"[{number}/{len(found)}] {case}"
-
-            def say(step: str, title: str = title) -> None:
-                interruption.check()
-                status.update(f"{title}: {step}")
-
-            pace = measure_pace(case, options.pacing.seconds, options.pacing.warm_up_s, say)
+            pace = measure_pace(
+                case, options.pacing.seconds, options.pacing.warm_up_s, about(title)
+            )
             paces.append(pace)
             line = f"{title}: {pace.share:.4f} of the limit, {pace.refused:,} answers of 429"
             PROGRESS.print(line, markup=False, soft_wrap=True)
@@ -122,14 +117,9 @@ def _pacing(options: Options, interruption: Interruption) -> int:
 def _budget(options: Options, interruption: Interruption) -> int:
     """Exits with 1 if a budget was overrun."""
     runs = []
-    with PROGRESS.status("") as status:
+    with _progress(interruption) as about:
         for store in options.budget.stores:
-
-            def say(step: str, title: str = store) -> None:
-                interruption.check()
-                status.update(f"{title}: {step}")
-
-            run = measure_budget(store, options.budget, options.servers, say)
+            run = measure_budget(store, options.budget, options.servers, about(store))
             runs.append(run)
             PROGRESS.print(f"{store}: {run.first.paused_for}", markup=False, soft_wrap=True)
     machine = describe_machine(HOMES)
@@ -144,15 +134,10 @@ def _trouble(options: Options, interruption: Interruption) -> int:
     """Exits with 1 if a job failed, got no or several results, or had an attempt counted."""
     seen = []
     plan = options.trouble
-    with PROGRESS.status("") as status:
+    with _progress(interruption) as about:
         for number, name in enumerate(plan.troubles, 1):
             title = f"[{number}/{len(plan.troubles)}] {name}"
-
-            def say(step: str, title: str = title) -> None:
-                interruption.check()
-                status.update(f"{title}: {step}")
-
-            aftermath = measure_trouble(TROUBLES[name], plan, say)
+            aftermath = measure_trouble(TROUBLES[name], plan, about(title))
             seen.append(aftermath)
             line = f"{title}: {aftermath.counted} attempts counted; it said: {aftermath.said}"
             PROGRESS.print(line, markup=False, soft_wrap=True)
@@ -166,13 +151,24 @@ def _trouble(options: Options, interruption: Interruption) -> int:
     return int(any(aftermath.breaks_a_promise for aftermath in seen))
 
 
-def _queue(options: Options, interruption: Interruption) -> int:
+@contextmanager
+def _progress(interruption: Interruption) -> Iterator[Callable[[str], Say]]:
+    """Show one line of progress; yields what makes, for a title, the function that says its steps."""
     with PROGRESS.status("") as status:
 
-        def say(step: str) -> None:
-            interruption.check()
-            status.update(step)
+        def about(title: str) -> Say:
+            def say(step: str) -> None:
+                interruption.check()
+                status.update(f"{title}: {step}" if title else step)
 
+            return say
+
+        yield about
+
+
+def _queue(options: Options, interruption: Interruption) -> int:
+    with _progress(interruption) as about:
+        say = about("")
         runs = [
             measure_queue(latency, jobs, options.plan.in_flight, say)
             for latency in options.plan.latencies
@@ -184,13 +180,8 @@ def _queue(options: Options, interruption: Interruption) -> int:
 
 
 def _gate(interruption: Interruption) -> int:
-    with PROGRESS.status("") as status:
-
-        def say(step: str) -> None:
-            interruption.check()
-            status.update(step)
-
-        cost = measure_gate(say)
+    with _progress(interruption) as about:
+        cost = measure_gate(about(""))
     print_machine(OUTPUT, describe_machine(HOMES))
     print_gate(OUTPUT, cost)
     return 0

@@ -20,10 +20,11 @@ from jobs.settings import Settings
 from jobs.states import BatchState
 from scripts.benchmarks.budget_cases import BudgetPlan
 from scripts.benchmarks.cases import Case, Latency, Store
+from scripts.benchmarks.configuration import BEYOND_REACH, configuration
 from scripts.benchmarks.provider import Provider, running_provider
 from scripts.benchmarks.stores import Servers, own_rows
 from scripts.benchmarks.submission import accepted, submitting
-from scripts.benchmarks.system import System, own_home, running_parts, running_system, unpaced
+from scripts.benchmarks.system import System, own_home, running_parts, running_system
 from scripts.command.client import Client, open_http
 from scripts.launcher import valkey
 
@@ -90,7 +91,9 @@ def measure_budget(store: Store, plan: BudgetPlan, servers: Servers, say: Say) -
         running_provider(plan.latency) as provider,
         _own_gate() as gate_url,
         own_rows(store, servers) as place,
-        running_system(case, replace(place, redis_url=gate_url), unpaced(provider.url)) as system,
+        running_system(
+            case, replace(place, redis_url=gate_url), configuration(provider.url, BEYOND_REACH)
+        ) as system,
         redis.Redis.from_url(gate_url) as gate,
     ):
         provider.forget()

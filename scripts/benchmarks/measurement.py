@@ -10,13 +10,14 @@ from jobs.store import batches
 from jobs.store.projects import DEFAULT_PROJECT, ensure_project
 from scripts.benchmarks.bare_loop import run_bare_loop
 from scripts.benchmarks.cases import SIMULATED, WARM_UP_JOBS, Case
+from scripts.benchmarks.configuration import BEYOND_REACH, configuration
 from scripts.benchmarks.correctness import Sums, difference, judge, read_results, sums_of_usage
 from scripts.benchmarks.figures import BatchRun, Figures, figures
 from scripts.benchmarks.meter import SAMPLE_EVERY_S, Meter
 from scripts.benchmarks.provider import Provider, running_provider
 from scripts.benchmarks.stores import Servers, own_place
 from scripts.benchmarks.submission import Accepted, accepted, submitting
-from scripts.benchmarks.system import System, running_system, unpaced
+from scripts.benchmarks.system import System, running_system
 from scripts.command.client import Client, open_http
 
 STUCK_AFTER_S = 60.0
@@ -37,7 +38,7 @@ def measure(case: Case, servers: Servers, say: Say) -> Figures:
         say("starting the system")
         with (
             own_place(case.store, servers) as place,
-            running_system(case, place, unpaced(provider.url)) as system,
+            running_system(case, place, configuration(provider.url, BEYOND_REACH)) as system,
         ):
             run = _run_batch(case, system, provider, say)
         say("a bare loop, after")

@@ -20,12 +20,12 @@ from jobs.store import Database
 from jobs.store.attempts import attempts_made
 from scripts.benchmarks import child
 from scripts.benchmarks.cases import Case, Latency, Store
+from scripts.benchmarks.configuration import configuration
 from scripts.benchmarks.pacing_cases import AT_ONCE, THINKS, PacingCase, Way
 from scripts.benchmarks.provider import Provider, running_provider
 from scripts.benchmarks.stores import Place
 from scripts.benchmarks.submission import accepted, submitting
 from scripts.benchmarks.system import running_system
-from scripts.benchmarks.workload import INPUT_USD, MODEL, OUTPUT_USD, PROVIDER
 
 IN_FLIGHT = 300
 """Calls at once per process: several times what the limits allow within a call's half second."""
@@ -34,19 +34,6 @@ STARTS_WITHIN_S = 60.0
 
 AHEAD = 1.2
 """So much more is submitted than can be used within the time that is looked at."""
-
-CONFIGURATION = """\
-[providers.{name}]
-protocol = "{protocol}"
-base_url = "{url}"
-models = ["{model}"]
-{charges}
-[[providers.{name}.pools]]
-{limits}
-[prices."{name}/{model}"]
-input = "{input_usd}"
-output = "{output_usd}"
-"""
 
 Say = Callable[[str], None]
 MeanLatency = Callable[[int], float | None]
@@ -100,7 +87,7 @@ def measure_pace(case: PacingCase, seconds: int, warm_up_s: int, say: Say) -> Pa
 def _our_workers(case: PacingCase, total_s: int, provider: Provider) -> Iterator[MeanLatency]:
     """Let the system work on a batch that outlasts the measurement."""
     runs = Case(Store.SQLITE, Latency.ZERO, case.workers, 0, IN_FLIGHT * case.workers)
-    with running_system(runs, Place("", ""), _configuration(case, provider.url)) as system:
+    with running_system(runs, Place("", ""), _told(case, provider.url)) as system:
         _enforce(provider, case)
         jobs = round(case.quota.calls_s * AHEAD * total_s) + IN_FLIGHT
         with submitting(system.url, system.key_file, jobs) as process:
@@ -125,20 +112,10 @@ def _plain_clients(case: PacingCase, total_s: int, provider: Provider) -> Iterat
         yield lambda _: None
 
 
-def _configuration(case: PacingCase, url: str) -> str:
-    path = "/v1" if case.quota.protocol == "openai" else f"/{case.quota.protocol}/v1"
-    limits = ", ".join(f"{name} = {count}" for name, count in case.quota.limits)
-    known = f"limits = {{ {limits} }}" if case.is_told else ""
-    return CONFIGURATION.format(
-        protocol=case.quota.protocol,
-        url=url + path,
-        charges='charges = "max_output"' if case.quota.protocol == "openai" else "",
-        limits=known,
-        name=PROVIDER,
-        model=MODEL,
-        input_usd=INPUT_USD,
-        output_usd=OUTPUT_USD,
-    )
+def _told(case: PacingCase, url: str) -> str:
+    limits = dict(case.quota.limits) if case.is_told else {}
+    charges = "max_output" if case.quota.protocol == "openai" else ""
+    return configuration(url, limits, protocol=case.quota.protocol, charges=charges)
 
 
 def _enforce(provider: Provider, case: PacingCase) -> None:

@@ -17,7 +17,7 @@ from jobs.store import Database, ensure_first_key, migrate, open_database
 from jobs.store.workers import live_workers
 from scripts.benchmarks.cases import Case
 from scripts.benchmarks.stores import Place
-from scripts.benchmarks.workload import INPUT_USD, MODEL, OUTPUT_USD, PROVIDER
+from scripts.benchmarks.workload import PROVIDER
 from scripts.launcher import valkey
 from scripts.launcher.part import Part, send, start
 from scripts.launcher.ready import answers, free_port
@@ -29,19 +29,6 @@ LOG_TAIL_CHARS = 3000
 
 HOMES = Path(".tidemill")
 """Not the system's temporary folder: where that is in memory, a commit to SQLite costs nothing."""
-
-CONFIGURATION = """\
-[providers.{provider}]
-protocol = "openai"
-base_url = "{url}/v1"
-models = ["{model}"]
-[[providers.{provider}.pools]]
-# Far beyond reach: the gate is asked for every call, and never the reason to wait.
-limits = {{ rpm = 6_000_000, tpm = 6_000_000_000 }}
-[prices."{provider}/{model}"]
-input = "{input_usd}"
-output = "{output_usd}"
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +95,6 @@ def own_home() -> Iterator[Path]:
         finally:
             # A home with a long path has its socket elsewhere.
             shutil.rmtree(Settings(home=home).embedded_socket().parent, ignore_errors=True)
-
-
-def unpaced(provider_url: str) -> str:
-    """Return a configuration with limits far beyond reach."""
-    return CONFIGURATION.format(
-        provider=PROVIDER, url=provider_url, model=MODEL, input_usd=INPUT_USD, output_usd=OUTPUT_USD
-    )
 
 
 def _parts(settings: Settings, case: Case, port: int) -> list[Part]:

@@ -17,6 +17,7 @@ from jobs.errors import ServiceUnavailable
 from jobs.states import FINAL_BATCH_STATES, Outcome
 from jobs.store.attempts import attempts_made
 from scripts.benchmarks.cases import Case, Latency, Store
+from scripts.benchmarks.configuration import configuration
 from scripts.benchmarks.correctness import read_results
 from scripts.benchmarks.pacing_cases import THINKS
 from scripts.benchmarks.provider import Provider, running_provider
@@ -24,7 +25,6 @@ from scripts.benchmarks.stores import Place
 from scripts.benchmarks.submission import accepted, submitting
 from scripts.benchmarks.system import System, running_system
 from scripts.benchmarks.trouble_cases import Trouble, TroublePlan
-from scripts.benchmarks.workload import INPUT_USD, MODEL, OUTPUT_USD, PROVIDER
 from scripts.command.client import Client, open_http
 
 IN_FLIGHT = 400
@@ -41,18 +41,6 @@ AVERAGED_S = 5
 
 NEVER_S = 600.0
 """A batch that is not done so long after its trouble is stuck."""
-
-CONFIGURATION = """\
-[providers.{name}]
-protocol = "openai"
-base_url = "{url}/v1"
-models = ["{model}"]
-[[providers.{name}.pools]]
-limits = {{ rpm = {rpm} }}
-[prices."{name}/{model}"]
-input = "{input_usd}"
-output = "{output_usd}"
-"""
 
 Say = Callable[[str], None]
 
@@ -95,7 +83,9 @@ def measure_trouble(trouble: Trouble, plan: TroublePlan, say: Say) -> Aftermath:
     case = Case(Store.SQLITE, Latency.ZERO, plan.workers, plan.jobs, IN_FLIGHT)
     with (
         running_provider(THINKS) as provider,
-        running_system(case, Place("", ""), _configuration(plan, provider.url)) as system,
+        running_system(
+            case, Place("", ""), configuration(provider.url, {"rpm": plan.calls_s * 60})
+        ) as system,
     ):
         provider.forget()
         limit = {"rpm": plan.calls_s * 60, "burst_s": 1, "start": "empty"}
@@ -201,17 +191,6 @@ class _Rates:
             if self.between(second, second + AVERAGED_S) >= BACK:
                 return second - moment
         return None
-
-
-def _configuration(plan: TroublePlan, url: str) -> str:
-    return CONFIGURATION.format(
-        name=PROVIDER,
-        model=MODEL,
-        url=url,
-        rpm=plan.calls_s * 60,
-        input_usd=INPUT_USD,
-        output_usd=OUTPUT_USD,
-    )
 
 
 def _change(provider: Provider, change: dict[str, Any]) -> None:
