@@ -96,10 +96,20 @@ BUDGET_CAUSES = frozenset(PauseCause) - {PauseCause.OWNER}
 """A batch that one of these has paused goes on by itself; nobody but its owner ends his own pause."""
 
 COUNTED_OUTCOMES = frozenset({Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN})
-"""Outcomes that use up one of a job's attempts, unless their error is `OUTAGE`."""
+"""Outcomes that use up one of a job's attempts, unless their error is one of `BLAMELESS`."""
 
 OUTAGE = "outage"
-"""Error code of an attempt that the provider's trouble cut off: unknown, and the job not to blame."""
+"""Error code of an attempt that the provider's trouble cut off."""
+
+CUT_OFF = "cut_off"
+"""Error code of an attempt that was in flight when its worker had to stop."""
+
+WORKER_LOST = "worker_lost"
+"""Error code of an attempt that was in flight when its worker was lost: killed, or the job killed it."""
+
+BLAMELESS = frozenset({OUTAGE, CUT_OFF, WORKER_LOST})
+"""Error codes of attempts whose answer was lost, and the job not to blame: they count for nothing. Of
+a job that loses worker after worker, see `workers.suspicion`."""
 
 BILLED_OUTCOMES = frozenset({Outcome.SUCCEEDED, Outcome.UNKNOWN})
 """Outcomes of calls that the provider bills, or may; for the others it took no money."""

@@ -30,6 +30,7 @@ from workers.in_flight import InFlight
 from workers.keys import Keyring
 from workers.parts import Parts
 from workers.runtime import Runtime, RuntimeOptions
+from workers.suspicion import Quarantine
 from workers.transactions import Transactions
 from workers.transport import AiohttpTransport
 from workers.vigil import Vigil
@@ -85,6 +86,7 @@ def build_parts(
         forecast=Forecast(),
         vigil=Vigil(),
         blame=Blame(),
+        quarantine=Quarantine(),
         transport=transport,
         caller=Caller(transport, deadline_s=settings.call_deadline_s),
     )

@@ -36,6 +36,7 @@ from workers.open_slice import OpenSlice
 from workers.permits import Withdrawn
 from workers.purse import ROOM_S
 from workers.retry import AskAgain, Fail, Retry, RetryPolicy, is_doubtful, next_step
+from workers.suspicion import is_poison, is_suspect
 
 RECONFIGURED_S = 30.0
 """Until a job is tried again whose model this worker's configuration does not serve."""
@@ -108,6 +109,12 @@ class JobRun:
 
     async def run(self) -> None:
         """Make attempts until the job has its result, is left for later, or its slice is closing."""
+        if is_poison(self._job):
+            await self._decide(
+                "kills_workers",
+                f"{self._job.lost_workers} workers died while they made the call for this job",
+            )
+            return
         if self._counted >= self._policy.max_attempts:
             await self._decide("attempts_exhausted", "its attempts were used up without an answer")
             return
@@ -163,6 +170,7 @@ class JobRun:
             ended = await self._use(work, granted)
         finally:
             berths.leave(self)
+            self._parts.quarantine.leave(self)
         match ended:
             case Settlement():
                 settlement, again = ended, None
@@ -191,6 +199,8 @@ class JobRun:
     async def _go_round(self, work: _Work) -> Grant | _Again | None:
         if self._opened.is_closing:
             return None
+        if is_suspect(self._job):
+            await self._parts.quarantine.enter(self)
         loop, gate = asyncio.get_running_loop(), self._parts.gate
         if self._waiting_since is None:
             self._waiting_since = loop.time()

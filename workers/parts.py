@@ -15,6 +15,7 @@ from workers.forecast import Forecast
 from workers.gate.gate import Gate
 from workers.in_flight import InFlight
 from workers.keys import Keyring
+from workers.suspicion import Quarantine
 from workers.transactions import Transactions
 from workers.vigil import Vigil
 from workers.writer import Writer
@@ -37,5 +38,6 @@ class Parts:
     forecast: Forecast
     vigil: Vigil
     blame: Blame
+    quarantine: Quarantine
     transport: httpx.AsyncBaseTransport
     caller: Caller

@@ -41,10 +41,10 @@ def attempts_made(session: Session, batch_ref: str) -> list[AttemptMade]:
     ]
 
 
-def book_unknown(session: Session, batch: Batch, piece: Slice) -> None:
+def book_unknown(session: Session, batch: Batch, piece: Slice, error_code: str) -> None:
     """Turn a slice's open attempts into `unknown`: charged at what was reserved, and counted.
 
-    The caller holds the batch's lock and has raised the slice's fence.
+    `error_code` says why nobody knows. The caller holds the batch's lock and has raised the slice's fence.
     """
     is_open = (
         col(Attempt.batch_id) == piece.batch_id,
@@ -76,6 +76,7 @@ def book_unknown(session: Session, batch: Batch, piece: Slice) -> None:
         .values(
             outcome=Outcome.UNKNOWN,
             cost_nanos=case((is_unpriced, null()), else_=col(Attempt.reserved_nanos)),
+            error_code=error_code,
         )
     )
     account = lock_accounts(session, [batch.project_id], now(session)).get(batch.project_id)

@@ -9,8 +9,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from jobs.errors import DuplicateCustomId
-from jobs.states import COUNTED_OUTCOMES, OUTAGE, SliceState
+from jobs.states import BLAMELESS, COUNTED_OUTCOMES, WORKER_LOST, SliceState
 from jobs.store.bulk import insert_rows
+from jobs.store.workers import deaths
 from jobs.tables import Attempt, Job, Result, Slice
 
 JobRow = tuple[int, int, str, str, str, str, int, bytes]
@@ -44,7 +45,11 @@ class SliceRange:
 
 @dataclass(frozen=True, slots=True)
 class OpenJob:
-    """A job without a result. `last_attempt` is its newest attempt's number, 0 if there is none."""
+    """A job without a result. `last_attempt` is its newest attempt's number, 0 if there is none.
+
+    `lost_workers` is how many workers were lost while they called for it, and `deaths_since` how many
+    have died since the first of these, those included; it is 0 where no more than one was lost.
+    """
 
     seq: int
     kind: str
@@ -52,6 +57,8 @@ class OpenJob:
     estimated_tokens: int
     last_attempt: int
     counted_attempts: int
+    lost_workers: int = 0
+    deaths_since: int = 0
 
 
 def insert_chunk(session: Session, rows: Iterable[JobRow]) -> None:
@@ -102,10 +109,12 @@ def known_custom_ids(session: Session, batch_id: int, custom_ids: Sequence[str])
     return known
 
 
-COUNTS = col(Attempt.outcome).in_(COUNTED_OUTCOMES) & (
-    func.coalesce(col(Attempt.error_code), "") != OUTAGE
-)
+COUNTS = col(Attempt.outcome).in_(COUNTED_OUTCOMES) & func.coalesce(
+    col(Attempt.error_code), ""
+).not_in(BLAMELESS)
 """Whether an attempt uses up one of its job's, in SQL."""
+
+_LOST_ITS_WORKER = col(Attempt.error_code) == WORKER_LOST
 
 # Built once: putting these together costs more than running them.
 _OPEN_JOBS = (
@@ -127,6 +136,8 @@ _ATTEMPTS = (
         col(Attempt.seq),
         func.max(Attempt.n),
         func.count(col(Attempt.n)).filter(COUNTS),
+        func.count(col(Attempt.n)).filter(_LOST_ITS_WORKER),
+        func.min(Attempt.sent_at).filter(_LOST_ITS_WORKER),
     )
     .where(
         col(Attempt.batch_id) == bindparam("batch_id"),
@@ -146,7 +157,7 @@ def open_jobs(
     rows = session.connection().execute(_OPEN_JOBS, _range(batch_id, cut))
     attempts = {} if is_first_lease else _attempts(session, batch_id, cut)
     return [
-        OpenJob(seq, kind, request, tokens, *attempts.get(seq, (0, 0)))
+        OpenJob(seq, kind, request, tokens, *attempts.get(seq, (0, 0, 0, 0)))
         for seq, kind, request, tokens in rows
     ]
 
@@ -157,10 +168,17 @@ def has_open_jobs(session: Session, batch_id: int, cut: SliceRange) -> bool:
     return row is not None
 
 
-def _attempts(session: Session, batch_id: int, cut: SliceRange) -> Mapping[int, tuple[int, int]]:
-    """Return the newest number and the count of counted attempts of each job that has any."""
-    rows = session.connection().execute(_ATTEMPTS, _range(batch_id, cut))
-    return {seq: (last, count) for seq, last, count in rows}
+def _attempts(
+    session: Session, batch_id: int, cut: SliceRange
+) -> Mapping[int, tuple[int, int, int, int]]:
+    """Return what `OpenJob` says of the attempts of each job that has any."""
+    rows = session.connection().execute(_ATTEMPTS, _range(batch_id, cut)).all()
+    firsts = [first for _, _, _, lost, first in rows if lost > 1]
+    died = deaths(session, since=min(firsts)) if firsts else []
+    return {
+        seq: (last, counted, lost, sum(at >= first for at in died) if lost > 1 else 0)
+        for seq, last, counted, lost, first in rows
+    }
 
 
 def _range(batch_id: int, cut: SliceRange) -> dict[str, object]:

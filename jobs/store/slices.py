@@ -14,7 +14,7 @@ from sqlalchemy import select as sa_select
 from sqlmodel import Session, col, select
 
 from jobs.errors import LeaseLost
-from jobs.states import FED_BATCH_STATES, BatchState, SliceState
+from jobs.states import CUT_OFF, FED_BATCH_STATES, WORKER_LOST, BatchState, SliceState
 from jobs.store import batches, jobs
 from jobs.store.attempts import book_unknown
 from jobs.store.database import now
@@ -214,7 +214,7 @@ def give_back(
     """
     batch = batches.lock(session, lease.batch_id)
     piece = _held(session, lease)
-    void(session, batch, piece)
+    _void(session, batch, piece, CUT_OFF)
     if wait_s <= 0:
         return
     due = now(session) + timedelta(seconds=min(wait_s, LONGEST_WAIT_S))
@@ -289,19 +289,8 @@ def expire(session: Session, batch_id: int, slice_no: int) -> bool:
         return False
     if piece.lease_until is not None and piece.lease_until >= now(session):
         return False
-    void(session, batch, piece)
+    _void(session, batch, piece, WORKER_LOST)
     return True
-
-
-def void(session: Session, batch: Batch, piece: Slice) -> None:
-    """Take a slice from whoever holds it: raise the fence and book its open attempts as unknown.
-
-    The caller holds the batch's lock.
-    """
-    piece.fence += 1
-    _release(piece, not_before=None)
-    session.add(piece)
-    book_unknown(session, batch, piece)
 
 
 def queues_with_waiting(session: Session) -> list[str]:
@@ -374,6 +363,14 @@ def _held(session: Session, lease: Lease) -> Slice:
 
 def _lost(lease: Lease) -> LeaseLost:
     return LeaseLost(f"slice {lease.slice_no} of {lease.batch_ref} has been given to another")
+
+
+def _void(session: Session, batch: Batch, piece: Slice, error_code: str) -> None:
+    """Take a slice of a locked batch from its holder; the code says why open attempts are unknown."""
+    piece.fence += 1
+    _release(piece, not_before=None)
+    session.add(piece)
+    book_unknown(session, batch, piece, error_code)
 
 
 def _release(piece: Slice, not_before: datetime | None) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, delete, func
 from sqlalchemy import select as sa_select
@@ -69,6 +69,21 @@ def forget_silent(session: Session) -> None:
     session.connection().execute(
         delete(Worker).where(col(Worker.seen_at) < now(session) - FORGOTTEN)
     )
+
+
+def deaths(session: Session, since: datetime) -> list[datetime]:
+    """Return of each worker that died since then when it was certainly dead.
+
+    Those that stopped in order have left, and those that were only cut off for a while are heard of
+    again.
+    """
+    silent_since = now(session) - ALIVE
+    last_signs = session.exec(
+        select(Worker.seen_at).where(
+            col(Worker.seen_at) >= since - ALIVE, col(Worker.seen_at) < silent_since
+        )
+    )
+    return [last_sign + ALIVE for last_sign in last_signs]
 
 
 def live_workers(session: Session, queue: str) -> int:

@@ -37,6 +37,7 @@ from workers.keys import Keyring
 from workers.open_slice import OpenSlice
 from workers.parts import Parts
 from workers.slice_run import SliceRun
+from workers.suspicion import Quarantine
 from workers.transactions import Transactions
 from workers.transport import AiohttpTransport
 from workers.vigil import Vigil
@@ -194,6 +195,7 @@ async def workshop(folder: Path, *, max_in_flight: int = 8) -> AsyncIterator[Wor
             forecast=Forecast(),
             vigil=Vigil(),
             blame=Blame(),
+            quarantine=Quarantine(),
             transport=transport,
             caller=Caller(httpx.MockTransport(provider.answer), deadline_s=5.0),
         )
