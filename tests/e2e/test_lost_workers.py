@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.judging import books_agree, each_answer_is_its_jobs, each_job_has_one_result
-from tests.support.system import System, lines, running_system, wait_for_log
+from tests.support.deadly_worker import DEADLY
+from tests.support.eventually import eventually
+from tests.support.system import SMALL, System, lines, running_system, wait_for_log
+from workers.suspicion import POISON_AFTER
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator
@@ -69,6 +72,30 @@ def test_a_killed_workers_jobs_are_run_by_another_and_every_nano_dollar_is_accou
     each_answer_is_its_jobs(each_job_has_one_result(spread_system, batch_id, JOBS))
     assert 0 < batch["unknown_attempts"] <= MOST_JOURNALED
     books_agree(spread_system, batch, simulator)
+
+
+def test_a_job_that_kills_its_workers_is_stopped_after_three_and_harms_no_other(
+    spread_system: System, simulator: "Simulator"
+) -> None:
+    simulator.faults(latency="constant:50")
+    deadly = {"custom_id": "deadly", "model": SMALL, "prompt": f"[job:deadly] {DEADLY}"}
+    batch_id = spread_system.submit([*lines(IN_FLIGHT // 2), deadly, *lines(JOBS, prefix="more")])
+    deaths = 0
+    worker = spread_system.start_worker("mortal", module="tests.support.deadly_worker")
+
+    def has_ended() -> bool:
+        nonlocal deaths, worker
+        if worker.exit_status == -signal.SIGKILL:
+            deaths += 1
+            worker = spread_system.start_worker("mortal", module="tests.support.deadly_worker")
+        return bool(spread_system.batch(batch_id)["state"] == "completed")
+
+    eventually(has_ended, 4 * RECOVERED_WITHIN_S + WORK_S, "the batch ends")
+
+    assert deaths == POISON_AFTER
+    failed = [line for line in spread_system.results(batch_id) if line["status"] != "succeeded"]
+    assert [line["custom_id"] for line in failed] == ["deadly"]
+    assert failed[0]["error"]["code"] == "kills_workers"
 
 
 def test_a_worker_that_is_asked_to_go_sends_nothing_more_and_loses_no_call(

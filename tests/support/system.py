@@ -95,12 +95,19 @@ class System:
         )
 
     def start(
-        self, *arguments: str, name: str | None = None, **environment: str
+        self,
+        *arguments: str,
+        name: str | None = None,
+        module: str = "scripts.command",
+        **environment: str,
     ) -> ProcessUnderTest:
-        """Start `tidemill ARGUMENTS` with this set-up's environment and more variables."""
+        """Start `tidemill ARGUMENTS` with this set-up's environment and more variables.
+
+        `module` is what is run instead of the command, with the same arguments.
+        """
         name = name or arguments[0]
         process = ProcessUnderTest(
-            [sys.executable, "-m", "scripts.command", *arguments],
+            [sys.executable, "-m", module, *arguments],
             self.folder / f"{name}-{len(self.processes)}.log",
             {**self._addresses(), **environment},
             cwd=ROOT,
@@ -126,11 +133,16 @@ class System:
         return api
 
     def start_worker(
-        self, name: str = "worker", *, slots: int = 128, **environment: str
+        self,
+        name: str = "worker",
+        *,
+        slots: int = 128,
+        module: str = "scripts.command",
+        **environment: str,
     ) -> ProcessUnderTest:
         """Start a worker and return once it takes slices, so many at a time."""
         arguments = ("worker", "--name", name, "--slots", str(slots))
-        worker = self.start(*arguments, name=name, **environment)
+        worker = self.start(*arguments, name=name, module=module, **environment)
         wait_for_log(worker, "ready for slices")
         return worker
 
