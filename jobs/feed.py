@@ -42,11 +42,16 @@ class Feeder:
         self._publish(fed)
 
     def feed_all(self) -> None:
-        """Fill the windows of all queues that have waiting slices."""
+        """Fill the windows of all queues that have waiting slices; one that fails keeps no other."""
         with self._database.read() as session:
             queues = queues_with_waiting(session)
         for queue in queues:
-            self.feed(queue)
+            try:
+                self.feed(queue)
+            except ServiceUnavailable:
+                raise
+            except Exception:  # the next sweep feeds it
+                log.exception("feeding %s failed", queue)
 
     def publish_lost(self) -> None:
         """Publish slices again whose messages seem to be lost.

@@ -19,7 +19,15 @@ from jobs.configuration import LONGEST_FAILOVER_S
 from jobs.errors import InvalidSubmission, LineFault, UnknownModel
 from jobs.kinds import KINDS
 from jobs.kinds.faults import fault_of
-from jobs.kinds.generation import DEFAULT_MAX_TOKENS, MaxTokens, Seed, Stop, Temperature, TopP
+from jobs.kinds.generation import (
+    DEFAULT_MAX_TOKENS,
+    MaxTokens,
+    ModelName,
+    Seed,
+    Stop,
+    Temperature,
+    TopP,
+)
 from jobs.kinds.kind import FieldFault, Kind
 from jobs.kinds.schemas import UnusableSchema, read_schema
 from jobs.prices import PriceBook
@@ -53,7 +61,7 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     kind: str = "generation"
-    model: str = ""
+    model: ModelName = ""
     system: str | None = None
     max_tokens: MaxTokens = DEFAULT_MAX_TOKENS
     temperature: Temperature | None = None

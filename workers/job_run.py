@@ -278,7 +278,7 @@ class JobRun:
             async with self._parts.in_flight:
                 if self._opened.is_closing:
                     return conclusions.unsent(journal)
-                ending = Ending(sent=True)  # if the call is cancelled, nobody knows more
+                ending = Ending(sent=True, cut_off=True)  # if the call is cancelled
                 ending, ended = await self._call(work, tariff, journal, grant)
                 return ended
         finally:

@@ -1,7 +1,8 @@
 """What a slice has heard of the money that is left, so that a thousand waiting jobs don't all ask."""
 
-ROOM_S = 0.2
-"""Between two questions whether calls in flight have left some of the budget over."""
+ROOM_S = 0.5
+"""Between two questions whether calls in flight have left some of the budget over: every open job asks,
+and a budget's last round lasts 3 s."""
 
 
 class Purse:

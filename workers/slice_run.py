@@ -58,7 +58,8 @@ class SliceRun:
             await self._end()
         except LeaseLost as error:
             log.warning("%s", error)
-        self._opened.ended()
+        finally:
+            self._opened.ended()
 
     def drain(self) -> None:
         """Start no more calls."""

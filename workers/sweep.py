@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from celery import Celery
@@ -65,24 +67,28 @@ class Sweep:
             return
         with self._database.read() as session:
             expired = slices.expired(session, limit=PER_SWEEP)
-        for batch_id, slice_no, _queue in expired:
-            with self._database.write() as session:
-                if slices.expire(session, batch_id, slice_no):
+        for batch_id, slice_no in expired:
+            with self._none_keeps_the_others(f"slice {slice_no} of batch {batch_id}"):
+                if self._expire(batch_id, slice_no):
                     log.warning("the lease of slice %d of batch %d ran out", slice_no, batch_id)
 
     def cancel_batches(self) -> None:
         """Answer the jobs of cancelled batches that no worker holds."""
         for batch_id in self._in_state(BatchState.CANCELLING):
-            for _step in range(CANCEL_STEPS):
-                if not self._cancel_some(batch_id):
-                    break
+            with self._none_keeps_the_others(f"batch {batch_id}"):
+                for _step in range(CANCEL_STEPS):
+                    if not self._cancel_some(batch_id):
+                        break
 
     def resume_batches(self) -> None:
         """Let batches go on whose budget has room again: a new day or month, a raised cap."""
         with self._database.read() as session:
             held = budgets.held_by_budget(session)
         for batch_id in held:
-            with self._database.write() as session:
+            with (
+                self._none_keeps_the_others(f"batch {batch_id}"),
+                self._database.write() as session,
+            ):
                 if budgets.reconsider(session, batch_id):
                     log.info("batch %d goes on: its budget has room again", batch_id)
 
@@ -108,9 +114,23 @@ class Sweep:
         with self._database.write() as session:
             workers.forget_silent(session)
 
-    def _in_state(self, *states: BatchState) -> list[int]:
+    @contextmanager
+    def _none_keeps_the_others(self, what: str) -> Iterator[None]:
+        """Log what one piece of a duty fails of, and go on; not if the database is away."""
+        try:
+            yield
+        except ServiceUnavailable:
+            raise
+        except Exception:  # the next sweep tries again
+            log.exception("sweeping %s failed", what)
+
+    def _expire(self, batch_id: int, slice_no: int) -> bool:
+        with self._database.write() as session:
+            return slices.expire(session, batch_id, slice_no)
+
+    def _in_state(self, state: BatchState) -> list[int]:
         with self._database.read() as session:
-            return batches.in_states(session, states)
+            return batches.in_state(session, state)
 
     def _cancel_some(self, batch_id: int) -> bool:
         """Cancel some idle slices of a batch; return whether there were any."""

@@ -19,7 +19,7 @@ from jobs.store import Database, Session
 log = logging.getLogger(__name__)
 
 THREADS = 4
-"""Batches that are written to at once, and reads. None of it is on a job's path."""
+"""Batches that are written to at once, and as many reads: a long one keeps no heartbeat waiting."""
 
 TOGETHER = 50
 """Works that share a transaction: some 20 ms, and no other writer waits longer for the batch."""
@@ -43,7 +43,8 @@ class Transactions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="transaction")
+        self._writing = ThreadPoolExecutor(THREADS, thread_name_prefix="transaction")
+        self._reading = ThreadPoolExecutor(THREADS, thread_name_prefix="read")
         self._waiting: dict[Hashable, deque[_Work]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -82,11 +83,12 @@ class Transactions:
         Raises:
             ServiceUnavailable: the database doesn't answer.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, run)
+        return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, run)
 
     def close(self) -> None:
         """Wait for what runs and stop the threads."""
-        self._threads.shutdown()
+        self._writing.shutdown()
+        self._reading.shutdown()
 
     def _put(self, work: _Work, about: Hashable) -> None:
         waiting = self._waiting.get(about)
@@ -112,7 +114,7 @@ class Transactions:
         """Write works in one transaction; if one of them fails, each in its own."""
         loop = asyncio.get_running_loop()
         try:
-            returned = await loop.run_in_executor(self._threads, self._transact, works)
+            returned = await loop.run_in_executor(self._writing, self._transact, works)
         except Exception as error:  # noqa: BLE001 - it is told to whoever waits
             if len(works) > 1 and not isinstance(error, ServiceUnavailable):
                 for work in works:

@@ -8,6 +8,9 @@ from jobs.exchange import Answer, Finish, Message, ModelRequest
 from jobs.kinds.kind import Bad, FieldFault, Good, Verdict
 from jobs.kinds.schemas import UnusableSchema, judge_json, read_schema
 
+ModelName = Annotated[str, msgspec.Meta(max_length=256)]
+"""It is a part of keys in the database and in Redis; the longest of any provider's has some 200."""
+
 MaxTokens = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
 TopP = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -26,7 +29,7 @@ class GenerationLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     custom_id: str
     kind: Literal["generation"] = "generation"
-    model: str = ""
+    model: ModelName = ""
     system: str | None = None
     prompt: str | None = None
     messages: tuple[Message, ...] | None = None

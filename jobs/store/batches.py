@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -257,11 +257,11 @@ def unpause(session: Session, batch: Batch) -> None:
     session.add(batch)
 
 
-def in_states(session: Session, states: Collection[BatchState]) -> list[int]:
-    """Return the ids of unfinished batches in these states, oldest first."""
+def in_state(session: Session, state: BatchState) -> list[int]:
+    """Return the ids of unfinished batches in this state, oldest first."""
     found = session.exec(
         select(Batch.id)
-        .where(col(Batch.state).in_(states), col(Batch.finished_at).is_(None))
+        .where(col(Batch.state) == state, col(Batch.finished_at).is_(None))
         .order_by(col(Batch.id))
     )
     return [batch_id for batch_id in found if batch_id is not None]

@@ -35,6 +35,10 @@ POSTGRES_GUARDS = (
 """Nobody's forgotten lock may stop the fleet; the caller tries again."""
 
 
+_LIMIT_EXCEEDED = "54"
+"""The class of PostgreSQL's codes for what is too large for it, such as a value for its index."""
+
+
 class Database:
     """One process's way to the rows: short transactions, read or write."""
 
@@ -74,6 +78,9 @@ class Database:
         try:
             yield
         except (OperationalError, InterfaceError, PoolTimeout) as error:
+            driver_error = getattr(error, "orig", None)
+            if str(getattr(driver_error, "sqlstate", "")).startswith(_LIMIT_EXCEEDED):
+                raise  # it works, and will never take this row
             # The rest of it is hints for people who look at the server's own machine.
             reason = str(error.args[0]).partition("\n")[0]
             where = f" ({self.engine.url.database})" if self.is_sqlite else ""

@@ -208,7 +208,8 @@ def _waiting(session: Session, queue: str, room: _Room, moment: datetime) -> lis
             continue
         slices = connection.execute(_DUE_SLICES, {"of": batch_id, **due}).all()
         due_slices = [(no, jobs) for no, jobs in slices]
-        shares.append(_Share(batch_id, ref, served, Priority(priority), due_slices))
+        if due_slices:  # else they were held back, or cancelled, since the batches were read
+            shares.append(_Share(batch_id, ref, served, Priority(priority), due_slices))
     return shares
 
 

@@ -38,7 +38,7 @@ from jobs.tables import Attempt, Batch, Result, Slice
 
 LAST_ROUND = timedelta(seconds=3)
 """How long a batch that has nothing in flight looks for a call that still fits its budget. Its jobs
-ask a few times a second; one that waits longer for its pace has missed the round."""
+ask twice a second; one that waits longer for its pace has missed the round."""
 
 
 def flush(

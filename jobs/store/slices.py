@@ -267,10 +267,10 @@ def renew(session: Session, owner: str, running: Collection[tuple[int, int]]) ->
         )
 
 
-def expired(session: Session, *, limit: int) -> list[tuple[int, int, str]]:
-    """Return (batch id, slice number, queue) of leases that have run out."""
+def expired(session: Session, *, limit: int) -> list[tuple[int, int]]:
+    """Return (batch id, slice number) of leases that have run out."""
     rows = session.exec(
-        select(Slice.batch_id, Slice.no, Slice.queue)
+        select(Slice.batch_id, Slice.no)
         .where(col(Slice.state).in_(OWNED), col(Slice.lease_until) < now(session))
         .limit(limit)
     )

@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
+from sqlalchemy.exc import OperationalError
 from sqlmodel import col, select
 
 from jobs.exchange import Usage
@@ -193,3 +195,21 @@ def test_a_late_answer_that_was_held_through_an_outage_is_booked_all_the_same(
         settle(database, answered(late, 40), again=True)
     batch = batch_of(database, ref)
     assert (batch.unknown_attempts, batch.spent_nanos, batch.succeeded) == (0, 40, 0)
+
+
+def test_a_row_that_is_too_large_for_the_database_is_no_outage(database: Database) -> None:
+    lease = lease_of(database, seed_batch(database))
+    unique = "".join(chr(0x4E00 + number) for number in range(10_000))  # it can't be compressed
+    journal = replace(journal_of(lease, 0), model=unique)
+    with database.write() as session:
+        flush(session, [journal], [])
+
+    def settle() -> None:
+        with database.write() as session:
+            flush(session, [], [Settlement(journal, Outcome.SUCCEEDED)])
+
+    if database.is_sqlite:
+        settle()
+    else:
+        with pytest.raises(OperationalError, match="index row"):
+            settle()

@@ -170,6 +170,17 @@ async def test_one_probe_finds_out_whether_a_pool_works_again(fleet: Fleet) -> N
             assert not (await granted(task)).is_probe
 
 
+async def test_a_probe_that_we_cut_off_does_not_say_that_the_pool_works(fleet: Fleet) -> None:
+    async with fleet.gates(pools({}), count=1) as (gate,):
+        grant = await granted(gate.ask(ask_for(), PATIENCE_S))
+        gate.settle(grant, Ending(sent=True, error=Overloaded("busy", wait_s=0.2)))
+        await _until_put_off_briefly(gate)
+        for _cut_off in range(2):
+            probe = await granted(gate.ask(ask_for(), 5.0))
+            assert probe.is_probe
+            gate.settle(probe, Ending(sent=True, cut_off=True))
+
+
 async def _until_put_off_briefly(gate: RedisGate) -> None:
     async def is_put_off() -> bool:
         reply = await gate.ask(ask_for(), 0.02)

@@ -297,7 +297,7 @@ async def test_a_call_that_is_aborted_was_sent_and_nobody_knows_more(shop: Works
     await until(lambda: shop.provider.seen)
     run.abort()
     await running
-    assert shop.gate.endings == [Ending(sent=True)]
+    assert shop.gate.endings == [Ending(sent=True, cut_off=True)]
     assert shop.outcomes() == [Outcome.UNKNOWN]
 
 

@@ -171,8 +171,8 @@ class Asker:
         turns = in_turn(hands)
         for _, waiter in turns:
             waiter.renew(sent_at)
-        order = desk.order(turns, sent_at)
         try:
+            order = desk.order(turns, sent_at)
             reply = await self._script.run(order)
             self._is_gone = False
             self._clock.hear(reply.now, sent_at, loop.time())

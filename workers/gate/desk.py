@@ -57,6 +57,7 @@ class Desk:
         self._scopes: dict[str, Scope] = {plan.scope.key: plan.scope}
         self._flights: dict[str, int] = {}
         self._told: dict[str, Told] = {}
+        self._taken_along: dict[str, Told] = {}  # by the last round
         self._told_since: float | None = None
         self._reported_at = 0.0
 

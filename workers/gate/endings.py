@@ -164,7 +164,9 @@ def tell(pool: Told, models: Told, charging: Charging, grant: Grant, ending: End
             # Limits are told per model, and a pool whose limits are configured knows its own.
             models.readings[lesson.dimension] = (lesson.limit, lesson.remaining)
     error = ending.error
-    if ending.sent and (error is None or isinstance(error, Permanent)):
+    if ending.cut_off:
+        pass
+    elif ending.sent and (error is None or isinstance(error, Permanent)):
         models.answered(ending.latency_s, ending.usage)
     elif ending.sent and error is not None and not ending.is_jobs_fault:
         _stop(pool, models, error)
@@ -222,7 +224,7 @@ def _pause(error: ProviderError, usual_s: float, most_s: float) -> Stop:
 def _verdicts(ending: Ending) -> tuple[str, str]:
     """Return what a probe found out about its pool and about its model's scope."""
     match ending.error:
-        case _ if not ending.sent:
+        case _ if ending.cut_off or not ending.sent:
             return "void", "void"
         case None | Permanent():
             return "good", "good"

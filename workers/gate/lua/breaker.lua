@@ -69,13 +69,20 @@ local function settle_probe(scope, verdict)
   end
 end
 
+local function is_probe_out(scope)
+  -- One that nobody will tell about is not: its process is gone, or never heard that it may send it.
+  if (number(scope, 'bp') or 0) <= now then return false end
+  if scope.f.bw == order.process then return scope.said.flights > 0 end
+  local _, expiry = string.match(scope.f['p:' .. (scope.f.bw or '')] or '', '^(%d+) (%S+)$')
+  return expiry ~= nil and tonumber(expiry) > now
+end
+
 local function blocked(scope)
   -- Return what keeps everything of a scope from leaving: how long, code, detail.
   local until_, reason = number(scope, 'bu') or 0, scope.f.br or ''
   if until_ > now then return until_ - now, 'blocked', reason end
   if scope.f.bs == '1' then
-    local out = number(scope, 'bp') or 0
-    if out > now then return 1, 'probing', reason end
+    if is_probe_out(scope) then return 1, 'probing', reason end
     local next_probe = (number(scope, 'bl') or 0) + PROBE_EVERY_S
     if next_probe > now then return next_probe - now, 'blocked', reason end
     scope.probing = true

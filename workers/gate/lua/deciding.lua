@@ -116,6 +116,7 @@ local function probe(lane, pool, position)
     if scope.probing then
       put(scope, 'bl', now)
       put(scope, 'bp', now + order.probe_s)
+      put(scope, 'bw', order.process)
       scope.probing = nil
       lane.wait, lane.code, lane.detail, lane.by = 1, 'probing', scope.f.br or '', scope
     end

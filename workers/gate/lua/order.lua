@@ -5,15 +5,15 @@
 --           Every key lives for LIFETIME_S after its last round. Fields of a scope:
 --           t:DIM  seconds since the epoch until which the dimension is paid for (as in GCRA)
 --           c:DIM  seconds of it that endings gave back and that have not been released yet
---           s:N    cumulative cost of kind N (1 requests, 2 tokens, 3 input, 4 output, 5 tokens of the day)
+--           s:N    cumulative cost of kind N (1 requests, 2 tokens, 3 input, 4 output)
 --           w      two snapshots "time s1 s2 s3 s4" of these, 5 to 10 s and 0 to 5 s old; wt  the newer's time
 --           v:N    the virtual clock of class N (1 interactive .. 4 bulk)
 --           l:DIM  limit learned from the provider's headers
 --           f:DIM  "time level cumulative highest foreign": what `remaining` says of other users
 --           d:DIM, d:end   the counts of the day and the end of the day
 --           p:PROCESS  "count expiry": its calls in flight
---           bu br bs bn bl bp  breaker: blocked until, why, 1 = only a probe may leave, trips in a row,
---                  last probe, until when a probe is out
+--           bu br bs bn bl bp bw  breaker: blocked until, why, 1 = only a probe may leave, trips in a row,
+--                  last probe, until when a probe is out, and which process has it
 --           ff fc fl   failures, failed connections, 429s in a row without a good answer
 --           tf tl tc   trust factor, time of the last 429, the factor at which it came
 --           ar af an  rate per second that a pool without limits has found, where it failed, and when
