@@ -31,8 +31,10 @@ LOOK_AGAIN_S = 0.001
 
 POSTGRES_GUARDS = (
     "-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+    " -c synchronous_commit=on"
 )
-"""Nobody's forgotten lock may stop the fleet; the caller tries again."""
+"""Nobody's forgotten lock may stop the fleet; the caller tries again. And what was committed is on the
+disk, whatever the server, the database or the role is set to."""
 
 
 _LIMIT_EXCEEDED = "54"

@@ -117,3 +117,17 @@ _NUMBERS = [
     and isinstance(column.type, BigInteger)
     and column.name not in {"id", "project_id"}
 ]
+
+
+def test_what_was_committed_is_on_the_disk_whatever_the_database_is_set_to(
+    postgres_url: str,
+) -> None:
+    careless = open_database(postgres_url)
+    name = careless.engine.url.database
+    with careless.engine.begin() as connection:
+        connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = off"))
+    careless.close()
+    database = open_database(postgres_url)
+    with database.write() as session:
+        assert session.execute(text("SHOW synchronous_commit")).scalar_one() == "on"
+    database.close()
