@@ -13,9 +13,11 @@ from starlette.routing import Match
 
 from jobs.errors import (
     Conflict,
+    IdempotencyKeyReused,
     InvalidSubmission,
     NotAuthorised,
     NotFound,
+    RequestInProgress,
     ServiceUnavailable,
     SubmissionError,
     SubmissionTooLarge,
@@ -32,6 +34,7 @@ STATUSES: tuple[tuple[type[TidemillError], HTTPStatus], ...] = (
     (SubmissionTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (UnsupportedMedia, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (SubmissionError, HTTPStatus.BAD_REQUEST),
+    (IdempotencyKeyReused, HTTPStatus.UNPROCESSABLE_ENTITY),
     (Conflict, HTTPStatus.CONFLICT),
     (ServiceUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
@@ -106,7 +109,7 @@ def problem_of(error: TidemillError) -> JSONResponse:
         ]
     if status is HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
-    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+    if isinstance(error, ServiceUnavailable | RequestInProgress):
         headers["retry-after"] = "2"
     return problem(status, error.code, error.message, extra=extra, headers=headers)
 

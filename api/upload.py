@@ -6,6 +6,7 @@ import msgspec
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from api.idempotency import Body, signs_of_life
 from jobs.errors import InvalidSubmission, LineFault, SubmissionTooLarge, UnsupportedMedia
 from jobs.ingest import Accepted, Intake
 
@@ -64,7 +65,7 @@ def body_is_json(request: Request) -> bool:
     )
 
 
-async def receive(request: Request, intake: Intake, *, is_json: bool) -> Accepted:
+async def receive(body: Body, intake: Intake, *, is_json: bool) -> Accepted:
     """Read the whole body into `intake` and accept it; whatever goes wrong, nothing stays behind.
 
     Raises:
@@ -72,21 +73,22 @@ async def receive(request: Request, intake: Intake, *, is_json: bool) -> Accepte
         starlette.requests.ClientDisconnect: the sender went away.
     """
     try:
-        if is_json:
-            await _receive_json(request, intake)
-        else:
-            await _receive_lines(request, intake)
-        return await run_in_threadpool(intake.accept)
+        async with signs_of_life(intake.touch, body):
+            if is_json:
+                await _receive_json(body, intake)
+            else:
+                await _receive_lines(body, intake)
+            return await run_in_threadpool(intake.accept, body.digest())
     except BaseException:
         await asyncio.shield(run_in_threadpool(intake.abandon))
         raise
 
 
-async def _receive_lines(request: Request, intake: Intake) -> None:
+async def _receive_lines(body: Body, intake: Intake) -> None:
     block = bytearray()
     storing: asyncio.Task[None] | None = None
     try:
-        async for data in request.stream():
+        async for data in body.stream():
             block += data
             if storing is None:
                 _refuse_packed(block)
@@ -111,16 +113,16 @@ def _refuse_packed(start: bytearray) -> None:
             )
 
 
-async def _receive_json(request: Request, intake: Intake) -> None:
-    body = bytearray()
-    async for data in request.stream():
-        body += data
-        if len(body) > JSON_BYTES:
+async def _receive_json(body: Body, intake: Intake) -> None:
+    document = bytearray()
+    async for data in body.stream():
+        document += data
+        if len(document) > JSON_BYTES:
             raise SubmissionTooLarge(
                 f"a JSON body may have {JSON_BYTES >> 20} MiB; send more as application/x-ndjson"
             )
-    _refuse_packed(body)
-    await run_in_threadpool(intake.take_lines, _lines_of_json(bytes(body)))
+    _refuse_packed(document)
+    await run_in_threadpool(intake.take_lines, _lines_of_json(bytes(document)))
 
 
 class _Jobs(msgspec.Struct, forbid_unknown_fields=True):

@@ -15,6 +15,8 @@
         IllegalTransition
         LeaseLost
         DuplicateCustomId
+        RequestInProgress
+        IdempotencyKeyReused
       SchemaMismatch
       ServiceUnavailable
       ProviderError
@@ -172,6 +174,18 @@ class DuplicateCustomId(Conflict):
     """A custom_id is there already in this batch."""
 
     code = "duplicate_custom_id"
+
+
+class RequestInProgress(Conflict):
+    """Another request with this Idempotency-Key is in progress; ask again for its answer."""
+
+    code = "request_in_progress"
+
+
+class IdempotencyKeyReused(Conflict):
+    """This Idempotency-Key was used for another request."""
+
+    code = "idempotency_key_reused"
 
 
 class SchemaMismatch(TidemillError):

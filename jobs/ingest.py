@@ -18,7 +18,7 @@ from jobs.errors import (
     SubmissionTooLarge,
 )
 from jobs.lines import MAX_LINE_BYTES, JobLine, LineReader
-from jobs.store import Database, batches
+from jobs.store import Database, batches, idempotency
 from jobs.store.jobs import JobRow, SliceRange, insert_chunk, insert_slices, known_custom_ids
 
 CHUNK_JOBS = 4000
@@ -98,7 +98,9 @@ class Intake:
         *,
         slice_size: int,
         max_jobs: int,
+        claim: idempotency.Claim | None = None,
     ) -> None:
+        """Begin; with a claim on an idempotency key, raise RequestInProgress if another has it."""
         self._database = database
         self._reader = reader
         self._max_jobs = max_jobs
@@ -115,6 +117,8 @@ class Intake:
         self._storing: _Storing | None = None
         with database.write() as session:
             self._batch_id, self._ref = batches.begin(session, draft)
+            if claim is not None:
+                idempotency.take(session, claim, self._batch_id)
 
     def take(self, block: bytes) -> None:
         """Read the next bytes of an NDJSON body.
@@ -141,8 +145,19 @@ class Intake:
             if len(self._chunk) >= CHUNK_JOBS or self._chunk_characters >= CHUNK_CHARACTERS:
                 self._store_chunk()
 
-    def accept(self) -> Accepted:
+    def touch(self) -> None:
+        """Note that the upload lives; may be called from another thread.
+
+        Raises:
+            IllegalTransition: it was given up.
+        """
+        with self._database.write() as session:
+            batches.touch(session, self._batch_id)
+
+    def accept(self, request_digest: bytes = b"") -> Accepted:
         """Store what is left and make the batch visible, in one commit.
+
+        `request_digest` is noted with the idempotency key, if there is one.
 
         Raises:
             InvalidSubmission: there are bad lines; `abandon` is to be called.
@@ -167,6 +182,7 @@ class Intake:
             batches.accept(
                 session, self._batch_id, total_jobs=self._jobs, total_slices=self._slicer.count
             )
+            idempotency.seal(session, self._batch_id, request_digest)
         return Accepted(self._ref, tuple(sorted(self._slicer.queues)))
 
     def abandon(self) -> None:

@@ -163,6 +163,19 @@ class Batch(SQLModel, table=True):
     reserved_nanos: int = Field(default=0, sa_type=BigInt)
 
 
+class IdempotencyKey(SQLModel, table=True):
+    """A client's key for a submission: it leads to one batch, and goes when that goes."""
+
+    __tablename__: ClassVar[str] = "idempotency_key"
+
+    project_id: int = Field(sa_type=BigInt, primary_key=True)
+    key_hash: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    batch_id: int = Field(sa_type=BigInt, foreign_key="batch.id", ondelete="CASCADE", unique=True)
+    """While that is `receiving` the key is claimed, and goes to another if its upload dies."""
+    request_digest: bytes | None = Field(default=None, sa_type=LargeBinary)
+    """Of query and body (`api.idempotency`); null until the batch is accepted."""
+
+
 class Slice(SQLModel, table=True):
     """A contiguous range of one batch's jobs of one queue: what a message names and a worker leases."""
 

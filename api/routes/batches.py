@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.concurrency import run_in_threadpool
 
 from api.amounts import UsdOrNone, nanos_of
 from api.auth import ProjectId
 from api.cursors import decode_cursor, encode_cursor
+from api.idempotency import Body, Key
 from api.services import Services, ServicesDep
 from api.shapes import BatchPage, BatchShape, batch_shape
 from api.upload import body_is_json, receive
@@ -17,8 +18,9 @@ from jobs.ingest import Intake
 from jobs.lines import JobDefaults, LineReader
 from jobs.money import parse_usd
 from jobs.states import FED_BATCH_STATES, BatchState, Priority
-from jobs.store import Session, batches, budgets, workers
+from jobs.store import Session, batches, budgets, idempotency, workers
 from jobs.store.batches import BatchDraft
+from jobs.store.idempotency import Claim, Receipt
 from jobs.tables import Batch
 
 router = APIRouter(tags=["batches"])
@@ -67,14 +69,20 @@ class SubmissionQuery(BaseModel):
 @router.post("/batches", status_code=202)
 async def submit(
     request: Request,
+    response: Response,
     services: ServicesDep,
     project_id: ProjectId,
     query: Annotated[SubmissionQuery, Query()],
+    idempotency_key: Key = None,
 ) -> BatchShape:
     """Accept a batch of jobs: NDJSON, one job a line, or `{"jobs": [...]}` as JSON.
 
     The jobs are parsed as they arrive. Either all of them are accepted, or none is and the answer
     names up to 100 bad lines with the field and what was expected.
+
+    With an `Idempotency-Key` the same request may be sent again, whatever became of the first: the
+    answer is the one batch, with `idempotent-replayed: true` if it was accepted before. Another body
+    or query under the key is answered with 422, and one that is still in progress with 409.
     """
     is_json = body_is_json(request)
     given = query.model_dump(exclude_none=True, by_alias=True)
@@ -88,11 +96,14 @@ async def submit(
         priority=query.priority,
         max_cost_nanos=None if query.max_cost_usd is None else parse_usd(query.max_cost_usd),
     )
+    claim = None if idempotency_key is None else Claim.of(project_id, idempotency_key)
 
-    def begin() -> Intake:
+    def begin() -> Intake | Receipt:
         has_budget = draft.max_cost_nanos is not None
-        if not has_budget:
-            with services.database.read() as session:
+        with services.database.read() as session:
+            if claim is not None and (receipt := idempotency.receipt(session, claim)) is not None:
+                return receipt
+            if not has_budget:
                 has_budget = budgets.is_capped(session, project_id)
         prices = services.prices if has_budget else None
         return Intake(
@@ -101,10 +112,17 @@ async def submit(
             LineReader(defaults, services.catalogue, services.count_tokens, prices=prices),
             slice_size=services.settings.slice_size,
             max_jobs=services.settings.max_jobs_per_batch,
+            claim=claim,
         )
 
-    intake = await run_in_threadpool(begin)
-    accepted = await receive(request, intake, is_json=is_json)
+    body = Body(request)
+    begun = await run_in_threadpool(begin)
+    if isinstance(begun, Receipt):
+        await body.drain()
+        begun.check(body.digest())
+        response.headers["idempotent-replayed"] = "true"
+        return await run_in_threadpool(_read, services, project_id, begun.ref)
+    accepted = await receive(body, begun, is_json=is_json)
     services.feed(accepted.queues)
     return await run_in_threadpool(_read, services, project_id, accepted.ref)
 

@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import bindparam, delete, func, update
 from sqlalchemy import select as sa_select
@@ -19,15 +19,14 @@ from jobs.states import (
     Priority,
     sources,
 )
+from jobs.store import idempotency
 from jobs.store.database import Database, now
+from jobs.store.idempotency import DEAD
 from jobs.tables import Batch, Job, Project, Slice
 
 UPLOAD_DROPPED = "the upload gave no sign of life for so long that it was dropped; send it again"
 
 NO_SUCH_BATCH = "there is no such batch in this project"
-
-DEAD = datetime(1970, 1, 1, tzinfo=UTC)
-"""When an upload that is being deleted was last touched: it does not come back to life."""
 
 DELETED_PER_COMMIT = 20_000
 """Jobs of an abandoned upload that one transaction deletes: some 100 ms on SQLite."""
@@ -130,6 +129,8 @@ def abandoned(session: Session, untouched_since: datetime) -> list[int]:
 def discard(database: Database, batch_id: int, *, untouched_since: datetime | None = None) -> None:
     """Delete an upload that was not accepted, a bounded number of rows per transaction.
 
+    Its idempotency key is free from the first of them on.
+
     An accepted batch is left alone, also when its sender was told of a failure (the answer to the
     commit was lost), and so is one that was touched after `untouched_since`. The batch's row goes
     last, so that whoever dies in between leaves something to find.
@@ -140,6 +141,7 @@ def discard(database: Database, batch_id: int, *, untouched_since: datetime | No
             return
         batch.touched_at = DEAD
         session.add(batch)
+        idempotency.release(session, batch_id)
     while True:
         with database.write() as session:
             if _receiving(session, batch_id) is None:

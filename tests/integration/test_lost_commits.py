@@ -8,7 +8,7 @@ from jobs.ingest import Intake
 from jobs.lines import JobDefaults, LineReader
 from jobs.routing import Catalogue
 from jobs.states import BatchState
-from jobs.store import Database, batches
+from jobs.store import Database, batches, idempotency
 from jobs.store.batches import BatchDraft
 from jobs.store.projects import ensure_project
 from tests.support.rows import batch_of, leased
@@ -43,7 +43,7 @@ def test_an_upload_that_is_being_deleted_does_not_come_back_to_life(
 ) -> None:
     with database.write() as session:
         batch = batches.lock(session, 1)
-        batch.touched_at = batches.DEAD
+        batch.touched_at = idempotency.DEAD
         session.add(batch)
     intake.take_lines([LINE])
     with pytest.raises(IllegalTransition, match="no sign of life"):

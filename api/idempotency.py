@@ -1,0 +1,104 @@
+"""What a submission with an `Idempotency-Key` needs of its request: the key, the digest, signs of life."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import Header, Request
+from pydantic import AfterValidator
+from starlette.concurrency import run_in_threadpool
+
+from jobs.errors import IllegalTransition, ServiceUnavailable
+
+KEY_CHARACTERS = 255
+
+SIGN_EVERY_S = 3.0
+"""Between two signs of life of an upload; its claim outlives three that are missing."""
+
+SILENT_SENDER_S = 30.0
+"""A sender that is silent for longer may be gone without a word, as with a lost network: its upload
+gives no more signs, so that another may have the key. It goes on if the sender does before that."""
+
+
+def _is_key(text: str) -> str:
+    if not (0 < len(text) <= KEY_CHARACTERS and text.isascii() and text.isprintable()):
+        raise ValueError(f"expected 1 to {KEY_CHARACTERS} printable ASCII characters")
+    return text
+
+
+Key = Annotated[
+    str | None,
+    AfterValidator(lambda text: None if text is None else _is_key(text)),
+    Header(
+        alias="idempotency-key",
+        description="One batch results, however often the same request is sent with the same key.",
+    ),
+]
+
+
+class Body:
+    """A request's body as it arrives: whoever reads it also digests it, as it is on the wire."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        # The order of different parameters says nothing.
+        query = sorted(request.query_params.multi_items(), key=lambda pair: pair[0])
+        self._sha = hashlib.sha256(urlencode(query).encode() + b"\n")
+        self._waits_since: float | None = None
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield the body, once.
+
+        Raises:
+            starlette.requests.ClientDisconnect: the sender went away.
+        """
+        self._waits_since = time.monotonic()
+        async for data in self._request.stream():
+            self._waits_since = None
+            self._sha.update(data)
+            yield data
+            self._waits_since = time.monotonic()
+        self._waits_since = None
+
+    @property
+    def sender_is_silent(self) -> bool:
+        """Whether the sender has been waited for in vain, for long."""
+        since = self._waits_since
+        return since is not None and time.monotonic() - since > SILENT_SENDER_S
+
+    async def drain(self) -> None:
+        """Read the body for its digest alone."""
+        async for _data in self.stream():
+            pass
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of the query and of the body, which has been read to its end."""
+        return self._sha.digest()
+
+
+@asynccontextmanager
+async def signs_of_life(touch: Callable[[], None], body: Body) -> AsyncIterator[None]:
+    """Call `touch` in a thread every few seconds, while the sender is heard of."""
+
+    async def go_on() -> None:
+        while True:
+            await asyncio.sleep(SIGN_EVERY_S)
+            if body.sender_is_silent:
+                continue
+            try:
+                await run_in_threadpool(touch)
+            except ServiceUnavailable:
+                continue  # the database may be back for the next one
+            except IllegalTransition:
+                return  # which the upload finds out itself
+
+    going_on = asyncio.create_task(go_on())
+    try:
+        yield
+    finally:
+        going_on.cancel()
+        await asyncio.wait([going_on])
