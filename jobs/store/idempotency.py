@@ -97,8 +97,9 @@ def _insert(session: Session, claim: Claim, batch_id: int) -> None:
         dialect.insert(IdempotencyKey)
         .values(project_id=claim.project_id, key_hash=claim.key_hash, batch_id=batch_id)
         .on_conflict_do_nothing()
+        .returning(col(IdempotencyKey.batch_id))
     )
-    if inserted.rowcount != 1:
+    if inserted.first() is None:
         raise RequestInProgress
 
 

@@ -1,0 +1,39 @@
+"""What makes two submissions the same request."""
+
+from starlette.requests import Request
+from starlette.types import Message
+
+from api.idempotency import Body
+
+
+async def digest(query: str, *parts: bytes) -> bytes:
+    messages: list[Message] = [
+        {"type": "http.request", "body": part, "more_body": True} for part in parts
+    ]
+    messages.append({"type": "http.request", "body": b""})
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    body = Body(Request({"type": "http", "query_string": query.encode(), "headers": []}, receive))
+    await body.drain()
+    return body.digest()
+
+
+async def test_neither_the_order_of_parameters_nor_the_cut_of_packets_makes_another_request() -> (
+    None
+):
+    same = await digest("name=a&model=b", b"one", b"two")
+    assert await digest("model=b&name=a", b"onetwo") == same
+
+
+async def test_what_differs_in_query_or_body_is_another_request() -> None:
+    requests = [
+        ("name=a", b"b"),
+        ("name=ab", b""),
+        ("", b"name=a\nb"),
+        ("name=a%0Ab", b""),
+        ("name=a%26b=", b""),
+        ("name=a&b=", b""),
+    ]
+    assert len({await digest(*request) for request in requests}) == len(requests)
