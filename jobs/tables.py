@@ -261,6 +261,8 @@ class Attempt(SQLModel, table=True):
     """Null where nothing was billed, or where it is not known what."""
     latency_ms: int | None = Field(default=None, sa_type=Integer)
     error_code: str | None = Field(default=None, sa_type=Text)
+    reconciled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When the provider's own account told what it billed for this call; null where nobody asked."""
 
 
 class Result(SQLModel, table=True):

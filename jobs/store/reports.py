@@ -67,3 +67,16 @@ class Settlement(msgspec.Struct, frozen=True):
     latency_ms: int | None = None
     error_code: str | None = None
     result: ResultDraft | None = None
+
+
+class Correction(msgspec.Struct, frozen=True):
+    """What the provider's own account tells of an attempt of unknown use.
+
+    `usage` is None where the provider billed nothing; `cost_nanos` is None then, and where no price
+    is known.
+    """
+
+    seq: int
+    n: int
+    usage: Usage | None
+    cost_nanos: int | None

@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, select, tuple_, update
 from sqlmodel import Session, col
@@ -31,9 +32,17 @@ from jobs.store.budgets import caps_of
 from jobs.store.bulk import insert_rows
 from jobs.store.database import now
 from jobs.store.ledger import LedgerKey, LedgerSums, add_to_ledger
-from jobs.store.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
+from jobs.store.reports import (
+    Admission,
+    Correction,
+    Journal,
+    ResultDraft,
+    Settlement,
+    Unattempted,
+)
 from jobs.store.slices import Lease
-from jobs.store.spending import Account, days_sent, lock_accounts, write_accounts
+from jobs.store.spending import Account, AttemptKey, days_sent, lock_accounts, write_accounts
+from jobs.store.unknown import attempts_by_key, has_unknown_use, is_unknown, mark_reconciled
 from jobs.tables import Attempt, Batch, Result, Slice
 
 LAST_ROUND = timedelta(seconds=3)
@@ -85,6 +94,34 @@ def flush(
     ]
     books.write()
     return admissions
+
+
+def reconcile(
+    session: Session, batch_id: int, project_id: int, corrections: Sequence[Correction]
+) -> int:
+    """Book what a provider's account tells of a batch's attempts, as a late answer is booked.
+
+    An attempt whose use is known by now is left alone, so doing it twice changes nothing. No result
+    changes, and no job runs again.
+
+    Args:
+        session: a write transaction; the batch's lock is taken.
+        batch_id: the batch.
+        project_id: whose it is.
+        corrections: some hundred at most, of different attempts.
+
+    Returns:
+        How many attempts were corrected.
+    """
+    tallies = _lock(session, [batch_id])
+    moment = now(session)
+    books = _Books(session, tallies, moment, lock_accounts(session, [project_id], moment))
+    found = attempts_by_key(session, [(batch_id, made.seq, made.n) for made in corrections])
+    corrected = sum(
+        books.reconcile(project_id, found[batch_id, made.seq, made.n], made) for made in corrections
+    )
+    books.write()
+    return corrected
 
 
 @dataclass(slots=True)
@@ -158,6 +195,7 @@ class _Books:
         self._ledger: dict[LedgerKey, LedgerSums] = {}
         self._attempts: list[tuple[object, ...]] = []
         self._closed: list[tuple[object, ...]] = []
+        self._reconciled: list[AttemptKey] = []
         self._results: list[tuple[object, ...]] = []
 
     def admit(self, wish: Journal, holds: bool) -> Admission:
@@ -226,7 +264,7 @@ class _Books:
         if (account := self._accounts.get(journal.lease.project_id)) is not None:
             day = self._days_sent.get(_key(journal)) or next(iter(account.open_days()), self._day)
             account.settle(day, journal.reserved_nanos, made.cost_nanos or 0)
-        self._book(tally, made, self._day)
+        self._book(_booked(journal), made, self._day)
         if made.result is not None:
             self.keep(journal.lease.batch_id, journal.seq, journal.n, made.result)
             if made.outcome == Outcome.SUCCEEDED and made.cost_nanos is None:
@@ -238,17 +276,41 @@ class _Books:
         attempt = self._session.get(Attempt, (journal.lease.batch_id, journal.seq, journal.n))
         if attempt is None or attempt.outcome != Outcome.UNKNOWN:
             return
-        tally = self._tallies[journal.lease.batch_id]
-        day = attempt.sent_at.date()
-        booked = self._sums(journal, Outcome.UNKNOWN, day)
+        self._rebook(_booked(journal), attempt, attempt.sent_at.date(), made)
+
+    def reconcile(self, project_id: int, attempt: Attempt, found: Correction) -> bool:
+        """Book what the provider billed for an attempt; False if its use is known by now."""
+        if attempt.outcome is None or not is_unknown(attempt):
+            return False
+        outcome = Outcome(attempt.outcome)
+        if outcome is Outcome.UNKNOWN:
+            outcome = Outcome.FAILED if found.usage is None else Outcome.SUCCEEDED
+        # The ledger has it on the day on which its worker settled it, else on that of its sending.
+        booked_at = attempt.sent_at + timedelta(milliseconds=attempt.latency_ms or 0)
+        self._rebook(
+            _Booked(project_id, attempt.batch_id, attempt),
+            attempt,
+            booked_at.date(),
+            _Ending(outcome, found.usage, found.cost_nanos, attempt.latency_ms, attempt.error_code),
+        )
+        self._reconciled.append((attempt.batch_id, attempt.seq, attempt.n))
+        return True
+
+    def _rebook(
+        self, of: "_Booked", attempt: Attempt, day: date, ended: "Settlement | _Ending"
+    ) -> None:
+        """Replace what an attempt of unknown use was charged; `day` is where the ledger has it."""
+        tally = self._tallies[of.batch_id]
+        charged_nanos = attempt.cost_nanos or 0
+        booked = self._sums(of, Outcome(attempt.outcome or Outcome.UNKNOWN), day)
         booked.attempts -= 1
-        booked.unpriced_attempts -= journal.price is None
-        booked.cost_nanos -= journal.reserved_nanos
+        booked.unpriced_attempts -= attempt.cost_nanos is None
+        booked.cost_nanos -= charged_nanos
         tally.unknown_attempts -= 1
-        tally.spent_nanos -= journal.reserved_nanos
-        if (account := self._accounts.get(journal.lease.project_id)) is not None:
-            account.correct(day, journal.reserved_nanos, made.cost_nanos or 0)
-        self._book(tally, made, day)
+        tally.spent_nanos -= charged_nanos
+        if (account := self._accounts.get(of.project_id)) is not None:
+            account.correct(attempt.sent_at.date(), charged_nanos, ended.cost_nanos or 0)
+        self._book(of, ended, day)
 
     def keep(self, batch_id: int, seq: int, attempt: int | None, draft: ResultDraft) -> None:
         """Append a result and count it."""
@@ -291,50 +353,66 @@ class _Books:
         insert_rows(self._session, Attempt, JOURNAL_COLUMNS, self._attempts)
         insert_rows(self._session, Result, RESULT_COLUMNS, self._results)
         close_attempts(self._session, self._closed)
+        mark_reconciled(self._session, self._reconciled, self._moment)
         write_accounts(self._session, self._accounts.values())
         add_to_ledger(self._session, self._ledger)
 
-    def _book(self, tally: _Tally, made: Settlement, day: date) -> None:
+    def _book(self, of: "_Booked", ended: "Settlement | _Ending", day: date) -> None:
         """Close an attempt and add what it used and cost to its batch and to the ledger's day."""
-        usage = made.usage or NO_USAGE
-        tally.spent_nanos += made.cost_nanos or 0
+        tally, usage = self._tallies[of.batch_id], ended.usage or NO_USAGE
+        tally.spent_nanos += ended.cost_nanos or 0
         tally.input_tokens += usage.input_tokens
         tally.cached_input_tokens += usage.cached_input_tokens
         tally.cache_write_tokens += usage.cache_write_tokens
         tally.output_tokens += usage.output_tokens
         tally.reasoning_tokens += usage.reasoning_tokens
-        billed = made.outcome in BILLED_OUTCOMES or made.usage is not None
+        billed = ended.outcome in BILLED_OUTCOMES or ended.usage is not None
         # An answer without usage is charged at its worst case as much as one that never came.
-        if made.outcome == Outcome.UNKNOWN or (made.usage is None and made.cost_nanos is not None):
+        if has_unknown_use(ended.outcome, ended.usage, ended.cost_nanos):
             tally.unknown_attempts += 1
-        self._sums(made.journal, made.outcome, day).add(
-            usage, made.cost_nanos or 0, unpriced=billed and made.cost_nanos is None
+        self._sums(of, ended.outcome, day).add(
+            usage, ended.cost_nanos or 0, unpriced=billed and ended.cost_nanos is None
         )
-        journal = made.journal
         self._closed.append(
             (
-                made.outcome.value,
-                *((None,) * 5 if made.usage is None else usage.counts()),
-                made.cost_nanos,
-                made.latency_ms,
-                made.error_code,
-                journal.lease.batch_id,
-                journal.seq,
-                journal.n,
+                ended.outcome.value,
+                *((None,) * 5 if ended.usage is None else usage.counts()),
+                ended.cost_nanos,
+                ended.latency_ms,
+                ended.error_code,
+                of.batch_id,
+                of.call.seq,
+                of.call.n,
             )
         )
 
-    def _sums(self, journal: Journal, outcome: Outcome, day: date) -> LedgerSums:
+    def _sums(self, of: "_Booked", outcome: Outcome, day: date) -> LedgerSums:
         """Return the ledger sums of a day that an attempt belongs to."""
-        key = LedgerKey(
-            day,
-            journal.lease.project_id,
-            journal.provider,
-            journal.pool,
-            journal.model,
-            outcome,
-        )
+        call = of.call
+        key = LedgerKey(day, of.project_id, call.provider, call.pool, call.model, outcome)
         return self._ledger.setdefault(key, LedgerSums())
+
+
+class _Booked(NamedTuple):
+    """An attempt and whose it is."""
+
+    project_id: int
+    batch_id: int
+    call: Journal | Attempt
+
+
+def _booked(journal: Journal) -> _Booked:
+    return _Booked(journal.lease.project_id, journal.lease.batch_id, journal)
+
+
+class _Ending(NamedTuple):
+    """How an attempt of unknown use ended, as the provider's account tells."""
+
+    outcome: Outcome
+    usage: Usage | None
+    cost_nanos: int | None
+    latency_ms: int | None
+    error_code: str | None
 
 
 NO_USAGE = Usage()
@@ -372,7 +450,10 @@ def _key(journal: Journal) -> tuple[int, int, int]:
 
 def _lock_batches(session: Session, leases: Iterable[Lease]) -> dict[int, _Tally]:
     """Lock the batches in the order of their ids, so that two flushes can't deadlock."""
-    ids = list({lease.batch_id for lease in leases})
+    return _lock(session, list({lease.batch_id for lease in leases}))
+
+
+def _lock(session: Session, ids: Sequence[int]) -> dict[int, _Tally]:
     rows = session.connection().execute(_LOCK_BATCHES, {"ids": ids})
     return {row[0]: _Tally(*row[1:]) for row in rows}
 
