@@ -9,7 +9,17 @@ from fastapi import Depends, FastAPI
 from api.auth import KnownKeys, authenticate
 from api.errors import install_error_handlers
 from api.query import check_query
-from api.routes import batches, budget, front, health, pools, results, usage
+from api.routes import (
+    attempts,
+    batches,
+    budget,
+    front,
+    health,
+    pools,
+    reconciliation,
+    results,
+    usage,
+)
 from api.services import Services
 from jobs.configuration import Configuration
 from jobs.feed import Feeder
@@ -59,7 +69,15 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     install_error_handlers(app)
     app.include_router(health.router)
     app.include_router(front.router)
-    for router in (batches.router, results.router, usage.router, budget.router, pools.router):
+    for router in (
+        batches.router,
+        results.router,
+        attempts.router,
+        reconciliation.router,
+        usage.router,
+        budget.router,
+        pools.router,
+    ):
         app.include_router(
             router, prefix="/api", dependencies=[Depends(authenticate), Depends(check_query)]
         )

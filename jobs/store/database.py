@@ -66,6 +66,14 @@ class Database:
         """Open a transaction that only reads; on SQLite it never waits for a writer. Raises alike."""
         yield from self._transact(self._reader)
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """Open a transaction that only reads, all its statements one state. Nobody waits for it."""
+        engine = self._reader  # SQLite's every transaction is one
+        if not self.is_sqlite:
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        yield from self._transact(engine)
+
     def _transact(self, engine: Engine) -> Iterator[Session]:
         with (
             self.reachability(),

@@ -1,6 +1,6 @@
 """Jobs: copied in by the chunk, read back by the slice."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, insert
@@ -72,6 +72,22 @@ def insert_chunk(session: Session, rows: Iterable[JobRow]) -> None:
         insert_rows(session, Job, JOB_COLUMNS, rows)
     except IntegrityError as error:
         raise DuplicateCustomId from error
+
+
+def seqs_of(session: Session, batch_id: int, custom_ids: Collection[str]) -> dict[str, int]:
+    """Return the seq of each job of a batch that has one of these names."""
+    # PostgreSQL takes no NUL in a text, so no job has one.
+    names = [name for name in custom_ids if "\0" not in name]
+    found: dict[str, int] = {}
+    for start in range(0, len(names), IDS_PER_QUERY):
+        some = names[start : start + IDS_PER_QUERY]
+        rows = session.connection().execute(
+            sa_select(col(Job.custom_id), col(Job.seq)).where(
+                col(Job.batch_id) == batch_id, col(Job.custom_id).in_(some)
+            )
+        )
+        found.update((custom_id, seq) for custom_id, seq in rows)
+    return found
 
 
 def insert_slices(session: Session, batch_id: int, ranges: Sequence[SliceRange]) -> None:

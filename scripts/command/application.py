@@ -4,7 +4,20 @@ import sys
 
 import typer
 
-from scripts.command import budget, keys, look, parts, pools, results, steer, submit, usage, watch
+from scripts.command import (
+    attempts,
+    budget,
+    keys,
+    look,
+    parts,
+    pools,
+    reconcile,
+    results,
+    steer,
+    submit,
+    usage,
+    watch,
+)
 from scripts.command.ending import Commands, end_unexpectedly, wants_json
 
 app = typer.Typer(
@@ -16,7 +29,8 @@ app = typer.Typer(
     epilog=(
         "Exit status: 0 done; 1 the batch failed, or finished with failures; 2 wrong usage, or the "
         "server rejected the request; 3 not authorised; 4 not found; 5 the server can't be reached "
-        "or doesn't work; 6 what was watched is paused and nobody is at a terminal; 130 interrupted. "
+        "or doesn't work; 6 what was watched is paused and nobody is at a terminal; 7 the "
+        "books don't balance; 130 interrupted. "
         "With --json, what went wrong is one line on stderr: "
         '{"error": {"code", "message", "status", "faults"}}.'
     )
@@ -34,6 +48,8 @@ app.command("batches")(look.batches)
 app.command("show")(look.show)
 app.command("watch")(watch.watch)
 app.command("results")(results.results)
+app.command("attempts")(attempts.attempts)
+app.command("reconcile")(reconcile.reconcile)
 app.command("cancel")(steer.cancel)
 app.command("pause")(steer.pause)
 app.command("resume")(steer.resume)

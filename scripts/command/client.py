@@ -128,6 +128,30 @@ class Client:
             next_cursor = response.headers.get("x-next-cursor")
             params["after"] = next_cursor or str(json.loads(lines[-1])["seq"])
 
+    def attempts(
+        self, batch_id: str, limit: int, outcome: str | None = None, cursor: str | None = None
+    ) -> JsonObject:
+        """Return a page of a batch's attempts, as `{"data", "next_cursor"}`."""
+        params = {"limit": str(limit), "outcome": outcome, "cursor": cursor}
+        given = {name: text for name, text in params.items() if text is not None}
+        return self._get(f"{_path(batch_id)}/attempts", given)
+
+    def balance(self, batch_id: str) -> JsonObject:
+        """Return everything of a batch, counted and added up."""
+        return _object(self._ask_long("GET", f"{_path(batch_id)}/reconciliation"))
+
+    def reconcile(
+        self, batch_id: str, account: Iterator[bytes], query: Mapping[str, str]
+    ) -> JsonObject:
+        """Send a provider's account of a batch, and return the balance beside it."""
+        path = f"{_path(batch_id)}/reconciliation"
+        return _object(self._ask_long("POST", path, params=query, content=account))
+
+    def _ask_long(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Ask for what takes the server some seconds for each million jobs."""
+        timeout = httpx.Timeout(SUBMIT_S, connect=CONNECT_S)
+        return self._send(self._http.build_request(method, path, timeout=timeout, **more))
+
     def usage(self, query: Mapping[str, str]) -> JsonObject:
         """Return sums of tokens and cost as `{"data", "total"}`."""
         return self._get("/api/usage", query)

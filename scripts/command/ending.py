@@ -40,6 +40,7 @@ class ExitStatus(IntEnum):
     NOT_FOUND = 4
     UNREACHABLE = 5
     PAUSED = 6
+    UNBALANCED = 7
     INTERRUPTED = 130
 
 

@@ -1,0 +1,337 @@
+"""Use case: compare a batch with its provider's own account, and book what the account tells.
+
+The account's lines come in any order and may be millions. Each is put down in a file with those of
+neighbouring jobs; then one file after the other is compared with the attempts of its jobs, so
+memory is bounded by the calls of one file. Nothing is booked before every line was read.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from tempfile import SpooledTemporaryFile
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from jobs.billing import AccountLine, BilledCall, ChargedAttempt, Comparison, compare
+from jobs.errors import InvalidSubmission, LineFault, SubmissionTooLarge
+from jobs.states import Outcome
+from jobs.store import Database
+from jobs.store.attempt_pages import AttemptDetail, attempts_of_jobs
+from jobs.store.balance import Charged
+from jobs.store.jobs import seqs_of
+from jobs.store.reports import Correction
+from jobs.store.settlement import reconcile
+from jobs.tables import Batch
+
+FILES = 64
+"""That an account is put down in: a million jobs make some 16,000 to a file."""
+
+FEWEST_JOBS_PER_FILE = 1000
+
+IN_MEMORY_BYTES = 128 * 1024
+"""Of each file; what is more goes to the disk."""
+
+MAX_LINES = 10_000_000
+"""Of an account: ten calls for each job of the largest batch, some 800 MB on the disk."""
+
+MAX_LINE_BYTES = 64 * 1024
+"""A line is a few hundred; one without an end is no line."""
+
+LISTED_FAULTS = 100
+LISTED_FINDINGS = 20
+
+CORRECTED_PER_COMMIT = 300
+"""Attempts that one transaction corrects: the batch's lock is held for some 30 ms."""
+
+
+@dataclass(slots=True)
+class Finding:
+    """Something of a job that does not agree: `code` is a field of `Comparison`."""
+
+    code: str
+    custom_id: str
+    n: int | None
+    message: str
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What comparing a batch with an account has shown.
+
+    Attributes:
+        lines: of the account.
+        unbilled: of those, calls for which the provider took nothing.
+        foreign: billed calls for jobs that the batch doesn't have; they may be another batch's.
+        provider: all billed calls of the batch's jobs, at the provider's prices (ours, where it
+            tells none).
+        agreed: attempts that the account has to the token and the nano-dollar.
+        drifted: attempts that it has otherwise; `drift_nanos` is how much more the provider took.
+        learned: attempts of unknown use of which it tells the use, as they are charged so far.
+        learned_nanos: what the provider took for those.
+        unseen: attempts whose answer was lost, and of which it has nothing.
+        in_flight: calls that are on their way by our account.
+        overcharged: answered attempts that it doesn't have.
+        unrecorded: calls that we know nothing of.
+        corrected: attempts that were corrected.
+        findings: the first of what is a violation, by job.
+    """
+
+    lines: int = 0
+    unbilled: int = 0
+    foreign: Charged = field(default_factory=lambda: Charged(0, 0))
+    provider: Charged = field(default_factory=lambda: Charged(0, 0))
+    agreed: int = 0
+    drifted: int = 0
+    drift_nanos: int = 0
+    learned: Charged = field(default_factory=lambda: Charged(0, 0))
+    learned_nanos: int = 0
+    unseen: Charged = field(default_factory=lambda: Charged(0, 0))
+    in_flight: int = 0
+    overcharged: Charged = field(default_factory=lambda: Charged(0, 0))
+    unrecorded: Charged = field(default_factory=lambda: Charged(0, 0))
+    corrected: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing of the two accounts contradicts the other."""
+        return not (self.drifted or self.overcharged.attempts or self.unrecorded.attempts)
+
+
+class Account:
+    """A provider's account of one batch while it is read; to be used as a context, for its files."""
+
+    def __init__(self, database: Database, batch: Batch) -> None:
+        assert batch.id is not None
+        self._database = database
+        self._batch_id, self._project_id = batch.id, batch.project_id
+        self._jobs = batch.total_jobs
+        self._width = max(FEWEST_JOBS_PER_FILE, -(-self._jobs // FILES))
+        self._files: dict[int, SpooledTemporaryFile[bytes]] = {}
+        self._stack = ExitStack()
+        self._carry = b""
+        self._faults: list[LineFault] = []
+        self._fault_count = 0
+        self._line_number = 0
+        self._verdict = Verdict()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def take(self, block: bytes) -> None:
+        """Read the next bytes of NDJSON, of `AccountLine` each.
+
+        Raises:
+            SubmissionTooLarge: more lines than an account may have, or a line without an end.
+        """
+        lines = (self._carry + block).split(b"\n")
+        self._carry = lines.pop()
+        self._take_lines(lines)
+        if len(self._carry) > MAX_LINE_BYTES:
+            raise SubmissionTooLarge(
+                f"line {self._line_number + 1} is longer than {MAX_LINE_BYTES} bytes; "
+                "is this NDJSON, one call per line?"
+            )
+
+    def close(self, *, provider: str | None, is_complete: bool, is_applied: bool) -> Verdict:
+        """Compare everything that was read, and book what it tells if that `is_applied`.
+
+        Args:
+            provider: only our attempts at this provider are compared; None for all.
+            is_complete: the account has every call that was billed, so that what it has not cost
+                nothing.
+            is_applied: correct the attempts of unknown use, some hundred to a transaction. What
+                was corrected already stays, so it may be done again.
+
+        Raises:
+            InvalidSubmission: there are bad lines; nothing was booked.
+        """
+        self._take_lines([self._carry])
+        if self._fault_count:
+            raise InvalidSubmission(
+                f"{self._fault_count:,} of {self._verdict.lines:,} lines are no calls; "
+                "nothing was booked",
+                faults=self._faults,
+                fault_count=self._fault_count,
+            )
+        for number, first_seq in enumerate(range(0, self._jobs, self._width)):
+            corrections = self._compare_jobs(number, first_seq, provider, is_complete=is_complete)
+            if is_applied:
+                self._book(corrections)
+        return self._verdict
+
+    def _book(self, corrections: Sequence[Correction]) -> None:
+        for start in range(0, len(corrections), CORRECTED_PER_COMMIT):
+            some = corrections[start : start + CORRECTED_PER_COMMIT]
+            with self._database.write() as session:
+                self._verdict.corrected += reconcile(
+                    session, self._batch_id, self._project_id, some
+                )
+
+    def _take_lines(self, lines: Sequence[bytes]) -> None:
+        read: list[AccountLine] = []
+        for text in lines:
+            self._line_number += 1
+            if not text.strip():
+                continue
+            self._verdict.lines += 1
+            try:
+                read.append(_decode(text))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                self._fault(str(error))
+        if self._verdict.lines > MAX_LINES:
+            raise SubmissionTooLarge(f"an account may have {MAX_LINES:,} lines")
+        with self._database.read() as session:
+            seqs = seqs_of(session, self._batch_id, {line.name for line in read})
+        self._put_down(read, seqs)
+
+    def _put_down(self, lines: Iterable[AccountLine], seqs: Mapping[str, int]) -> None:
+        """Write each billed call to the file of its job."""
+        for line in lines:
+            call = line.call()
+            seq = seqs.get(line.name)
+            if not call.is_billed:
+                self._verdict.unbilled += 1
+            elif seq is None:
+                self._verdict.foreign = _plus(self._verdict.foreign, call.cost_nanos)
+            else:
+                self._file(seq // self._width).write(_encode((seq, line.name, call)) + b"\n")
+
+    def _file(self, number: int) -> "SpooledTemporaryFile[bytes]":
+        if number not in self._files:
+            file = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 - the stack closes it
+            self._files[number] = self._stack.enter_context(file)
+        return self._files[number]
+
+    def _fault(self, message: str) -> None:
+        self._fault_count += 1
+        if len(self._faults) < LISTED_FAULTS:
+            said = message[:300]
+            self._faults.append(LineFault(self._line_number, "invalid_call", "", said))
+
+    def _compare_jobs(
+        self, number: int, first_seq: int, provider: str | None, *, is_complete: bool
+    ) -> list[Correction]:
+        """Compare the jobs of one file; return what is to be corrected of them."""
+        calls: dict[int, list[BilledCall]] = defaultdict(list)
+        names: dict[int, str] = {}
+        if (file := self._files.get(number)) is not None:
+            file.seek(0)
+            for text in file:
+                seq, names[seq], call = _decode_call(text)
+                calls[seq].append(call)
+        with self._database.read() as session:
+            attempts = attempts_of_jobs(
+                session, self._batch_id, first_seq, first_seq + self._width - 1
+            )
+        corrections: list[Correction] = []
+        for seq, made in groupby(attempts, key=lambda attempt: attempt.seq):
+            of_job = list(made)
+            charged = [_charged(attempt) for attempt in of_job if _is_compared(attempt, provider)]
+            found = compare(charged, calls.pop(seq, ()))
+            self._count(found, of_job[0].custom_id)
+            corrections += _corrections(seq, found, is_complete=is_complete)
+        # Calls of jobs for which we know of no attempt at all.
+        for seq, unrecorded in calls.items():
+            self._count(compare([], unrecorded), names[seq])
+        return corrections
+
+    def _count(self, found: Comparison, custom_id: str) -> None:
+        """Add a job's comparison to the verdict."""
+        verdict = self._verdict
+        for made, call in (*found.agreed, *found.drifted, *found.learned, *found.in_flight):
+            verdict.provider = _plus(verdict.provider, made.cost_of(call))
+        verdict.agreed += len(found.agreed)
+        verdict.in_flight += len(found.in_flight)
+        for made, call in found.drifted:
+            verdict.drifted += 1
+            verdict.drift_nanos += (made.cost_of(call) or 0) - (made.cost_nanos or 0)
+        for made, call in found.learned:
+            verdict.learned = _plus(verdict.learned, made.cost_nanos)
+            verdict.learned_nanos += made.cost_of(call) or 0
+        for made in found.unseen:
+            verdict.unseen = _plus(verdict.unseen, made.cost_nanos)
+        for made in found.overcharged:
+            verdict.overcharged = _plus(verdict.overcharged, made.cost_nanos)
+        for call in found.unrecorded:
+            verdict.provider = _plus(verdict.provider, call.cost_nanos)
+            verdict.unrecorded = _plus(verdict.unrecorded, call.cost_nanos)
+        room = LISTED_FINDINGS - len(verdict.findings)
+        if room > 0:
+            verdict.findings += islice(_findings(found, custom_id), room)
+
+
+_decode = msgspec.json.Decoder(AccountLine).decode
+_encode = msgspec.json.Encoder().encode
+_decode_call = msgspec.json.Decoder(tuple[int, str, BilledCall]).decode
+
+
+def _plus(sums: Charged, nanos: int | None) -> Charged:
+    return Charged(sums.attempts + 1, sums.cost_nanos + (nanos or 0))
+
+
+def _is_compared(attempt: AttemptDetail, provider: str | None) -> bool:
+    """Whether an attempt was billed or may be, by the provider whose account this is."""
+    may_be_billed = (
+        attempt.outcome in (None, Outcome.SUCCEEDED)
+        or attempt.is_unknown
+        or attempt.usage is not None
+    )
+    return may_be_billed and provider in (None, attempt.provider)
+
+
+def _charged(attempt: AttemptDetail) -> ChargedAttempt:
+    return ChargedAttempt(
+        attempt.n,
+        attempt.model,
+        None if attempt.outcome is None else Outcome(attempt.outcome),
+        attempt.is_unknown,
+        attempt.usage,
+        attempt.cost_nanos,
+        attempt.price,
+    )
+
+
+def _corrections(seq: int, found: Comparison, *, is_complete: bool) -> Iterator[Correction]:
+    for made, call in found.learned:
+        yield Correction(seq, made.n, call.usage, made.cost_of(call))
+    if is_complete:
+        for made in found.unseen:
+            yield Correction(seq, made.n, None, None)
+
+
+def _findings(found: Comparison, custom_id: str) -> Iterator[Finding]:
+    for made, call in found.drifted:
+        yield Finding("drifted", custom_id, made.n, _difference(made, call))
+    for made in found.overcharged:
+        message = f"charged {made.cost_nanos or 0:,} nano-dollars, and the account has no such call"
+        yield Finding("overcharged", custom_id, made.n, message)
+    for call in found.unrecorded:
+        message = f"billed {call.cost_nanos or 0:,} nano-dollars, and no attempt of ours made it"
+        yield Finding("unrecorded", custom_id, None, message)
+
+
+def _difference(made: ChargedAttempt, call: BilledCall) -> str:
+    ours = made.usage or call.usage
+    parts = [
+        f"{name} {mine:,} here, {theirs:,} there"
+        for name, mine, theirs in zip(
+            ours.__struct_fields__, ours.counts(), call.usage.counts(), strict=True
+        )
+        if mine != theirs
+    ]
+    if made.cost_nanos != (theirs_nanos := made.cost_of(call)):
+        parts.append(f"cost {made.cost_nanos or 0:,} here, {theirs_nanos or 0:,} there")
+    return "; ".join(parts)
