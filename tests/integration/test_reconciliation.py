@@ -15,9 +15,10 @@ from jobs.exchange import Usage
 from jobs.money import format_usd, parse_usd
 from jobs.prices import Price, Rates
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, budgets, slices
-from jobs.store.reports import Journal, ResultDraft, Settlement, Unattempted
-from jobs.store.settlement import flush
+from jobs.store import Database, batches, budgets, slices
+from jobs.store.balance import balance
+from jobs.store.reports import Correction, Journal, ResultDraft, Settlement, Unattempted
+from jobs.store.settlement import flush, reconcile
 from jobs.tables import Attempt, LedgerDay, SpendDay
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
 
@@ -481,3 +482,28 @@ async def test_whatever_happened_every_book_says_what_the_provider_billed(
     with database.read() as session:
         tokens = session.exec(select(func.sum(LedgerDay.output_tokens))).one()
     assert tokens == sum(call["output_tokens"] for call in story.account)
+
+
+def test_the_balance_is_of_one_state_and_nobody_waits_for_it(database: Database) -> None:
+    story = Story(database, jobs=2)
+    story.answer(0, Usage(10))
+    with database.snapshot() as session:
+        batch = batches.find(session, 1, story.ref)
+        story.answer(1, Usage(10))
+        found = balance(session, batch)
+    assert (found.finished, found.attempts_nanos, found.violations) == (1, 10, [])
+
+
+def test_an_attempt_that_was_answered_after_the_comparison_is_left_alone(
+    database: Database,
+) -> None:
+    story = Story(database, jobs=2)
+    story.answer(0, Usage(10))
+    story.lose(1, None)
+    corrections = [Correction(seq, 1, Usage(99), 99) for seq in (0, 1)]
+    corrected = []
+    for _ in range(2):
+        with database.write() as session:
+            corrected.append(reconcile(session, story.lease.batch_id, 1, corrections))
+    assert corrected == [1, 0]
+    assert batch_of(database, story.ref).spent_nanos == 10 + 99
