@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
-from api.auth import KnownKeys, authenticate
+from api.auth import Guesses, KnownKeys, require_declared
 from api.errors import install_error_handlers
 from api.query import check_query
 from api.routes import (
@@ -36,6 +36,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
 
     Raises:
         ConfigurationError: tokens can't be counted in the way that is configured.
+        RuntimeError: a route of this version says neither which scope it needs nor that it is public.
     """
     count_tokens = token_counter(settings.token_counting)
     database = open_database(settings.resolved_database_url())
@@ -61,11 +62,12 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         description="A job queue for bulk LLM generation.",
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
+        # Described by a route of ours, which says like every other that it is public.
+        openapi_url=None,
     )
     app.state.services = services
     app.state.known_keys = KnownKeys()
+    app.state.guesses = Guesses()
     install_error_handlers(app)
     app.include_router(health.router)
     app.include_router(front.router)
@@ -78,7 +80,6 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         budget.router,
         pools.router,
     ):
-        app.include_router(
-            router, prefix="/api", dependencies=[Depends(authenticate), Depends(check_query)]
-        )
+        app.include_router(router, prefix="/api", dependencies=[Depends(check_query)])
+    require_declared(app)
     return app

@@ -13,7 +13,9 @@ from starlette.routing import Match
 
 from jobs.errors import (
     Conflict,
+    CrossSite,
     IdempotencyKeyReused,
+    InsufficientScope,
     InvalidSubmission,
     NotAuthorised,
     NotFound,
@@ -22,6 +24,7 @@ from jobs.errors import (
     SubmissionError,
     SubmissionTooLarge,
     TidemillError,
+    TooManyGuesses,
     UnsupportedMedia,
 )
 from jobs.wording import in_words
@@ -30,6 +33,9 @@ log = logging.getLogger(__name__)
 
 STATUSES: tuple[tuple[type[TidemillError], HTTPStatus], ...] = (
     (NotAuthorised, HTTPStatus.UNAUTHORIZED),
+    (InsufficientScope, HTTPStatus.FORBIDDEN),
+    (CrossSite, HTTPStatus.FORBIDDEN),
+    (TooManyGuesses, HTTPStatus.TOO_MANY_REQUESTS),
     (NotFound, HTTPStatus.NOT_FOUND),
     (SubmissionTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (UnsupportedMedia, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
@@ -100,18 +106,28 @@ def problem_of(error: TidemillError) -> JSONResponse:
         log.error("unexpected here: %s", error, exc_info=error)
         return problem(status, "internal_error", "Tidemill failed; its log says why.")
     extra: dict[str, Any] = {}
-    headers: dict[str, str] = {}
     if isinstance(error, InvalidSubmission) and error.fault_count:
         extra["error_count"] = error.fault_count
         extra["errors"] = [
             {"line": f.line, "field": f.field, "code": f.code, "message": f.message}
             for f in error.faults
         ]
-    if status is HTTPStatus.UNAUTHORIZED:
-        headers["www-authenticate"] = "Bearer"
-    if isinstance(error, ServiceUnavailable | RequestInProgress):
-        headers["retry-after"] = "2"
-    return problem(status, error.code, error.message, extra=extra, headers=headers)
+    return problem(status, error.code, error.message, extra=extra, headers=_headers_of(error))
+
+
+def _headers_of(error: TidemillError) -> dict[str, str]:
+    match error:
+        case NotAuthorised():
+            return {"www-authenticate": "Bearer"}
+        case InsufficientScope():
+            challenge = f'Bearer error="insufficient_scope", scope="{error.needed}"'
+            return {"www-authenticate": challenge}
+        case TooManyGuesses():
+            return {"retry-after": str(error.wait_s)}
+        case ServiceUnavailable() | RequestInProgress():
+            return {"retry-after": "2"}
+        case _:
+            return {}
 
 
 def problem(

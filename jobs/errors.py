@@ -10,6 +10,9 @@
         InvalidParameter
         UnknownModel
       NotAuthorised
+      InsufficientScope
+      TooManyGuesses
+      CrossSite
       NotFound
       Conflict
         IllegalTransition
@@ -144,6 +147,32 @@ class NotAuthorised(TidemillError):
     """A valid API key is needed: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`."""
 
     code = "unauthorised"
+
+
+class InsufficientScope(TidemillError):
+    """This API key may not do that."""
+
+    code = "insufficient_scope"
+
+    def __init__(self, needed: str) -> None:
+        super().__init__(f"this API key lacks the scope `{needed}`")
+        self.needed = needed
+
+
+class TooManyGuesses(TidemillError):
+    """Too many unknown API keys came from this address; try again later."""
+
+    code = "too_many_guesses"
+
+    def __init__(self, wait_s: int) -> None:
+        super().__init__()
+        self.wait_s = wait_s
+
+
+class CrossSite(TidemillError):
+    """A page of another site may not do this: send the request from a program, or from here."""
+
+    code = "cross_site"
 
 
 class NotFound(TidemillError):

@@ -87,7 +87,13 @@ class ApiKey(SQLModel, table=True):
     project_id: int = Field(sa_type=BigInt, foreign_key="project.id")
     prefix: str = Field(sa_type=Text)
     key_hash: bytes = Field(sa_type=LargeBinary, unique=True)
+    name: str | None = Field(default=None, sa_type=Text)
+    """Whose it is or what for, in the words of who made it."""
+    scopes: str = Field(sa_type=Text)
+    """What it may do, as `jobs.scopes` writes it."""
     created_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """From then on it is worth nothing; null for never."""
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from api.auth import ProjectId
+from api.auth import ReaderProject
 from api.cursors import decode_pair, encode_cursor
 from api.services import ServicesDep
 from api.shapes import Tokens
@@ -57,7 +57,7 @@ class AttemptPage(BaseModel):
 @router.get("/batches/{batch_id}/attempts")
 def list_attempts(
     services: ServicesDep,
-    project_id: ProjectId,
+    project_id: ReaderProject,
     batch_id: str,
     outcome: Annotated[
         Outcome | None,

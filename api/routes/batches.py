@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.concurrency import run_in_threadpool
 
 from api.amounts import UsdOrNone, nanos_of
-from api.auth import ProjectId
+from api.auth import ReaderProject, SubmitterProject
 from api.cursors import decode_cursor, encode_cursor
 from api.idempotency import Body, Key
 from api.services import Services, ServicesDep
@@ -71,7 +71,7 @@ async def submit(
     request: Request,
     response: Response,
     services: ServicesDep,
-    project_id: ProjectId,
+    project_id: SubmitterProject,
     query: Annotated[SubmissionQuery, Query()],
     idempotency_key: Key = None,
 ) -> BatchShape:
@@ -130,7 +130,7 @@ async def submit(
 @router.get("/batches")
 def list_batches(
     services: ServicesDep,
-    project_id: ProjectId,
+    project_id: ReaderProject,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> BatchPage:
@@ -148,7 +148,7 @@ def list_batches(
 
 
 @router.get("/batches/{batch_id}")
-def get_batch(services: ServicesDep, project_id: ProjectId, batch_id: str) -> BatchShape:
+def get_batch(services: ServicesDep, project_id: ReaderProject, batch_id: str) -> BatchShape:
     """Return a batch: where it stands, its counts, usage and cost."""
     return _read(services, project_id, batch_id)
 
@@ -163,7 +163,7 @@ class BatchChange(BaseModel):
 
 @router.patch("/batches/{batch_id}")
 def change(
-    services: ServicesDep, project_id: ProjectId, batch_id: str, wanted: BatchChange
+    services: ServicesDep, project_id: SubmitterProject, batch_id: str, wanted: BatchChange
 ) -> BatchShape:
     """Change the batch's budget, null for none. If only that kept it, it goes on at once.
 
@@ -177,13 +177,13 @@ def change(
 
 
 @router.post("/batches/{batch_id}/pause")
-def pause(services: ServicesDep, project_id: ProjectId, batch_id: str) -> BatchShape:
+def pause(services: ServicesDep, project_id: SubmitterProject, batch_id: str) -> BatchShape:
     """Send no more calls; those in flight end."""
     return _move(services, project_id, batch_id, BatchState.PAUSED)
 
 
 @router.post("/batches/{batch_id}/resume")
-def resume(services: ServicesDep, project_id: ProjectId, batch_id: str) -> BatchShape:
+def resume(services: ServicesDep, project_id: SubmitterProject, batch_id: str) -> BatchShape:
     """Go on with a paused batch."""
     shape = _move(services, project_id, batch_id, BatchState.RUNNING)
     services.feed_all()
@@ -191,7 +191,7 @@ def resume(services: ServicesDep, project_id: ProjectId, batch_id: str) -> Batch
 
 
 @router.post("/batches/{batch_id}/cancel")
-def cancel(services: ServicesDep, project_id: ProjectId, batch_id: str) -> BatchShape:
+def cancel(services: ServicesDep, project_id: SubmitterProject, batch_id: str) -> BatchShape:
     """Send no more calls and give the open jobs the result `cancelled`; those in flight end."""
     return _move(services, project_id, batch_id, BatchState.CANCELLING)
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from api.amounts import UsdOrNone, nanos_of
-from api.auth import ProjectId
+from api.auth import AdminProject, ReaderProject
 from api.services import ServicesDep
 from jobs.budget import next_day, next_month
 from jobs.errors import InvalidParameter
@@ -59,7 +59,7 @@ class BudgetChange(BaseModel):
 
 
 @router.get("/budget")
-def get_budget(services: ServicesDep, project_id: ProjectId) -> BudgetShape:
+def get_budget(services: ServicesDep, project_id: ReaderProject) -> BudgetShape:
     """Return the project's caps, and what is spent and reserved in the present day and month."""
     with services.database.read() as session:
         return _shape(session, project_id)
@@ -67,7 +67,7 @@ def get_budget(services: ServicesDep, project_id: ProjectId) -> BudgetShape:
 
 @router.patch("/budget")
 def change_budget(
-    services: ServicesDep, project_id: ProjectId, wanted: BudgetChange
+    services: ServicesDep, project_id: AdminProject, wanted: BudgetChange
 ) -> BudgetShape:
     """Change the project's caps; batches that only they kept go on at once.
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from api.auth import MAY_READ
 from api.services import ServicesDep
 from jobs.errors import ServiceUnavailable
 from jobs.pools import read_pools
@@ -17,7 +18,7 @@ PATIENCE_S = 2.0
 """How long the gate's Redis is waited for."""
 
 
-@router.get("/pools")
+@router.get("/pools", dependencies=[MAY_READ])
 async def get_pools(services: ServicesDep) -> dict[str, Any]:
     """Return every configured pool, each followed by those of its models that were used lately.
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import ProjectId
+from api.auth import ReaderProject, SubmitterProject
 from api.services import Services, ServicesDep
 from jobs.money import format_usd
 from jobs.reconcile import Account, Verdict
@@ -120,7 +120,7 @@ class AccountQuery(BaseModel):
 
 @router.get("/batches/{batch_id}/reconciliation")
 def get_reconciliation(
-    services: ServicesDep, project_id: ProjectId, batch_id: str
+    services: ServicesDep, project_id: ReaderProject, batch_id: str
 ) -> Reconciliation:
     """Count and add up everything of a batch; nobody waits for it."""
     return _reconciliation(services, project_id, batch_id, None)
@@ -130,7 +130,7 @@ def get_reconciliation(
 async def reconcile(
     request: Request,
     services: ServicesDep,
-    project_id: ProjectId,
+    project_id: SubmitterProject,
     batch_id: str,
     query: Annotated[AccountQuery, Query()],
 ) -> Reconciliation:

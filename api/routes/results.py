@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
-from api.auth import ProjectId
+from api.auth import ReaderProject
 from api.services import Services, ServicesDep
 from api.shapes import result_line
 from jobs.store import batches
@@ -25,7 +25,7 @@ ROWS_PER_PAGE = 1000
 )
 def get_results(
     services: ServicesDep,
-    project_id: ProjectId,
+    project_id: ReaderProject,
     batch_id: str,
     order: Annotated[
         ResultOrder, Query(description="`finished`: as they came; `input`: as they were submitted")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api.auth import ProjectId
+from api.auth import ReaderProject
 from api.services import ServicesDep
 from jobs.errors import InvalidParameter
 from jobs.money import format_known
@@ -26,7 +26,7 @@ DIMENSIONS: tuple[UsageDimension, ...] = (
 @router.get("/usage")
 def get_usage(
     services: ServicesDep,
-    project_id: ProjectId,
+    project_id: ReaderProject,
     by: Annotated[str, Query(description="comma-separated: " + ", ".join(DIMENSIONS))] = "day",
     since: Annotated[date | None, Query(description="first day, UTC")] = None,
     until: Annotated[date | None, Query(description="last day, UTC")] = None,

@@ -3,12 +3,16 @@
 import hashlib
 import re
 import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, or_, select
 
 from jobs.clock import utcnow
 from jobs.errors import InvalidParameter, NotFound
+from jobs.scopes import EVERY_SCOPE, Scope, format_scopes, parse_scopes
 from jobs.store.database import Database
 from jobs.tables import ApiKey, Project
 
@@ -21,7 +25,23 @@ PREFIX_LENGTH = 9
 """Characters of a key that are kept readable: enough to recognise it, useless to guess the rest."""
 
 
-def create_key(session: Session, project_id: int) -> str:
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a living key speaks for: its project, what it may do, and until when (null: for ever)."""
+
+    project_id: int
+    scopes: frozenset[Scope]
+    expires_at: datetime | None
+
+
+def create_key(
+    session: Session,
+    project_id: int,
+    *,
+    scopes: Iterable[Scope] = EVERY_SCOPE,
+    expires_at: datetime | None = None,
+    name: str | None = None,
+) -> str:
     """Make a key with 256 random bits, store its hash, and return it; it can't be shown again."""
     key = KEY_PREFIX + secrets.token_urlsafe(32)
     session.add(
@@ -29,23 +49,31 @@ def create_key(session: Session, project_id: int) -> str:
             project_id=project_id,
             prefix=key[:PREFIX_LENGTH],
             key_hash=hash_key(key),
+            name=name,
+            scopes=format_scopes(scopes),
             created_at=utcnow(),
+            expires_at=expires_at,
         )
     )
     return key
 
 
-def project_of_key(session: Session, key: str) -> int | None:
-    """Return the id of the project that a living key belongs to."""
-    return session.exec(
-        select(ApiKey.project_id).where(
-            ApiKey.key_hash == hash_key(key), col(ApiKey.revoked_at).is_(None)
+def caller_of_key(session: Session, key: str) -> Caller | None:
+    """Return who a key speaks for; None for one that is unknown, revoked or past its time."""
+    found = session.exec(
+        select(ApiKey).where(
+            ApiKey.key_hash == hash_key(key),
+            col(ApiKey.revoked_at).is_(None),
+            or_(col(ApiKey.expires_at).is_(None), col(ApiKey.expires_at) > utcnow()),
         )
     ).first()
+    if found is None:
+        return None
+    return Caller(found.project_id, parse_scopes(found.scopes), found.expires_at)
 
 
 def all_keys(session: Session) -> list[dict[str, str | None]]:
-    """Return every key's prefix, project and dates (ISO), oldest first."""
+    """Return every key's prefix, project, name, scopes, dates (ISO) and state, oldest first."""
     rows = session.exec(
         select(ApiKey, Project.name)
         .join(Project, col(Project.id) == col(ApiKey.project_id))
@@ -80,13 +108,31 @@ def _shown(key: ApiKey, project: str) -> dict[str, str | None]:
     return {
         "prefix": key.prefix,
         "project": project,
+        "name": key.name,
+        "scopes": key.scopes,
+        "state": _state(key),
         "created_at": key.created_at.isoformat(),
-        "revoked_at": None if key.revoked_at is None else key.revoked_at.isoformat(),
+        "expires_at": _iso(key.expires_at),
+        "revoked_at": _iso(key.revoked_at),
     }
 
 
+def _state(key: ApiKey) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    return "expired" if key.expires_at is not None and key.expires_at <= utcnow() else "valid"
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
 def hash_key(key: str) -> bytes:
-    """Return what is stored of a key. Its 256 random bits need no slow hash against guessing."""
+    """Return what is stored of a key, and what it is looked up by.
+
+    Its 256 random bits need no slow hash against guessing, no salt and no secret; and whoever times
+    the look-up learns of a digest, which nobody can choose. (docs/decisions/0006)
+    """
     return hashlib.sha256(key.encode()).digest()
 
 
@@ -119,7 +165,7 @@ def ensure_first_key(database: Database, home: Path) -> Path:
     path = home / "api-key"
     with database.write() as session:
         project_id = ensure_project(session, DEFAULT_PROJECT)
-        if path.exists() and project_of_key(session, path.read_text().strip()) is not None:
+        if path.exists() and caller_of_key(session, path.read_text().strip()) is not None:
             return path
         key = create_key(session, project_id)
         path.unlink(missing_ok=True)

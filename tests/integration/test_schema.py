@@ -10,7 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 from jobs.errors import SchemaMismatch
+from jobs.scopes import EVERY_SCOPE, Scope
 from jobs.store import Database, check_schema, migrate, open_database
+from jobs.store.projects import Caller, caller_of_key, create_key, hash_key
 from jobs.store.schema import MIGRATIONS
 
 
@@ -102,6 +104,38 @@ def test_batches_that_an_older_version_has_paused_keep_the_cause_of_it(
         command.downgrade(config, "0001")
     migrate(older)
     check_schema(older)
+    older.close()
+
+
+def test_keys_that_an_older_version_has_made_keep_everything_that_they_could_do(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = open_database(database_url)
+    with monkeypatch.context() as patched:
+        patched.setattr("jobs.store.schema.command.upgrade", _upgrade_to("0002"))
+        migrate(older)
+    with older.engine.begin() as connection:
+        connection.execute(text("INSERT INTO project VALUES (1, 'default', '2026-01-01')"))
+        connection.execute(
+            text(
+                "INSERT INTO api_key (project_id, prefix, key_hash, created_at) "
+                "VALUES (1, 'tm_old', :key_hash, '2026-01-01')"
+            ),
+            {"key_hash": hash_key("tm_old")},
+        )
+    migrate(older)
+    with older.write() as session:
+        assert caller_of_key(session, "tm_old") == Caller(1, EVERY_SCOPE, None)
+        create_key(session, 1, scopes={Scope.READ})
+    with older.engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
+    # Of an older version, which knows no scopes, a key that may little would be one that may all.
+    with older.engine.connect() as connection:
+        living = connection.execute(text("SELECT prefix FROM api_key WHERE revoked_at IS NULL"))
+        assert living.scalars().all() == ["tm_old"]
     older.close()
 
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from typer.testing import CliRunner, Result
 
+from jobs.clock import utcnow
 from jobs.store import migrate, open_database
 from scripts import command
 from scripts.command import application
@@ -676,3 +678,54 @@ def test_a_key_is_revoked_by_what_the_list_shows(tidemill: Tidemill) -> None:
     assert "revoked" in tidemill("keys", "list").stdout
     again = tidemill("keys", "revoke", shown)
     assert (again.exit_code, one_line(again.stderr).count("0 living keys")) == (4, 1)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_key_may_as_much_and_lives_as_long_as_it_is_told(tidemill: Tidemill) -> None:
+    made = tidemill(
+        "keys",
+        "create",
+        "--scopes",
+        "submit,read",
+        "--expires",
+        "30d",
+        "--name",
+        "nightly",
+        "--json",
+    )
+    assert made.exit_code == 0, made.stderr
+    key = json.loads(made.stdout)
+    assert (key["scopes"], key["name"]) == ("read,submit", "nightly")
+    left = datetime.fromisoformat(key["expires_at"]) - utcnow()
+    assert timedelta(days=30) - left < timedelta(minutes=1)
+    (shown,) = json.loads(tidemill("keys", "list", "--json").stdout)["data"]
+    assert {name: shown[name] for name in ("name", "scopes", "expires_at", "state")} == {
+        **{name: key[name] for name in ("name", "scopes", "expires_at")},
+        "state": "valid",
+    }
+    line = one_line(tidemill("keys", "list").stdout)
+    assert "valid  read,submit" in line
+    assert line.endswith("nightly")
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--scopes", "read,write"),
+        ("--scopes", ""),
+        ("--expires", "30"),
+        ("--expires", "0d"),
+        ("--expires", "-1d"),
+        ("--name", ""),
+        ("--name", "a\x1b[2J"),
+        ("--name", "x" * 101),
+    ],
+)
+def test_a_key_that_is_told_nonsense_is_not_made(
+    tidemill: Tidemill, option: tuple[str, str]
+) -> None:
+    ended = tidemill("keys", "create", *option)
+    assert ended.exit_code == 2
+    assert "expected" in one_line(ended.stderr)
+    assert tidemill("keys", "list").stdout == ""

@@ -1,0 +1,216 @@
+"""Every route there is needs a scope or says that it is public, and nobody gets around that."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import iter_route_contexts
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from api.app import create_app
+from api.auth import MAY_READ, PUBLIC, authorise, require_declared
+from jobs.configuration import Configuration
+from jobs.scopes import Scope
+from jobs.settings import Settings
+from jobs.store import Database
+from jobs.store.projects import create_key, ensure_project
+from tests.support.rows import seed_batch
+
+PUBLIC_ROUTES = {
+    "GET /",
+    "GET /openapi.json",
+    "GET /healthz",
+    "HEAD /healthz",
+    "GET /readyz",
+    "HEAD /readyz",
+}
+
+SCOPES = {
+    "GET /api/batches": "read",
+    "GET /api/batches/{batch_id}": "read",
+    "GET /api/batches/{batch_id}/results": "read",
+    "GET /api/budget": "read",
+    "GET /api/pools": "read",
+    "GET /api/usage": "read",
+    "POST /api/batches": "submit",
+    "PATCH /api/batches/{batch_id}": "submit",
+    "POST /api/batches/{batch_id}/cancel": "submit",
+    "POST /api/batches/{batch_id}/pause": "submit",
+    "POST /api/batches/{batch_id}/resume": "submit",
+    "PATCH /api/budget": "admin",
+}
+"""A route that is new is missing here: decide who may use it."""
+
+UNKNOWN = "bat_00000000000000000000000000"
+
+
+@pytest.fixture
+def app(database: Database, tmp_path: Path) -> FastAPI:
+    url = database.engine.url.render_as_string(hide_password=False)
+    settings = Settings(home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9")
+    return create_app(settings, Configuration())
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://tidemill") as client:
+            yield client
+
+
+def described(app: FastAPI) -> dict[str, Any]:
+    """Every operation of the description, by method and path."""
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in app.openapi()["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def closed(app: FastAPI) -> dict[str, Any]:
+    return {name: said for name, said in described(app).items() if name not in PUBLIC_ROUTES}
+
+
+def scope_of(operation: dict[str, Any]) -> str:
+    """The one scope that the description names, for both ways to send a key."""
+    named = {scope for way in operation["security"] for scopes in way.values() for scope in scopes}
+    (scope,) = named
+    return str(scope)
+
+
+async def ask(
+    client: httpx.AsyncClient, name: str, key: str, batch_id: str = UNKNOWN
+) -> httpx.Response:
+    method, path = name.replace("{batch_id}", batch_id).split(" ")
+    body: dict[str, Any] = {}
+    if name == "PATCH /api/budget":
+        body = {"json": {"daily_usd": None}}
+    elif method == "PATCH":
+        body = {"json": {"max_cost_usd": None}}
+    return await client.request(method, path, headers={"x-api-key": key}, **body)
+
+
+def test_the_description_is_the_whole_inventory(app: FastAPI) -> None:
+    routes = {
+        f"{method} {route.path}"
+        for route in iter_route_contexts(app.routes)
+        for method in route.methods or ()
+    }
+    assert routes == set(described(app))
+
+
+def test_every_route_is_public_or_says_its_scope(app: FastAPI) -> None:
+    operations = described(app)
+    assert {name for name, said in operations.items() if "security" not in said} == PUBLIC_ROUTES
+    assert {name: scope_of(said) for name, said in closed(app).items()} == SCOPES
+
+
+@pytest.mark.parametrize("scope", Scope)
+async def test_a_key_opens_exactly_the_routes_of_its_scope(
+    app: FastAPI, client: httpx.AsyncClient, database: Database, scope: Scope
+) -> None:
+    with database.write() as session:
+        key = create_key(session, ensure_project(session, "default"), scopes={scope})
+    for name, operation in closed(app).items():
+        reply = await ask(client, name, key)
+        needed = scope_of(operation)
+        assert (reply.status_code == 403) == (needed != scope), (name, reply.text)
+        if reply.status_code == 403:
+            assert reply.json()["code"] == "insufficient_scope"
+            challenge = f'Bearer error="insufficient_scope", scope="{needed}"'
+            assert reply.headers["www-authenticate"] == challenge
+
+
+async def test_without_a_key_no_route_but_the_public_ones_answers(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    for name in closed(app):
+        reply = await ask(client, name, "")
+        assert (reply.status_code, reply.json()["code"]) == (401, "unauthorised"), name
+    for name in PUBLIC_ROUTES:
+        assert (await ask(client, name, "")).status_code == 200, name
+
+
+async def test_what_another_project_has_is_as_if_it_were_not_there(
+    app: FastAPI, client: httpx.AsyncClient, database: Database
+) -> None:
+    theirs = seed_batch(database, project="another")
+    with database.write() as session:
+        owner = create_key(session, ensure_project(session, "another"))
+        stranger = create_key(session, ensure_project(session, "default"))
+    of_a_batch = [name for name in closed(app) if "{batch_id}" in name]
+    assert len(of_a_batch) == 6
+    for name in of_a_batch:
+        foreign = await ask(client, name, stranger, theirs)
+        unknown = await ask(client, name, stranger, UNKNOWN)
+        assert foreign.status_code == unknown.status_code == 404, name
+        assert foreign.text.replace(theirs, UNKNOWN) == unknown.text, name
+    for name in set(closed(app)) - set(of_a_batch) - {"POST /api/batches", "GET /api/pools"}:
+        reply = await ask(client, name, stranger)
+        assert reply.status_code == 200, name
+        assert theirs not in reply.text, name
+        assert "another" not in reply.text, name
+    # The owner sees it, and nothing that the stranger tried has changed it.
+    batch = (await ask(client, "GET /api/batches/{batch_id}", owner, theirs)).json()
+    assert (batch["id"], batch["state"]) == (theirs, "queued")
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1:1/../api", "tidemill, healthz", "/healthz", "a b"]
+)
+async def test_no_host_header_opens_a_route(client: httpx.AsyncClient, host: str) -> None:
+    reply = await client.get("/api/batches", headers={"host": host, "x-forwarded-prefix": "/"})
+    assert reply.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/batches/", "//api/batches", "/healthz/../api/batches", "/API/batches", "/api"]
+)
+async def test_no_spelling_of_a_path_opens_a_route(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path)).status_code in {401, 404}
+
+
+def application(router: APIRouter) -> FastAPI:
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.include_router(router, prefix="/api", dependencies=[Depends(lambda: None)])
+    return app
+
+
+def test_an_application_with_an_undeclared_route_does_not_start() -> None:
+    router = APIRouter()
+    router.get("/fine", dependencies=[MAY_READ])(lambda: None)
+    router.get("/open", dependencies=[PUBLIC])(lambda: None)
+    require_declared(application(router))
+
+    @router.get("/forgotten")
+    def forgotten() -> None: ...
+
+    with pytest.raises(RuntimeError, match=re.escape("/api/forgotten: the route needs a scope")):
+        require_declared(application(router))
+
+
+def test_a_key_of_any_kind_is_no_declaration() -> None:
+    router = APIRouter()
+    router.get("/any", dependencies=[Depends(authorise)])(lambda: None)
+    with pytest.raises(RuntimeError, match="/api/any"):
+        require_declared(application(router))
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        Route("/raw", lambda _: PlainTextResponse("")),
+        Mount("/raw", FastAPI()),
+    ],
+)
+def test_what_cannot_be_looked_into_does_not_start(route: Route | Mount) -> None:
+    app = application(APIRouter())
+    app.router.routes.append(route)
+    with pytest.raises(RuntimeError, match="/raw"):
+        require_declared(app)
