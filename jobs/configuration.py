@@ -1,12 +1,14 @@
 """`tidemill.toml`: the providers, their pools and limits, routes and prices. Read once, frozen, checked."""
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -124,9 +126,25 @@ class Pool(Section):
 
 
 def _check_base_url(url: str) -> str:
+    """Return an address that every reader takes for the same one; no message repeats it."""
     if not url.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
+    if _NOT_IN_AN_ADDRESS.search(url):
+        raise ValueError("must be an address without spaces, backslashes, `?` or `#`")
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port != 0
+    except ValueError:
+        raise ValueError("must have a host, and a port that is one") from None
+    if "@" in parts.netloc:
+        raise ValueError("must have no user or password in it: a pool names its keys")
+    if not (parts.hostname and has_port):
+        raise ValueError("must have a host, and a port that is one")
     return url.rstrip("/")
+
+
+_NOT_IN_AN_ADDRESS = re.compile(r"[\x00-\x20\x7f-\uffff\\?#]")
+"""Where readers of addresses differ about what is the host; a name in another script is written xn--."""
 
 
 class Provider(Section):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -100,6 +101,70 @@ async def test_each_protocol_goes_to_its_address_and_comes_back_as_an_answer(
     assert json.loads(sent[0].content)
 
 
+NAMES_THAT_WANT_ELSEWHERE = [
+    "../../../admin",
+    "..%2f..%2fadmin",
+    "%2e%2e/%2e%2e",
+    "/etc/passwd",
+    "//evil.test/x",
+    "http://evil.test/x",
+    "https://evil.test",
+    "@evil.test/x",
+    ":x@evil.test",
+    "m@evil.test:80/",
+    "\\\\evil.test\\x",
+    "/\\evil.test",
+    "m?key=stolen",
+    "m#part",
+    "m;x=1",
+    "m&x=1",
+    ".",
+    "..",
+    "./",
+    "models/../../x",
+    "models/models/x",
+    "m:generateContent?x=",
+    "m:streamGenerateContent#",
+    "m%0d%0ahost:%20evil.test",
+    "m\r\nhost: evil.test",
+    "m\tx",
+    "m x",
+    "m\x00x",
+    "\u3002\u3002/x",
+    "\uff0e\uff0e\uff0fx",
+    "\u2024\u2024/x",
+    "{m}",
+    "%",
+    "%zz",
+    "169.254.169.254/latest/meta-data",
+    "[::1]/x",
+]
+
+
+@pytest.mark.parametrize("protocol", ProtocolName)
+@pytest.mark.parametrize("name", NAMES_THAT_WANT_ELSEWHERE)
+async def test_no_name_of_a_model_leads_a_call_elsewhere(protocol: ProtocolName, name: str) -> None:
+    """The name is the one part of an address that comes from a submission."""
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200, json=REPLIES[protocol])
+
+    try:
+        await caller(answer).call(provider(protocol), KEY, name, REQUEST)
+    except RequestRejected:
+        assert sent == []
+        return
+    (request,) = sent
+    assert (request.url.scheme, request.url.netloc, request.url.query) == ("http", b"llm.test", b"")
+    path = request.url.raw_path.decode()
+    if protocol is ProtocolName.GEMINI:
+        assert re.fullmatch(r"/v1/models/[^/?#]+:generateContent", path), path
+    else:
+        assert f"http://llm.test{path}" == URLS[protocol]
+
+
 async def test_one_caller_serves_many_providers() -> None:
     hosts: list[str] = []
 
@@ -142,7 +207,7 @@ async def test_only_what_was_certainly_never_sent_counts_as_never_sent(
     assert found.may_have_run is may_have_run
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "http://host:port/v1", "http://a\tb/v1"])
+@pytest.mark.parametrize("url", ["http://[v1.x]/v1", f"http://host/{70_000 * 'x'}"])
 async def test_an_address_that_is_none_was_never_called(url: str) -> None:
     one = caller(lambda _request: httpx.Response(200, json=CHAT))
 
@@ -275,7 +340,7 @@ async def test_the_limits_in_an_errors_headers_can_be_read() -> None:
 
 
 async def test_an_address_that_cannot_be_called_has_no_limits() -> None:
-    nowhere = provider(url="http://[")
+    nowhere = provider(url="http://[v1.x]")
     calls = caller(raising(AssertionError()))
 
     with pytest.raises(ConnectFailed) as raised:

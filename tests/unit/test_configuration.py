@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from jobs.configuration import (
     FAILOVER_AFTER_S,
     Charges,
     Configuration,
     Limits,
+    ProtocolName,
+    Provider,
     load_configuration,
     read_key,
 )
@@ -269,3 +272,81 @@ def test_a_name_that_can_not_be_is_told_in_words_and_not_by_its_pattern(tmp_path
     assert "without / and without blanks" in raised.value.message
     assert "^" not in raised.value.message
     assert "Value error" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "//api.test/v1",
+        "HTTP://api.test",
+        "file:///etc/passwd",
+        "ftp://api.test",
+        "gopher://127.0.0.1:6379/_FLUSHALL",
+        "unix:///run/docker.sock",
+        "javascript:alert(1)",
+        "data:text/plain,x",
+        "jar:http://api.test!/",
+        "dict://127.0.0.1:11211/stat",
+        "http:api.test",
+        "http:/api.test",
+        "http:///v1",
+        "http://",
+        "http://:80/v1",
+        "http://?",
+        "http://#",
+        "http:// api.test",
+        "http://api.test /v1",
+        "http://api.test\\@evil.test/v1",
+        "http:\\\\api.test",
+        "http://api.test\\.evil.test",
+        "http://sk-user:sk-secret@api.test/v1",
+        "http://sk-secret@api.test/v1",
+        "http://@api.test/v1",
+        "http://api.test@evil.test/v1",
+        "http://api.test:80@evil.test/v1",
+        "http://api.test%40evil.test:x/v1",
+        "http://api.test/v1?key=sk-secret",
+        "http://api.test/v1#part",
+        "http://api.test#@evil.test/",
+        "http://api.test?@evil.test/",
+        "http://api.test:0/v1",
+        "http://api.test:65536/v1",
+        "http://api.test:-1/v1",
+        "http://api.test:80a/v1",
+        "http://api.test:80:90/v1",
+        "http://[::1/v1",
+        "http://::1]/v1",
+        "http://[zz]/v1",
+        "http://api.test\t/v1",
+        "http://api.test\r\nhost: evil.test/v1",
+        "http://api\u3002test/v1",
+        "http://\uff41pi.test/v1",
+        "http://\u24d0pi.test/v1",
+        "http://api\u200b.test/v1",
+        "http://b\u00fccher.test/v1",
+        "http://api.test\x00.evil.test/v1",
+        "\x01http://api.test/v1",
+    ],
+)
+def test_an_address_that_can_be_read_in_two_ways_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Provider(protocol=ProtocolName.OPENAI, base_url=url)
+    (fault,) = raised.value.errors(include_input=False)
+    assert fault["loc"] == ("base_url",)
+    assert "must" in fault["msg"]
+    assert "sk-secret" not in fault["msg"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.openai.com/v1",
+        "http://127.0.0.1:9100/gemini/v1beta",
+        "http://[::1]:8000/v1",
+        "http://localhost",
+        "https://xn--bcher-kva.test:8443/a/b",
+    ],
+)
+def test_a_plain_address_is_taken_as_it_is(url: str) -> None:
+    assert Provider(protocol=ProtocolName.OPENAI, base_url=url).base_url == url
