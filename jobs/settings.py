@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     database_url: str = ""
     broker_url: str = ""
     redis_url: str = ""
+    allow_open_redis: bool = Field(
+        default=False,
+        description="use a Redis of another machine that asks for no password",
+    )
 
     max_in_flight: PositiveInt = Field(
         default=1000,

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from redis import Redis
-
 from jobs.configuration import Configuration, Route, load_configuration
 from jobs.errors import ConfigurationError, TidemillError
 from jobs.queues import CONTROL_QUEUE, REDELIVERY_S, make_celery, queue_length
+from jobs.redis_safety import OPEN, is_open, look_at
 from jobs.settings import Settings
 from jobs.store import check_schema, open_database
 from jobs.tokens import token_counter
@@ -128,7 +127,7 @@ def _check_services(settings: Settings) -> Iterator[Finding]:
     embedded_runs = valkey.answers(settings.embedded_socket())
     for subject, url, ask in (
         ("broker", settings.resolved_broker_url(), lambda: _ask_broker(settings)),
-        ("redis", settings.resolved_redis_url(), lambda: _ask_redis(settings.resolved_redis_url())),
+        ("redis", settings.resolved_redis_url(), lambda: _ask_redis(settings)),
     ):
         if embedded in url and not embedded_runs:
             message = "the embedded server, which starts with `tidemill up`"
@@ -173,16 +172,14 @@ def _ask_broker(settings: Settings) -> str:
     return f"answers; {waiting} control messages wait"
 
 
-def _ask_redis(url: str) -> str:
-    client = Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0)
-    with client:
-        version = client.info("server")["redis_version"]
-        policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
-    if policy != "noeviction":
-        raise ConfigurationError(
-            f"its maxmemory-policy is {policy}: it would forget quotas; set it to noeviction"
-        )
-    return f"answers, speaks as {version}"
+def _ask_redis(settings: Settings) -> str:
+    url = settings.resolved_redis_url()
+    if not settings.allow_open_redis and is_open(url):
+        raise ConfigurationError(OPEN)
+    fault, warning = look_at(url)
+    if fault is not None:
+        raise ConfigurationError(fault)
+    return "answers" if warning is None else f"answers; {warning}"
 
 
 def _tried(subject: str, ask: Callable[[], str]) -> Finding:

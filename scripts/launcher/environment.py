@@ -1,11 +1,13 @@
-"""What a process does first: read its environment, write its log, follow its launcher."""
+"""What a process does first: keep to itself, read its environment, write its log, find its launcher."""
 
 import logging
 import os
+import resource
 
 from pydantic import ValidationError
 
 from jobs.errors import ConfigurationError
+from jobs.redis_safety import require_safe_redis
 from jobs.settings import Settings
 from scripts.launcher.parent import follow_launcher
 
@@ -26,12 +28,23 @@ def read_settings() -> Settings:
         raise ConfigurationError(faults) from error
 
 
+def keep_to_itself() -> None:
+    """Let nobody else read the files that this process and its children make, or what they hold.
+
+    Databases, logs and the broker's file have prompts, answers or the hashes of keys in them, and a
+    core dump has the providers' keys.
+    """
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def begin_part() -> Settings:
     """Return the settings of a long-running part, after setting up its log on standard error.
 
     Raises:
-        ConfigurationError: a variable has a value that can't be.
+        ConfigurationError: a variable has a value that can't be, or a Redis is not fit for use.
     """
+    keep_to_itself()
     settings = read_settings()
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -39,4 +52,5 @@ def begin_part() -> Settings:
     # Each look at the schema would be two lines.
     logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     follow_launcher(os.environ)
+    require_safe_redis(settings)
     return settings

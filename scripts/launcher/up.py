@@ -12,9 +12,11 @@ from rich.text import Text
 
 from jobs.configuration import load_configuration
 from jobs.errors import ConfigurationError, ServiceUnavailable, TidemillError
+from jobs.redis_safety import require_safe_redis
 from jobs.settings import Settings
 from jobs.store import ensure_first_key, migrate, open_database
 from scripts.launcher import local_model, valkey
+from scripts.launcher.environment import keep_to_itself
 from scripts.launcher.flower_login import AUTH_VARIABLE, PASSWORD_FILE, USER, credentials
 from scripts.launcher.home import hold, make_private_folder
 from scripts.launcher.keys import key_faults
@@ -51,6 +53,8 @@ def up(settings: Settings, options: UpOptions, console: Console) -> int:
         raise ConfigurationError(
             f"--port and --flower-port are both {options.port}; each needs one of its own"
         )
+    keep_to_itself()
+    require_safe_redis(settings)
     home = make_private_folder(settings.home.resolve())
     logs = make_private_folder(home / "logs")
     with hold(home), caught_signals() as signals:

@@ -7,7 +7,9 @@ from jobs.settings import Settings
 
 PREFIX = "TIDEMILL_"
 
-OTHERS = frozenset({"API_KEY", "FLOWER_AUTH", "LAUNCHER_PID", "POSTGRES_PASSWORD", "URL"})
+OTHERS = frozenset(
+    {"API_KEY", "FLOWER_AUTH", "LAUNCHER_PID", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "URL"}
+)
 """Read in other places than `Settings`: by the client commands, Flower, parts and Compose."""
 
 FOR_TESTS = "TIDEMILL_TEST_"

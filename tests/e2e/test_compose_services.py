@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+import redis
 
 from tests.e2e.judging import books_agree, each_answer_is_its_jobs, each_job_has_one_result
 from tests.support import redis_servers
-from tests.support.compose import compose_document, service_command
+from tests.support.compose import compose_document, interpolate, service_command
 from tests.support.environment import scrubbed
 from tests.support.eventually import eventually
 from tests.support.ports import free_port
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("tests.support.simulator",)
 
-SECRETS = {"TIDEMILL_POSTGRES_PASSWORD": "s3cret", "TIDEMILL_FLOWER_AUTH": "tidemill:s3cret"}
+SECRETS = {
+    "TIDEMILL_POSTGRES_PASSWORD": "s3cret",
+    "TIDEMILL_REDIS_PASSWORD": "r3dis",
+    "TIDEMILL_FLOWER_AUTH": "tidemill:s3cret",
+}
 JOBS = 500
 
 TIDEMILL = (sys.executable, "-m", "scripts.command")
@@ -85,12 +90,13 @@ def valkey_url(
     binary = redis_servers.embedded_binary() or redis_servers.redis_binary()
     if binary is None:
         missing("no Valkey for this system and no redis-server on the PATH")
-    program, *options = service_command("valkey", SECRETS).argv
-    assert program == "valkey-server"
+    assert service_command("valkey", SECRETS).argv == ("valkey-server", "/etc/valkey.conf")
+    content = compose_document()["configs"]["valkey"]["content"]
+    (tmp_path / "valkey.conf").write_text(interpolate(content, SECRETS), encoding="utf-8")
     port = free_port()
     here = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path)]
-    start_process([str(binary), *options, *here], "valkey")
-    url = f"redis://127.0.0.1:{port}/0"
+    start_process([str(binary), str(tmp_path / "valkey.conf"), *here], "valkey")
+    url = f"redis://tidemill:r3dis@127.0.0.1:{port}/0"
     eventually(lambda: redis_servers.answers(url), 10.0, "the broker answers PING")
     return url
 
@@ -123,3 +129,30 @@ def test_the_services_commands_become_healthy_and_do_a_batch(
         wait_for_log(beat, "Task tidemill.sweep")
         eventually(lambda: composed.is_healthy("flower"), 30.0, "Flower's health check succeeds")
         assert worker.exit_status is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "CONFIG SET dir /tmp",
+        "MODULE LIST",
+        "SHUTDOWN",
+        "FLUSHALL",
+        "KEYS *",
+        "ACL LIST",
+        "MONITOR",
+        "REPLICAOF 192.0.2.1 6379",
+        "SAVE",
+    ],
+)
+def test_the_brokers_user_can_do_nothing_to_the_server(valkey_url: str, command: str) -> None:
+    with redis.Redis.from_url(valkey_url) as client:
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.execute_command(*command.split())
+        assert client.ping()
+    anonymous = valkey_url.replace("tidemill:r3dis@", "")
+    with (
+        redis.Redis.from_url(anonymous) as stranger,
+        pytest.raises(redis.exceptions.AuthenticationError),
+    ):
+        stranger.ping()

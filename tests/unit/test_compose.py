@@ -11,7 +11,11 @@ import pytest
 from jobs.settings import Settings
 from tests.support.compose import ROOT, compose_document, interpolate, service_command
 
-SECRETS = {"TIDEMILL_POSTGRES_PASSWORD": "s3cret", "TIDEMILL_FLOWER_AUTH": "tidemill:s3cret"}
+SECRETS = {
+    "TIDEMILL_POSTGRES_PASSWORD": "s3cret",
+    "TIDEMILL_REDIS_PASSWORD": "r3dis",
+    "TIDEMILL_FLOWER_AUTH": "tidemill:s3cret",
+}
 
 OURS = {
     "api": ("tidemill", "api", "--host", "0.0.0.0", "--port", "8080"),  # noqa: S104 - in a container
@@ -44,7 +48,7 @@ def test_a_part_runs_its_command_with_the_addresses_of_the_two_servers(name: str
     assert service.environment["TIDEMILL_DATABASE_URL"] == (
         "postgresql://tidemill:s3cret@postgres:5432/tidemill"
     )
-    assert service.environment["TIDEMILL_BROKER_URL"] == "redis://valkey:6379/0"
+    assert service.environment["TIDEMILL_BROKER_URL"] == "redis://tidemill:r3dis@valkey:6379/0"
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -113,10 +117,33 @@ def test_parts_wait_for_servers_that_are_healthy(services: dict[str, Any]) -> No
 
 
 def test_the_broker_keeps_what_it_holds(services: dict[str, Any]) -> None:
-    command = " ".join(services["valkey"]["command"])
-    assert "--appendonly yes" in command
-    assert "--maxmemory-policy noeviction" in command
+    assert {"appendonly yes", "maxmemory-policy noeviction"} <= set(server_configuration())
     assert services["valkey"]["volumes"] == ["valkey:/data"]
+
+
+def server_configuration() -> list[str]:
+    content: str = compose_document()["configs"]["valkey"]["content"]
+    return content.splitlines()
+
+
+def test_the_broker_asks_for_a_password_and_none_stands_in_a_command(
+    services: dict[str, Any],
+) -> None:
+    default, user = server_configuration()[:2]
+    assert default == "user default off"
+    assert user.startswith("user tidemill on >${TIDEMILL_REDIS_PASSWORD:?")
+    for name, service in services.items():
+        assert "PASSWORD" not in " ".join(service["command"]), name
+
+
+def test_no_service_gains_rights_and_only_the_database_writes_to_its_own_system(
+    services: dict[str, Any],
+) -> None:
+    for name, service in services.items():
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+    assert {name for name, service in services.items() if not service.get("read_only")} == {
+        "postgres"
+    }
 
 
 def test_a_commit_is_on_disk_before_it_is_answered(services: dict[str, Any]) -> None:
