@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
+from api.headers import TOLD
 from jobs.errors import (
     Conflict,
     CrossSite,
@@ -79,8 +80,12 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_fault(_request: Request, _error: Exception) -> JSONResponse:
+        # Said outside of every middleware, so with the headers that one would have added.
         return problem(
-            HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "Tidemill failed; its log says why."
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "Tidemill failed; its log says why.",
+            headers=TOLD,
         )
 
 

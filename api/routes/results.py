@@ -54,7 +54,8 @@ def get_results(
         arrived = batch.succeeded + batch.failed + batch.cancelled + batch.expired
         row_id, total = batch.id, batch.total_jobs
     assert row_id is not None
-    headers = {"x-content-type-options": "nosniff"}
+    # What a model wrote is saved by a browser, never shown as a page of ours.
+    headers = {"content-disposition": f'attachment; filename="{batch.ref}.jsonl"'}
     if order is ResultOrder.FINISHED:
         start = max(after or 0, 0)
         last = arrived if limit is None else min(arrived, start + limit)
