@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import ReaderProject, SubmitterProject
+from api.auth import AdminProject, ReaderProject
 from api.services import Services, ServicesDep
 from jobs.money import format_usd
 from jobs.reconcile import Account, Verdict
@@ -130,7 +130,7 @@ def get_reconciliation(
 async def reconcile(
     request: Request,
     services: ServicesDep,
-    project_id: SubmitterProject,
+    project_id: AdminProject,
     batch_id: str,
     query: Annotated[AccountQuery, Query()],
 ) -> Reconciliation:

@@ -39,6 +39,9 @@ SCOPES = {
     "GET /api/usage": "read",
     "POST /api/batches": "submit",
     "PATCH /api/batches/{batch_id}": "submit",
+    "GET /api/batches/{batch_id}/attempts": "read",
+    "GET /api/batches/{batch_id}/reconciliation": "read",
+    "POST /api/batches/{batch_id}/reconciliation": "admin",
     "POST /api/batches/{batch_id}/cancel": "submit",
     "POST /api/batches/{batch_id}/pause": "submit",
     "POST /api/batches/{batch_id}/resume": "submit",
@@ -145,7 +148,7 @@ async def test_what_another_project_has_is_as_if_it_were_not_there(
         owner = create_key(session, ensure_project(session, "another"))
         stranger = create_key(session, ensure_project(session, "default"))
     of_a_batch = [name for name in closed(app) if "{batch_id}" in name]
-    assert len(of_a_batch) == 6
+    assert len(of_a_batch) == 9
     for name in of_a_batch:
         foreign = await ask(client, name, stranger, theirs)
         unknown = await ask(client, name, stranger, UNKNOWN)
