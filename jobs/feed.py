@@ -39,7 +39,7 @@ class Feeder:
         """Fill the queue's window."""
         with self._database.write() as session:
             fed = feed(session, queue)
-        self._publish(fed)
+        self.publish(fed)
 
     def feed_all(self) -> None:
         """Fill the windows of all queues that have waiting slices; one that fails keeps no other."""
@@ -74,9 +74,10 @@ class Feeder:
             log.warning("publishing %d slices of %s again", len(slices), queue)
             with self._database.write() as session:
                 mark_fed(session, queue, fed_before)
-            self._publish(slices)
+            self.publish(slices)
 
-    def _publish(self, slices: Iterable[FedSlice]) -> None:
+    def publish(self, slices: Iterable[FedSlice]) -> None:
+        """Publish slices that are marked as fed; without a broker, the sweep does it later."""
         try:
             for piece in slices:
                 publish_slice(self._celery, piece.queue, piece.batch_ref, piece.slice_no)

@@ -52,8 +52,11 @@ class Wait:
 
     @classmethod
     def after(cls, waits: Sequence[ComeBack]) -> "Wait":
-        """Return what the answers of the targets that were asked come to; at least one."""
-        soonest = min(waits, key=lambda wait: wait.wait_s)
+        """Return what the answers of the targets that were asked come to; at least one.
+
+        While one of them goes on, that is what is waited for, whenever another may be back.
+        """
+        soonest = min(waits, key=lambda wait: (wait.is_blocked, wait.wait_s))
         reasons = dict.fromkeys(wait.reason for wait in waits)
         return cls(
             wait_s=max(soonest.wait_s, SHORTEST_REST_S),

@@ -19,7 +19,7 @@ from typing import Any
 
 from jobs.budget import no_price
 from jobs.clock import utcnow
-from jobs.errors import Permanent, ProviderError, TidemillError, UnknownModel
+from jobs.errors import AuthenticationFailed, Permanent, ProviderError, TidemillError, UnknownModel
 from jobs.exchange import ModelRequest
 from jobs.kinds import KINDS
 from jobs.kinds.kind import Kind
@@ -31,10 +31,11 @@ from jobs.store.reports import Admission, Journal, Settlement, Unattempted
 from jobs.tokens import most_tokens
 from workers import conclusions
 from workers.detour import DETOUR_PATIENCE_S, LONGEST_REST_S, PACE_PATIENCE_S, Patience, Wait
-from workers.gate.gate import Ask, ComeBack, Ending, Grant, PoolId
+from workers.gate.gate import Ask, Ending, Grant, PoolId
 from workers.open_slice import OpenSlice
 from workers.permits import Withdrawn
 from workers.purse import ROOM_S
+from workers.race import first_grant
 from workers.retry import AskAgain, Fail, Retry, RetryPolicy, is_doubtful, next_step
 from workers.suspicion import is_poison, is_suspect
 
@@ -59,11 +60,6 @@ class _Work:
     most_input_tokens: int
     targets: tuple[Target, ...]
     patience: Patience
-
-    @property
-    def patience_s(self) -> float:
-        """How long to wait at the gate for one target's pace."""
-        return PACE_PATIENCE_S if len(self.targets) == 1 else DETOUR_PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,18 +200,18 @@ class JobRun:
         loop, gate = asyncio.get_running_loop(), self._parts.gate
         if self._waiting_since is None:
             self._waiting_since = loop.time()
-        waits: list[ComeBack] = []
-        for nth, target in enumerate(work.targets, start=1):
-            left_s = work.patience.left_s(loop.time() - self._waiting_since)
-            is_last = nth == len(work.targets)
-            patience_s = work.patience_s if is_last else min(left_s, work.patience_s)
-            answer = await gate.ask(self._ask_for(work, target), patience_s)
-            if isinstance(answer, Grant):
-                return answer
-            waits.append(answer)
-            if not work.patience.is_over(answer, left_s):
-                break
-        return self._wait(work, Wait.after(waits))
+        left_s = work.patience.left_s(loop.time() - self._waiting_since)
+        asks = [self._ask_for(work, target) for target in work.targets]
+        first_s = PACE_PATIENCE_S if len(asks) == 1 else min(left_s, DETOUR_PATIENCE_S)
+        answer = await gate.ask(asks[0], first_s)
+        if isinstance(answer, Grant):
+            return answer
+        if len(asks) == 1 or not work.patience.is_over(answer, left_s):
+            return self._wait(work, Wait.after([answer]), first_s)
+        answers = await first_grant(gate, asks, DETOUR_PATIENCE_S)
+        if isinstance(answers, Grant):
+            return answers
+        return self._wait(work, Wait.after(answers), first_s + DETOUR_PATIENCE_S)
 
     def _ask_for(self, work: _Work, target: Target) -> Ask:
         forecast, most = self._parts.forecast, work.request.max_tokens
@@ -232,15 +228,18 @@ class JobRun:
             renew=partial(self._ask_for, work, target),
         )
 
-    def _wait(self, work: _Work, wait: Wait) -> _Again | None:
-        """Wait for the gate within the lease, or leave the job to a later one."""
+    def _wait(self, work: _Work, wait: Wait, patience_s: float) -> _Again | None:
+        """Wait for the gate within the lease, or leave the job to a later one.
+
+        `patience_s` is how long it may be until the job has asked again.
+        """
         opened, provider = self._opened, work.targets[0].provider
         if wait.is_short or (
             wait.is_blocked
             and wait.wait_s <= LONGEST_REST_S
             and self._parts.vigil.joins(provider, opened)
         ):
-            opened.waits(wait.reason, wait.told_again_s(work.patience_s * len(work.targets)))
+            opened.waits(wait.reason, wait.told_again_s(patience_s))
             return _Again(wait.rest_s)
         opened.park(wait.wait_s, wait.reason)
         return None
@@ -326,6 +325,7 @@ class JobRun:
         loop, caller = asyncio.get_running_loop(), self._parts.caller
         provider = self._parts.configuration.providers[grant.pool.provider]
         sent_at = loop.time()
+        key = None
         try:
             key = self._parts.keys.key(grant.pool)
             answer = await caller.call(provider, key, grant.ask.model, work.request)
@@ -334,12 +334,15 @@ class JobRun:
             readings = caller.readings(provider, error.headers)
             if isinstance(error, Permanent):
                 self._parts.blame.answered(grant.pool, latency_s)
+            is_keys_fault = isinstance(error, AuthenticationFailed) and self._parts.keys.rests(
+                grant.pool, key
+            )
             ending = Ending(
                 True,
                 error=error,
                 latency_s=latency_s,
                 readings=readings,
-                is_jobs_fault=self._is_at_fault and is_doubtful(error),
+                spares_pool=is_keys_fault or (self._is_at_fault and is_doubtful(error)),
             )
             return ending, _Failure(journal, error, latency_s, grant.is_probe)
         latency_s = loop.time() - sent_at

@@ -69,8 +69,11 @@ class Sweep:
             expired = slices.expired(session, limit=PER_SWEEP)
         for batch_id, slice_no in expired:
             with self._none_keeps_the_others(f"slice {slice_no} of batch {batch_id}"):
-                if self._expire(batch_id, slice_no):
-                    log.warning("the lease of slice %d of batch %d ran out", slice_no, batch_id)
+                with self._database.write() as session:
+                    fed = slices.expire(session, batch_id, slice_no)
+                if fed is not None:
+                    log.warning("the lease of slice %d of %s ran out", slice_no, fed.batch_ref)
+                    self._feeder.publish([fed])
 
     def cancel_batches(self) -> None:
         """Answer the jobs of cancelled batches that no worker holds."""
@@ -123,10 +126,6 @@ class Sweep:
             raise
         except Exception:  # the next sweep tries again
             log.exception("sweeping %s failed", what)
-
-    def _expire(self, batch_id: int, slice_no: int) -> bool:
-        with self._database.write() as session:
-            return slices.expire(session, batch_id, slice_no)
 
     def _in_state(self, state: BatchState) -> list[int]:
         with self._database.read() as session:

@@ -30,10 +30,12 @@ LOOK_AGAIN_S = 0.001
 """Between two looks whether a writer of another process has ended."""
 
 POSTGRES_GUARDS = (
-    "-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+    "-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=8s"
     " -c synchronous_commit=on"
 )
-"""Nobody's forgotten lock may stop the fleet; the caller tries again. And what was committed is on the
+"""Nobody's forgotten lock may stop the fleet; the caller tries again. A transaction of ours is idle for
+milliseconds: one that isn't belongs to a process that is frozen or cut off, and its locks are free
+before its leases run out. And what was committed is on the
 disk, whatever the server, the database or the role is set to."""
 
 

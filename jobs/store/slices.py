@@ -18,6 +18,7 @@ from jobs.states import CUT_OFF, FED_BATCH_STATES, WORKER_LOST, BatchState, Slic
 from jobs.store import batches, jobs
 from jobs.store.attempts import book_unknown
 from jobs.store.database import now
+from jobs.store.feeding import FedSlice
 from jobs.store.jobs import SliceRange
 from jobs.tables import Batch, Slice
 
@@ -277,20 +278,24 @@ def expired(session: Session, *, limit: int) -> list[tuple[int, int]]:
     return list(rows)
 
 
-def expire(session: Session, batch_id: int, slice_no: int) -> bool:
+def expire(session: Session, batch_id: int, slice_no: int) -> FedSlice | None:
     """Void a lease that has run out, so that another worker may claim the slice.
 
     Returns:
-        Whether it was done; False if the worker has renewed or finished in the meantime.
+        What is to be published: the slice keeps its place in the queue's window, or it would wait
+        behind all that are fed meanwhile. None if the worker has renewed or finished.
     """
     batch = batches.lock(session, batch_id)
     piece = session.get(Slice, (batch_id, slice_no))
     if piece is None or piece.state not in OWNED:
-        return False
-    if piece.lease_until is not None and piece.lease_until >= now(session):
-        return False
+        return None
+    moment = now(session)
+    if piece.lease_until is not None and piece.lease_until >= moment:
+        return None
     _void(session, batch, piece, WORKER_LOST)
-    return True
+    piece.state = SliceState.FED
+    piece.fed_at = moment
+    return FedSlice(piece.queue, batch.ref, slice_no)
 
 
 def queues_with_waiting(session: Session) -> list[str]:

@@ -93,7 +93,7 @@ def test_a_dead_workers_slices_are_free_again_and_its_open_calls_unknown(
     alive = lease_of(database, ref, 1)
     sweep.expire_leases()
     sweep.expire_leases()
-    assert slice_states(database) == [SliceState.WAITING, SliceState.LEASED, SliceState.WAITING]
+    assert slice_states(database) == [SliceState.FED, SliceState.LEASED, SliceState.WAITING]
     batch = batch_of(database, ref)
     assert (batch.unknown_attempts, batch.in_flight, batch.spent_nanos) == (2, 0, 200)
     with database.write() as session:
@@ -110,7 +110,7 @@ def test_more_leases_than_one_sweep_takes_are_left_to_the_next(
     sweep.expire_leases()
     assert slice_states(database).count(SliceState.LEASED) == 5
     sweep.expire_leases()
-    assert set(slice_states(database)) == {SliceState.WAITING}
+    assert set(slice_states(database)) == {SliceState.FED}
 
 
 # Cancelled batches

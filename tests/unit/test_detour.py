@@ -43,6 +43,12 @@ def test_of_several_targets_the_soonest_is_waited_for_and_all_are_named_once() -
     assert Wait.after([one, other, other]) == Wait(3.0, "a is down; b is slow", False)
 
 
+def test_a_target_that_goes_on_is_waited_for_rather_than_one_that_is_down() -> None:
+    down, busy = ComeBack(1.0, "a is down", True), ComeBack(40.0, "b is at its limit")
+    wait = Wait.after([down, busy])
+    assert (wait.wait_s, wait.is_blocked) == (40.0, False)
+
+
 def test_no_answer_of_a_gate_makes_a_hot_loop() -> None:
     for wait_s in (0.0, -3.0):
         assert Wait.after([ComeBack(wait_s, "soon")]).wait_s == SHORTEST_REST_S

@@ -143,7 +143,7 @@ async def test_an_outage_that_meets_many_jobs_counts_for_none(
     assert [result.error_code for result in shop.results()] == [None] * jobs
     assert len(shop.attempts()) == jobs * (rounds + 1)
     assert counted(shop) == jobs
-    assert not any(ending.is_jobs_fault for ending in shop.gate.endings)
+    assert not any(ending.spares_pool for ending in shop.gate.endings)
 
 
 async def test_a_job_that_fails_beside_others_that_are_answered_says_nothing_of_its_pool(
@@ -160,7 +160,7 @@ async def test_a_job_that_fails_beside_others_that_are_answered_says_nothing_of_
     shop.provider.replies.extend([httpx.Response(500)] * most)
     await shop.run(shop.submit([line()]))
     assert shop.outcomes() == [Outcome.FAILED] * most
-    assert [ending.is_jobs_fault for ending in shop.gate.endings] == [False] + [True] * (most - 1)
+    assert [ending.spares_pool for ending in shop.gate.endings] == [False] + [True] * (most - 1)
 
 
 def counted(shop: Workshop) -> int:
@@ -360,8 +360,10 @@ async def test_a_blocked_target_sends_the_job_to_the_next_at_its_price(shop: Wor
     ("wait_s", "given", "asked"),
     [
         pytest.param(5.0, {}, ["first", "first"], id="within the route's patience"),
-        pytest.param(15.0, {}, ["first", "second"], id="beyond it"),
-        pytest.param(5.0, {"failover_after_s": "3"}, ["first", "second"], id="or the batch's"),
+        pytest.param(15.0, {}, ["first", "first", "second"], id="beyond it"),
+        pytest.param(
+            5.0, {"failover_after_s": "3"}, ["first", "first", "second"], id="or the batch's"
+        ),
         pytest.param(15.0, {"failover_after_s": "60"}, ["first", "first"], id="which is longer"),
     ],
 )
@@ -376,16 +378,17 @@ async def test_pace_is_waited_for_as_long_as_the_route_or_the_batch_allows(
         """Time flies."""
 
     monkeypatch.setattr("workers.open_slice.OpenSlice.rest", rest)
-    shop.gate.answers.append(ComeBack(wait_s, "the limit of first/blue is reached"))
+    limit = ComeBack(wait_s, "the limit of first/blue is reached")
+    shop.gate.answers.extend([limit] * (len(asked) - 1))
     await shop.run(shop.submit([line(model="cheap")], given=given))
     assert [ask.provider for ask, _ in shop.gate.asked] == asked
 
 
 async def test_each_attempt_begins_with_the_first_target_again(shop: Workshop) -> None:
-    shop.gate.answers.append(A_BREAK)
+    shop.gate.answers.extend([A_BREAK] * 2)
     shop.provider.replies.append(httpx.Response(500))
     await shop.run(shop.submit([line(model="cheap")]))
-    assert [ask.provider for ask, _ in shop.gate.asked] == ["first", "second", "first"]
+    assert [ask.provider for ask, _ in shop.gate.asked] == ["first", "first", "second", "first"]
     assert shop.provider.hosts == ["second.test", "first.test"]
     assert [attempt.provider for attempt in shop.attempts()] == ["second", "first"]
     assert [result.attempt for result in shop.results()] == [2]

@@ -24,8 +24,8 @@ from workers.gate.charging import Charging, Costs, correction, taken
 from workers.gate.gate import Ending, Grant
 from workers.gate.learning import lessons
 
-LONGEST_PAUSE_S = 86_400.0
-"""Nothing that a provider says holds a pool longer without a new look."""
+LONGEST_PAUSE_S = 900.0
+"""Nothing that a provider says holds a pool longer without a new look: some say "tomorrow" by mistake."""
 
 UNUSABLE_S = 15.0
 """A key that is refused, a model that it may not use, an exhausted quota: until somebody mends it, looked
@@ -168,7 +168,7 @@ def tell(pool: Told, models: Told, charging: Charging, grant: Grant, ending: End
         pass
     elif ending.sent and (error is None or isinstance(error, Permanent)):
         models.answered(ending.latency_s, ending.usage)
-    elif ending.sent and error is not None and not ending.is_jobs_fault:
+    elif ending.sent and error is not None and not ending.spares_pool:
         _stop(pool, models, error)
     if grant.is_probe:
         pool.probe, models.probe = _verdicts(ending)
@@ -224,8 +224,10 @@ def _pause(error: ProviderError, usual_s: float, most_s: float) -> Stop:
 def _verdicts(ending: Ending) -> tuple[str, str]:
     """Return what a probe found out about its pool and about its model's scope."""
     match ending.error:
-        case _ if ending.cut_off or not ending.sent:
+        case _ if not ending.sent:
             return "void", "void"
+        case _ if ending.cut_off or ending.spares_pool:
+            return "lost", "lost"
         case None | Permanent():
             return "good", "good"
         case RateLimited() | AccessForbidden():

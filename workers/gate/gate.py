@@ -78,9 +78,9 @@ class Reading(msgspec.Struct, frozen=True):
 class Ending(msgspec.Struct, frozen=True):
     """How a granted call ended. Of one that was not `sent`, everything is given back.
 
-    `usage` is that of a good answer; `error` is None for one. `is_jobs_fault` says of an error that it
-    tells nothing about the pool: the job has failed before, while others were answered. A call that
-    was `cut_off`, by us, has no end that anybody knows.
+    `usage` is that of a good answer; `error` is None for one. `spares_pool` says of an error that it
+    tells nothing about the pool: the job has failed before, while others were answered, or one key of
+    several was refused. A call that was `cut_off`, by us, has no end that anybody knows.
     """
 
     sent: bool
@@ -88,7 +88,7 @@ class Ending(msgspec.Struct, frozen=True):
     error: ProviderError | None = None
     latency_s: float | None = None
     readings: tuple[Reading, ...] = ()
-    is_jobs_fault: bool = False
+    spares_pool: bool = False
     cut_off: bool = False
 
 

@@ -66,7 +66,7 @@ local function settle_probe(scope, verdict)
     restart(scope)
   elseif verdict == 'void' then
     put(scope, 'bl', 0) -- nothing was sent
-  end
+  end -- else it was lost: the next one leaves as usual
 end
 
 local function is_probe_out(scope)
