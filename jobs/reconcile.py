@@ -35,8 +35,9 @@ FEWEST_JOBS_PER_FILE = 1000
 IN_MEMORY_BYTES = 128 * 1024
 """Of each file; what is more goes to the disk."""
 
-MAX_LINES = 10_000_000
-"""Of an account: ten calls for each job of the largest batch, some 800 MB on the disk."""
+MAX_LINES = 5_000_000
+"""Of an account: five calls for each job of the largest batch. A billed one of a job with a short name
+takes some 165 bytes of the disk, 800 MB for all."""
 
 MAX_LINE_BYTES = 64 * 1024
 """A line is a few hundred; one without an end is no line."""
@@ -45,7 +46,7 @@ LISTED_FAULTS = 100
 LISTED_FINDINGS = 20
 
 CORRECTED_PER_COMMIT = 300
-"""Attempts that one transaction corrects: the batch's lock is held for some 30 ms."""
+"""Attempts that one transaction corrects: the batch's lock is held for 20 to 100 ms."""
 
 
 @dataclass(slots=True)

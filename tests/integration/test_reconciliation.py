@@ -1,7 +1,7 @@
 """A batch beside its provider's account: what agrees, what is learned from it, and what must not be."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -17,7 +17,7 @@ from jobs.prices import Price, Rates
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database, batches, budgets, slices
 from jobs.store.balance import balance
-from jobs.store.reports import Correction, Journal, ResultDraft, Settlement, Unattempted
+from jobs.store.reports import Admission, Correction, Journal, ResultDraft, Settlement, Unattempted
 from jobs.store.settlement import flush, reconcile
 from jobs.tables import Attempt, LedgerDay, SpendDay
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
@@ -507,3 +507,23 @@ def test_an_attempt_that_was_answered_after_the_comparison_is_left_alone(
             corrected.append(reconcile(session, story.lease.batch_id, 1, corrections))
     assert corrected == [1, 0]
     assert batch_of(database, story.ref).spent_nanos == 10 + 99
+
+
+async def test_a_batch_that_its_budget_has_paused_goes_on_when_a_lost_call_was_cheaper(
+    client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.store.settlement.LAST_ROUND", timedelta())
+    story = Story(database, jobs=2)
+    with database.write() as session:
+        budgets.set_max_cost(session, 1, story.ref, WORST_NANOS + WORST_NANOS // 2)
+    story.lose(0, Usage(10))
+    with database.write() as session:
+        wish = priced(journal_of(story.lease, 1))
+        assert flush(session, [wish], []) == [Admission.RESTING]
+    assert batch_of(database, story.ref).state == "paused"
+
+    await compare(client, story.ref, story.account, apply=True)
+
+    with database.write() as session:
+        assert budgets.reconsider(session, story.lease.batch_id)  # as the sweep does
+    assert batch_of(database, story.ref).state == "running"
