@@ -12,9 +12,8 @@ from fastapi import Header, Request
 from pydantic import AfterValidator
 from starlette.concurrency import run_in_threadpool
 
+from jobs.characters import IDEMPOTENCY_KEY, is_idempotency_key
 from jobs.errors import IllegalTransition, ServiceUnavailable
-
-KEY_CHARACTERS = 255
 
 SIGN_EVERY_S = 3.0
 """Between two signs of life of an upload; its claim outlives three that are missing."""
@@ -24,15 +23,15 @@ SILENT_SENDER_S = 30.0
 gives no more signs, so that another may have the key. It goes on if the sender does before that."""
 
 
-def _is_key(text: str) -> str:
-    if not (0 < len(text) <= KEY_CHARACTERS and text.isascii() and text.isprintable()):
-        raise ValueError(f"expected 1 to {KEY_CHARACTERS} printable ASCII characters")
+def _checked(text: str | None) -> str | None:
+    if text is not None and not is_idempotency_key(text):
+        raise ValueError(f"expected {IDEMPOTENCY_KEY}")
     return text
 
 
 Key = Annotated[
     str | None,
-    AfterValidator(lambda text: None if text is None else _is_key(text)),
+    AfterValidator(_checked),
     Header(
         alias="idempotency-key",
         description="One batch results, however often the same request is sent with the same key.",

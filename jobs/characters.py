@@ -1,4 +1,4 @@
-"""Characters that a name must not have: what is not seen, or changes how the rest is seen."""
+"""Characters of names and keys: what is not seen, or changes how the rest is seen, they must not have."""
 
 import unicodedata
 
@@ -15,3 +15,11 @@ def has_hidden(text: str) -> bool:
     return not text.isprintable() and any(
         unicodedata.category(char) in _HIDDEN and char not in _JOINERS for char in text
     )
+
+
+IDEMPOTENCY_KEY = "1 to 255 printable ASCII characters"
+
+
+def is_idempotency_key(text: str) -> bool:
+    """Whether a text is what `IDEMPOTENCY_KEY` says."""
+    return 1 <= len(text) <= 255 and text.isascii() and text.isprintable()

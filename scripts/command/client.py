@@ -79,15 +79,20 @@ class Client:
     ) -> None:
         self._http.close()
 
-    def submit(self, upload: Upload, defaults: Mapping[str, str]) -> JsonObject:
-        """Send a submission and return its batch, accepted and durable."""
+    def submit(
+        self, upload: Upload, defaults: Mapping[str, str], idempotency_key: str
+    ) -> JsonObject:
+        """Send a submission and return its batch, accepted and durable.
+
+        Sent again with the same key it is the same batch, whatever became of the first.
+        """
         timeout = httpx.Timeout(SUBMIT_S, connect=CONNECT_S)
         request = self._http.build_request(
             "POST",
             "/api/batches",
             params=defaults,
-            content=upload.blocks,
-            headers=upload.headers,
+            content=upload.blocks(),
+            headers={**upload.headers, "idempotency-key": idempotency_key},
             timeout=timeout,
         )
         return _object(self._send(request))
@@ -187,9 +192,8 @@ class Client:
 @contextmanager
 def _reachability(request: httpx.Request) -> Iterator[None]:
     address = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
-    doubt = (
-        "" if request.method == "GET" else "; it may have been done, so look before asking again"
-    )
+    may_repeat = request.method == "GET" or "idempotency-key" in request.headers
+    doubt = "" if may_repeat else "; it may have been done, so look before asking again"
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:

@@ -1,7 +1,10 @@
 """`tidemill submit`: send a file of jobs, and stay until they are done if asked to."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+import secrets
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +18,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from jobs.characters import IDEMPOTENCY_KEY, is_idempotency_key
+from jobs.errors import ServiceUnavailable
 from jobs.money import parse_usd
 from jobs.states import Priority
 from scripts.command.client import Client
@@ -22,7 +27,8 @@ from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
 from scripts.command.ending import Ended, ExitStatus, say
 from scripts.command.render import JsonObject, print_json, stderr, stdout
 from scripts.command.results import Order, check_writable, save
-from scripts.command.upload import open_upload
+from scripts.command.retries import persist
+from scripts.command.upload import Upload, open_upload
 from scripts.command.watch import finish, follow_on_terminal, rests
 
 
@@ -32,6 +38,15 @@ def _amount(text: str | None) -> str | None:
             parse_usd(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    return text
+
+
+def _idempotency_key(text: str | None) -> str:
+    """Return the key that was given, or a random one."""
+    if text is None:
+        return secrets.token_urlsafe(18)
+    if not is_idempotency_key(text):
+        raise typer.BadParameter(f"expected {IDEMPOTENCY_KEY}")
     return text
 
 
@@ -63,6 +78,21 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         float | None,
         typer.Option(min=0, help="Seconds to wait for a target before a route's next one."),
     ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        typer.Option(
+            callback=_idempotency_key,
+            help="The same file and options with the same key are one batch. Default: a random one.",
+        ),
+    ] = None,
+    retry_for: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long to wait altogether for a server that is away; sending does not count.",
+        ),
+    ] = 60.0,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the batch has ended.")] = False,
     output: Annotated[
         Path | None,
@@ -73,6 +103,10 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     as_json: Json = False,
 ) -> None:
     """Submit a file of jobs as one batch: all of it is accepted, or nothing.
+
+    If the server or the connection fails, the file is sent again from its start, for as long as
+    --retry-for says; one batch results. (Of stdin a temporary copy is kept meanwhile.) After this
+    command itself was killed, the same one with the --idempotency-key of the first goes on.
 
     With --watch, exit status 1 tells that some job has no answer, and Ctrl-C leaves the batch
     running. If the batch is paused and nobody is at a terminal, the command ends with status 6 and
@@ -93,7 +127,8 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     }
     defaults = {field: str(value) for field, value in given.items() if value is not None}
     with connect(url, key) as client:
-        batch = _send(client, file, defaults)
+        sending = _Sending(client, file, defaults, str(idempotency_key))
+        batch = sending.run(retry_for_s=retry_for, is_quiet=as_json)
         if watch or output is not None:
             _stay(client, batch, output, as_json=as_json)
     if as_json:
@@ -103,26 +138,47 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         stdout().print(f"`tidemill watch {batch['id']}` follows it.")
 
 
-def _send(client: Client, file: Path, defaults: dict[str, str]) -> JsonObject:
-    console = stderr()
-    columns = (TextColumn("sending"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    try:
-        with open_upload(file) as upload, bar:
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """A submission, sent until it is answered."""
+
+    client: Client
+    file: Path
+    defaults: dict[str, str]
+    idempotency_key: str
+
+    def run(self, *, retry_for_s: float, is_quiet: bool) -> JsonObject:
+        """Return the accepted batch."""
+        again = f"the same command with --idempotency-key {shlex.quote(self.idempotency_key)}"
+        try:
+            with open_upload(self.file) as upload:
+                return persist(
+                    partial(self._once, upload), retry_for_s=retry_for_s, is_quiet=is_quiet
+                )
+        except KeyboardInterrupt:
+            raise Ended(
+                ExitStatus.INTERRUPTED,
+                "interrupted",
+                f"interrupted before the answer: {again} goes on, and makes no second batch",
+            ) from None
+        except ServiceUnavailable as error:
+            error.args = (f"{error.message}; {again} makes no second batch",)
+            raise
+        except OSError as error:
+            raise typer.BadParameter(f"{self.file} can't be read: {error.strerror}") from error
+
+    def _once(self, upload: Upload) -> JsonObject:
+        console = stderr()
+        columns = (TextColumn("sending"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        with bar:
             task = bar.add_task("", total=upload.size_bytes)
-            return client.submit(replace(upload, blocks=_shown(upload.blocks, bar, task)), defaults)
-    except KeyboardInterrupt:
-        raise Ended(
-            ExitStatus.INTERRUPTED,
-            "interrupted",
-            "interrupted before the answer: `tidemill batches` tells whether it was accepted",
-        ) from None
-    except OSError as error:
-        raise typer.BadParameter(f"{file} can't be read: {error.strerror}") from error
+            shown = replace(upload, blocks=partial(_shown, upload.blocks, bar, task))
+            return self.client.submit(shown, self.defaults, self.idempotency_key)
 
 
-def _shown(blocks: Iterable[bytes], bar: Progress, task: TaskID) -> Iterator[bytes]:
-    for block in blocks:
+def _shown(blocks: Callable[[], Iterator[bytes]], bar: Progress, task: TaskID) -> Iterator[bytes]:
+    for block in blocks():
         yield block
         bar.advance(task, len(block))
 

@@ -2,12 +2,13 @@
 
 import os
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import IO
 
 BLOCK_BYTES = 256 * 1024
 """Some eighth of a second on a slow line, so that progress moves."""
@@ -24,9 +25,12 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What is sent: `blocks` can be read once. `size_bytes` is None where only the end tells."""
+    """What is sent. Each call of `blocks` reads it from its start.
 
-    blocks: Iterator[bytes]
+    `size_bytes` is None where only the end tells.
+    """
+
+    blocks: Callable[[], Iterator[bytes]]
     headers: dict[str, str]
     size_bytes: int | None
 
@@ -40,21 +44,37 @@ def describe(name: str) -> dict[str, str]:
 def open_upload(path: Path) -> Iterator[Upload]:
     """Open a file, or stdin for `-`.
 
+    What can't be read twice, stdin or a pipe, is copied to an unnamed temporary file as it is sent.
+
     Raises:
         OSError: the file can't be read.
     """
     if path == STDIN:
-        yield Upload(_blocks(sys.stdin.buffer), describe(""), None)
+        with tempfile.TemporaryFile() as copy:
+            yield Upload(partial(_copied, sys.stdin.buffer, copy), describe(""), None)
         return
-    with path.open("rb") as file:
-        status = os.fstat(file.fileno())
+    with path.open("rb") as file, tempfile.TemporaryFile() as copy:
         headers = describe(path.name)
-        # A pipe such as <(zcat jobs.gz) has no size of its own.
-        size_bytes = status.st_size if path.is_file() else None
-        if size_bytes is not None:
-            headers["content-length"] = str(size_bytes)
-        yield Upload(_blocks(file), headers, size_bytes)
+        if not path.is_file():  # a pipe such as <(zcat jobs.gz) has no size of its own
+            yield Upload(partial(_copied, file, copy), headers, None)
+            return
+        size_bytes = os.fstat(file.fileno()).st_size
+        headers["content-length"] = str(size_bytes)
+        yield Upload(partial(_from_start, file), headers, size_bytes)
 
 
-def _blocks(file: BinaryIO) -> Iterator[bytes]:
+def _from_start(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    yield from _blocks(file)
+
+
+def _copied(pipe: IO[bytes], copy: IO[bytes]) -> Iterator[bytes]:
+    """Yield what was read of a pipe before, and then the rest of it."""
+    yield from _from_start(copy)
+    for block in _blocks(pipe):
+        copy.write(block)
+        yield block
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
     return iter(partial(file.read, BLOCK_BYTES), b"")

@@ -69,7 +69,7 @@ def test_bad_lines_arrive_with_line_field_and_message() -> None:
     ]
     client = client_of(problem(400, detail="12 bad lines", errors=rows, error_count=12))
     with pytest.raises(InvalidSubmission, match="12 bad lines") as caught:
-        client.submit(Upload(iter([b"{}\n"]), describe("a.jsonl"), None), {})
+        client.submit(Upload(lambda: iter([b"{}\n"]), describe("a.jsonl"), None), {}, "k")
     faults = [(fault.line, fault.field, fault.message) for fault in caught.value.faults]
     assert faults == [(3, "prompt", "expected a text"), (9, "", "expected an object")]
     assert caught.value.fault_count == 12
@@ -114,6 +114,9 @@ def test_a_lost_answer_to_a_request_that_changes_something_advises_to_look_first
     with pytest.raises(ServiceUnavailable, match="look before asking again"):
         client_of(lose).act("b", "cancel")
     with pytest.raises(ServiceUnavailable) as caught:
+        client_of(lose).submit(Upload(lambda: iter([b"{}"]), describe(""), None), {}, "a-key")
+    assert "look before" not in caught.value.message
+    with pytest.raises(ServiceUnavailable) as caught:
         client_of(lose).batch("b")
     assert "look before" not in caught.value.message
 
@@ -127,14 +130,16 @@ def test_an_upload_is_sent_as_it_is_with_its_headers_and_the_defaults_in_the_que
         return httpx.Response(202, json={"id": "bat_1"})
 
     headers = describe("jobs.json") | {"content-length": "6"}
-    upload = Upload(iter([b"abc", b"def"]), headers, 6)
-    assert client_of(accept).submit(upload, {"name": "ä b", "max_tokens": "5"}) == {"id": "bat_1"}
+    upload = Upload(lambda: iter([b"abc", b"def"]), headers, 6)
+    defaults = {"name": "ä b", "max_tokens": "5"}
+    assert client_of(accept).submit(upload, defaults, "a-key") == {"id": "bat_1"}
     (request,) = seen
     assert (request.method, request.url.path) == ("POST", "/api/batches")
     assert dict(request.url.params) == {"name": "ä b", "max_tokens": "5"}
     assert request.content == b"abcdef"
     assert request.headers["content-type"] == "application/json"
     assert request.headers["content-length"] == "6"
+    assert request.headers["idempotency-key"] == "a-key"
     assert "transfer-encoding" not in request.headers
 
 

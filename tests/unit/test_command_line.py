@@ -177,6 +177,43 @@ def test_submit_takes_jobs_from_stdin(server: StubServer, tidemill: Tidemill) ->
     assert server.requests[0][3] == JOBS
 
 
+@pytest.mark.parametrize("source", ["file", "stdin"])
+def test_submit_is_sent_again_under_one_key_of_its_own(
+    server: StubServer, tidemill: Tidemill, jobs_file: str, source: str
+) -> None:
+    accepted = (202, json.dumps(batch(state="queued")).encode())
+    keys = []
+    for _ in range(2):
+        server.answers["POST /api/batches"] = [(503, b'{"detail": "not now"}'), accepted]
+        ended = tidemill("submit", *(("-",) if source == "stdin" else (jobs_file,)), stdin=JOBS)
+        assert ended.exit_code == 0, ended.stderr
+        assert one_line(ended.stderr) == "tidemill: not now; trying again, for up to 60 s"
+        assert [body for _, _, _, body in server.requests] == [JOBS, JOBS]
+        (key,) = {headers["idempotency-key"] for _, _, headers, _ in server.requests}
+        keys.append(key)
+        server.requests.clear()
+    assert keys[0] != keys[1]
+
+
+def test_submit_that_gives_up_says_how_to_go_on(
+    server: StubServer, tidemill: Tidemill, jobs_file: str
+) -> None:
+    server.on("POST /api/batches", {"detail": "not now"}, status=503)
+    ended = tidemill("submit", jobs_file, "--retry-for", "0", "--idempotency-key", "it's mine")
+    assert ended.exit_code == 5
+    told = one_line(ended.stderr)
+    assert "not now" in told
+    assert """--idempotency-key 'it'"'"'s mine' makes no second batch""" in told
+    assert server.requests[0][2]["idempotency-key"] == "it's mine"
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "é", "a\nb"])
+def test_a_key_that_is_none_is_wrong_usage(tidemill: Tidemill, jobs_file: str, key: str) -> None:
+    ended = tidemill("submit", jobs_file, "--idempotency-key", key)
+    assert ended.exit_code == 2
+    assert "1 to 255 printable" in ended.stderr
+
+
 def test_submit_says_nothing_about_what_it_was_not_told(
     server: StubServer, tidemill: Tidemill, jobs_file: str
 ) -> None:
@@ -487,9 +524,9 @@ def test_an_interrupted_upload_ends_with_130_and_says_where_to_look(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Client, "submit", interrupt)
-    ended = tidemill("submit", jobs_file)
+    ended = tidemill("submit", jobs_file, "--idempotency-key", "my key")
     assert ended.exit_code == 130
-    assert "tidemill batches" in one_line(ended.stderr)
+    assert "--idempotency-key 'my key' goes on" in one_line(ended.stderr)
 
 
 def fail() -> None:

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ def test_a_file_is_read_in_blocks_and_its_length_is_told(tmp_path: Path) -> None
     path = tmp_path / "jobs.jsonl"
     path.write_bytes(content)
     with open_upload(path) as upload:
-        blocks = list(upload.blocks)
-    assert b"".join(blocks) == content
+        blocks, again = list(upload.blocks()), list(upload.blocks())
+    assert b"".join(blocks) == b"".join(again) == content
     assert [len(block) for block in blocks] == [BLOCK_BYTES, BLOCK_BYTES, 17]
     assert upload.size_bytes == len(content)
     assert upload.headers["content-length"] == str(len(content))
@@ -41,6 +42,19 @@ def test_a_file_is_read_in_blocks_and_its_length_is_told(tmp_path: Path) -> None
 def test_stdin_has_no_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"a":1}\n')))
     with open_upload(STDIN) as upload:
-        assert b"".join(upload.blocks) == b'{"a":1}\n'
+        assert b"".join(upload.blocks()) == b'{"a":1}\n'
     assert upload.size_bytes is None
     assert "content-length" not in upload.headers
+
+
+@pytest.mark.parametrize("sent_blocks", [0, 1, 2, 3])
+def test_a_pipe_is_sent_again_from_its_start_however_much_of_it_was_read(
+    sent_blocks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = os.urandom(2 * BLOCK_BYTES + 17)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    with open_upload(STDIN) as upload:
+        sent = b"".join(islice(upload.blocks(), sent_blocks))
+        assert content.startswith(sent)
+        for _ in range(2):
+            assert b"".join(upload.blocks()) == content
