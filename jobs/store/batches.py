@@ -19,7 +19,6 @@ from jobs.states import (
     Priority,
     sources,
 )
-from jobs.store import idempotency
 from jobs.store.database import Database, now
 from jobs.store.idempotency import DEAD
 from jobs.tables import Batch, Job, Project, Slice
@@ -129,7 +128,7 @@ def abandoned(session: Session, untouched_since: datetime) -> list[int]:
 def discard(database: Database, batch_id: int, *, untouched_since: datetime | None = None) -> None:
     """Delete an upload that was not accepted, a bounded number of rows per transaction.
 
-    Its idempotency key is free from the first of them on.
+    Its idempotency key is free from the first of them on, which takes its last sign of life.
 
     An accepted batch is left alone, also when its sender was told of a failure (the answer to the
     commit was lost), and so is one that was touched after `untouched_since`. The batch's row goes
@@ -141,7 +140,6 @@ def discard(database: Database, batch_id: int, *, untouched_since: datetime | No
             return
         batch.touched_at = DEAD
         session.add(batch)
-        idempotency.release(session, batch_id)
     while True:
         with database.write() as session:
             if _receiving(session, batch_id) is None:

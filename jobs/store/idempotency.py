@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, update
+from sqlalchemy import update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
@@ -137,11 +137,4 @@ def seal(session: Session, batch_id: int, request_digest: bytes) -> None:
         update(IdempotencyKey)
         .where(col(IdempotencyKey.batch_id) == batch_id)
         .values(request_digest=request_digest)
-    )
-
-
-def release(session: Session, batch_id: int) -> None:
-    """Free the key of an upload that was not accepted; its batch is locked."""
-    session.connection().execute(
-        delete(IdempotencyKey).where(col(IdempotencyKey.batch_id) == batch_id)
     )

@@ -49,7 +49,7 @@ def persist(attempt: Callable[[], T], *, retry_for_s: float, is_quiet: bool) -> 
         reason = error.message if isinstance(error, TidemillError) else ""
         if reason != told and not is_quiet:
             left_s = retry_for_s - state.idle_for + state.upcoming_sleep
-            say(f"{reason}; trying again, for up to {left_s:.0f} s")
+            say(f"{reason.rstrip('.')}; trying again, for up to {left_s:.0f} s")
         told = reason
 
     retrying = Retrying(

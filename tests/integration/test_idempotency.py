@@ -402,6 +402,31 @@ async def test_a_sender_that_is_not_heard_of_any_more_loses_its_key_to_the_next(
     assert rows(database) == ONE
 
 
+def test_a_batch_keeps_its_key_however_long_ago_it_was_accepted(database: Database) -> None:
+    """Whoever looked for it just before it was accepted still finds the key taken."""
+    first = intake_of(database)
+    first.take(BODY)
+    first.accept()
+    silence(database, timedelta(days=30))
+    with pytest.raises(RequestInProgress):
+        intake_of(database)
+    assert rows(database) == ONE
+
+
+async def test_a_key_is_free_from_the_beginning_of_its_uploads_deletion_on(
+    database: Database, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = intake_of(database)
+    refused.take_lines(BODY.splitlines())
+    with monkeypatch.context() as dying:
+        dying.setattr(batches, "delete", None)
+        with pytest.raises(TypeError):
+            refused.abandon()
+    assert (await post(client)).status_code == 202
+    Sweep(database, make_celery(Settings())).drop_abandoned_uploads()
+    assert rows(database) == ONE
+
+
 def test_a_key_goes_with_its_batch(database: Database) -> None:
     intake = intake_of(database)
     intake.take(BODY)
