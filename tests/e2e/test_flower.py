@@ -120,7 +120,13 @@ def test_nothing_can_be_changed_through_it(system: System, flower: httpx.Client)
         f"/api/task/apply/{RUN_SLICE}",
         f"/api/task/send-task/{RUN_SLICE}",
     ):
-        assert flower.post(path, json={"args": ["bat_1", 0]}).status_code == 403, path
+        from_elsewhere = {"origin": "https://evil.test", "sec-fetch-site": "cross-site"}
+        for headers in ({}, from_elsewhere):
+            reply = flower.post(path, json={"args": ["bat_1", 0]}, headers=headers)
+            assert reply.status_code == 403, path
+            assert "access-control-allow-origin" not in reply.headers, path
+            reply = httpx.post(flower.base_url.join(path), headers=headers, trust_env=False)
+            assert reply.status_code in {401, 403}, path
 
 
 @contextmanager

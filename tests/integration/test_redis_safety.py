@@ -1,6 +1,10 @@
 """A Redis that is open to a network, or forgets, is refused; one that is down is waited for."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -8,7 +12,9 @@ import redis
 from jobs.errors import ConfigurationError
 from jobs.redis_safety import is_open, old_version, require_safe_redis
 from jobs.settings import Settings
+from tests.support.environment import scrubbed
 from tests.support.redis_servers import OwnRedis
+from tests.support.system import ROOT
 
 
 def settings(url: str, *, allow: bool = False) -> Settings:
@@ -124,3 +130,25 @@ def test_a_release_with_a_known_hole_is_named_with_the_one_to_take(
     said = old_version(told)
     assert (said is None) == (fixed is None)
     assert said is None or said.endswith(f"take {fixed}")
+
+
+@pytest.mark.parametrize("part", ["api", "worker", "beat", "flower", "up"])
+def test_no_part_starts_on_an_open_one(part: str, tmp_path: Path) -> None:
+    ended = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", "scripts.command", part],
+        env={
+            **scrubbed(os.environ),
+            "TIDEMILL_HOME": str(tmp_path / "home"),
+            "TIDEMILL_BROKER_URL": "redis://192.0.2.1:6379/0",
+        },
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    assert (
+        "TIDEMILL_BROKER_URL: a Redis on another machine that asks for no password" in ended.stderr
+    )
+    assert not (tmp_path / "home" / "tidemill.db").exists()
