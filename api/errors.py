@@ -26,6 +26,7 @@ from jobs.errors import (
     SubmissionTooLarge,
     TidemillError,
     TooManyGuesses,
+    UnreadableBody,
     UnsupportedMedia,
 )
 from jobs.wording import in_words
@@ -115,8 +116,11 @@ def problem_of(error: TidemillError) -> JSONResponse:
         extra["error_count"] = error.fault_count
         extra["errors"] = [
             {"line": f.line, "field": f.field, "code": f.code, "message": f.message}
+            | ({"column": f.column} if f.column else {})
             for f in error.faults
         ]
+    if isinstance(error, UnreadableBody) and error.line:
+        extra["line"], extra["column"] = error.line, error.column
     return problem(status, error.code, error.message, extra=extra, headers=_headers_of(error))
 
 

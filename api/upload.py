@@ -1,13 +1,18 @@
 """The body of a submission, from the network into an `Intake`: parsed while it still arrives."""
 
 import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from itertools import islice
 
-import msgspec
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from api.encodings import check_encoding, unpacked
 from api.idempotency import Body, signs_of_life
-from jobs.errors import InvalidSubmission, LineFault, SubmissionTooLarge, UnsupportedMedia
+from api.json_body import jobs_of
+from jobs.errors import BodyTooLarge, UnreadableBody, UnsupportedMedia, WrongFormat
 from jobs.ingest import Accepted, Intake
 
 BLOCK_BYTES = 1 << 20
@@ -16,6 +21,9 @@ upload holds two in memory, and a slow database slows the sender down."""
 
 JSON_BYTES = 32 << 20
 """Of a JSON body, which can't be read before it is complete; larger submissions are NDJSON."""
+
+GROUP_JOBS = 1000
+"""Of a JSON body that are handed over at once: there could be millions of empty ones."""
 
 NDJSON_TYPES = frozenset(
     {
@@ -33,65 +41,88 @@ NDJSON_TYPES = frozenset(
 
 
 PACKED = {
-    b"\x1f\x8b": "a gzip file",
-    b"\x28\xb5\x2f\xfd": "a zstd file",
-    b"\xfd7zXZ\0": "an xz file",
-    b"BZh": "a bzip2 file",
-    b"PK\x03\x04": "a zip file",
-    b"PAR1": "a Parquet file",
+    b"\x1f\x8b": "a gzip file: say so with Content-Encoding: gzip",
+    b"\x28\xb5\x2f\xfd": "a zstd file: say so with Content-Encoding: zstd",
+    b"\xfd7zXZ\0": "an xz file: unpack it first",
+    b"BZh": "a bzip2 file: unpack it first",
+    b"PK\x03\x04": "a zip file: unpack it first",
+    b"PAR1": "a Parquet file: turn it into lines of JSON first",
 }
 """How files begin that people send as they are; no line of JSON begins so."""
 
+WIDE = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{", b"[\0", b"\0[")
+"""How JSON begins in UTF-16, and in UTF-32."""
 
-def body_is_json(request: Request) -> bool:
-    """Return whether the body is one JSON document instead of lines.
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_DOCUMENT = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\[|\{\s*"jobs"\s*:)')
+
+
+@dataclass(frozen=True, slots=True)
+class BodyForm:
+    """How a body is to be read: one JSON document instead of lines; unpacked from `encoding`.
+
+    It may have `max_bytes` when it is unpacked.
+    """
+
+    is_json: bool
+    encoding: str
+    max_bytes: int
+
+
+def form_of(request: Request, max_bytes: int) -> BodyForm:
+    """Return how the body of a request is to be read.
 
     Raises:
-        UnsupportedMedia: it is neither, or it is compressed.
+        UnsupportedMedia: it is neither lines nor JSON, or it is packed in an unknown way.
+        BodyTooLarge: its length alone says so.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in {"identity", ""}:
-        raise UnsupportedMedia(
-            f"content-encoding {encoding[:80]!r} is not supported; send it plain"
-        )
+    encoding = check_encoding(request.headers.get("content-encoding", ""))
+    # A length that is none doesn't come through the server.
+    if int(request.headers.get("content-length", "0")) > max_bytes:
+        raise BodyTooLarge(f"the body has more than {max_bytes:,} bytes; send it in parts")
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type == "application/json":
-        return True
-    if content_type in NDJSON_TYPES:
-        return False
-    raise UnsupportedMedia(
-        f"content-type {content_type[:80]!r} is not supported; expected application/x-ndjson with "
-        'one job a line, or application/json with {"jobs": [...]}'
-    )
+    is_json = content_type == "application/json"
+    if not is_json and content_type not in NDJSON_TYPES:
+        raise UnsupportedMedia(
+            f"content-type {content_type[:80]!r} is not supported; expected application/x-ndjson "
+            'with one job a line, or application/json with {"jobs": [...]}'
+        )
+    return BodyForm(is_json, encoding, max_bytes)
 
 
-async def receive(body: Body, intake: Intake, *, is_json: bool) -> Accepted:
+async def receive(body: Body, intake: Intake, form: BodyForm) -> Accepted:
     """Read the whole body into `intake` and accept it; whatever goes wrong, nothing stays behind.
 
     Raises:
         SubmissionError: see `Intake`.
         starlette.requests.ClientDisconnect: the sender went away.
     """
+    pieces = unpacked(body.stream(), form.encoding, form.max_bytes)
     try:
         async with signs_of_life(intake.touch, body):
-            if is_json:
-                await _receive_json(body, intake)
+            if form.is_json:
+                await _receive_json(pieces, intake)
             else:
-                await _receive_lines(body, intake)
+                await _receive_lines(pieces, intake)
             return await run_in_threadpool(intake.accept, body.digest())
     except BaseException:
         await asyncio.shield(run_in_threadpool(intake.abandon))
         raise
 
 
-async def _receive_lines(body: Body, intake: Intake) -> None:
+async def _receive_lines(pieces: AsyncIterator[bytes], intake: Intake) -> None:
     block = bytearray()
     storing: asyncio.Task[None] | None = None
     try:
-        async for data in body.stream():
+        async for data in pieces:
             block += data
             if storing is None:
-                _refuse_packed(block)
+                _check_start(block)
+                if _DOCUMENT.match(block):
+                    raise WrongFormat(
+                        "the body is one JSON document: say so with content-type application/json, "
+                        "or send one job a line"
+                    )
             if len(block) < BLOCK_BYTES:
                 continue
             if storing is not None:
@@ -104,43 +135,30 @@ async def _receive_lines(body: Body, intake: Intake) -> None:
     await run_in_threadpool(intake.take, bytes(block))
 
 
-def _refuse_packed(start: bytearray) -> None:
-    """Say so of a body that is no text, instead of calling each of its lines malformed."""
+def _check_start(start: bytearray) -> None:
+    """Say so of a body that is no text in UTF-8, instead of calling each of its lines malformed."""
     for mark, kind in PACKED.items():
         if start.startswith(mark):
             raise UnsupportedMedia(
-                f"this looks like {kind}: unpack it first; expected one job a line, as plain text"
+                f"this looks like {kind}; expected one job a line, or a list of jobs, as text"
             )
+    if start.startswith(WIDE):
+        raise UnreadableBody("the body looks like UTF-16; expected UTF-8", "invalid_encoding")
 
 
-async def _receive_json(body: Body, intake: Intake) -> None:
+async def _receive_json(pieces: AsyncIterator[bytes], intake: Intake) -> None:
     document = bytearray()
-    async for data in body.stream():
+    async for data in pieces:
         document += data
         if len(document) > JSON_BYTES:
-            raise SubmissionTooLarge(
+            raise BodyTooLarge(
                 f"a JSON body may have {JSON_BYTES >> 20} MiB; send more as application/x-ndjson"
             )
-    _refuse_packed(document)
-    await run_in_threadpool(intake.take_lines, _lines_of_json(bytes(document)))
+    _check_start(document)
+    await run_in_threadpool(_take_jobs, bytes(document.removeprefix(_BYTE_ORDER_MARK)), intake)
 
 
-class _Jobs(msgspec.Struct, forbid_unknown_fields=True):
-    """A JSON submission."""
-
-    jobs: list[msgspec.Raw]
-
-
-def _lines_of_json(body: bytes) -> list[bytes]:
-    """Return each job of `{"jobs": [...]}`, or of a bare array, as its bytes."""
-    try:
-        if body.lstrip()[:1] == b"[":
-            jobs = msgspec.json.decode(body, type=list[msgspec.Raw])
-        else:
-            jobs = msgspec.json.decode(body, type=_Jobs).jobs
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        fault = LineFault(1, "invalid_json", "", f'expected {{"jobs": [...]}}: {error}'[:300])
-        raise InvalidSubmission(
-            f"the body is not a JSON submission: {error}"[:300], faults=[fault]
-        ) from error
-    return [bytes(job) for job in jobs]
+def _take_jobs(document: bytes, intake: Intake) -> None:
+    jobs = jobs_of(document)
+    while group := list(islice(jobs, GROUP_JOBS)):
+        intake.take_lines(group)

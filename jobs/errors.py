@@ -5,9 +5,16 @@
       SubmissionError
         InvalidSubmission
         EmptySubmission
+        UnreadableBody
+        WrongFormat
         SubmissionTooLarge
+          BodyTooLarge
+          LineTooLong
+          TooManyJobs
         UnsupportedMedia
+          UnsupportedEncoding
         InvalidParameter
+          InvalidCursor
         UnknownModel
       NotAuthorised
       InsufficientScope
@@ -77,13 +84,15 @@ class LineFault:
     """What is wrong with one line of a submission.
 
     `line` counts from 1, blank lines included; `field` is a path such as `messages[0].role`, empty
-    where the whole line is at fault.
+    where the whole line is at fault. `column` is where the line stopped making sense, from 1; 0
+    where it does.
     """
 
     line: int
     code: str
     field: str
     message: str
+    column: int = 0
 
 
 class InvalidSubmission(SubmissionError):
@@ -105,6 +114,45 @@ class SubmissionTooLarge(SubmissionError):
     code = "submission_too_large"
 
 
+class BodyTooLarge(SubmissionTooLarge):
+    """The body is larger than one may be."""
+
+    code = "body_too_large"
+
+
+class LineTooLong(SubmissionTooLarge):
+    """A line of the submission is longer than one may be."""
+
+    code = "line_too_long"
+
+
+class TooManyJobs(SubmissionTooLarge):
+    """The submission has more jobs than a batch may have."""
+
+    code = "too_many_jobs"
+
+
+class UnreadableBody(SubmissionError):
+    """The body can't be read as what it says it is; the code says as what.
+
+    `line` and `column` count from 1, 0 where they aren't known.
+    """
+
+    code = "invalid_json"
+
+    def __init__(self, message: str, code: str, *, line: int = 0, column: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.line = line
+        self.column = column
+
+
+class WrongFormat(SubmissionError):
+    """The body is in another of the formats than its content-type says."""
+
+    code = "wrong_format"
+
+
 class EmptySubmission(SubmissionError):
     """The submission holds no jobs."""
 
@@ -117,10 +165,22 @@ class UnsupportedMedia(SubmissionError):
     code = "unsupported_media_type"
 
 
+class UnsupportedEncoding(UnsupportedMedia):
+    """The body is packed in a way that can't be unpacked."""
+
+    code = "unsupported_encoding"
+
+
 class InvalidParameter(SubmissionError):
     """A parameter of the request is not what it must be."""
 
     code = "invalid_parameter"
+
+
+class InvalidCursor(InvalidParameter):
+    """The cursor is none that this list gave out; expected a `next_cursor` of an earlier answer."""
+
+    code = "invalid_cursor"
 
 
 class UnknownModel(SubmissionError):

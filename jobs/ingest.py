@@ -15,7 +15,8 @@ from jobs.errors import (
     EmptySubmission,
     InvalidSubmission,
     LineFault,
-    SubmissionTooLarge,
+    LineTooLong,
+    TooManyJobs,
 )
 from jobs.lines import MAX_LINE_BYTES, JobLine, LineReader
 from jobs.store import Database, batches, idempotency
@@ -26,6 +27,9 @@ CHUNK_JOBS = 4000
 
 CHUNK_CHARACTERS = 8 << 20
 """Of the lines of a chunk: two of them are in memory, and each is a sign of life of the upload."""
+
+LINES_PER_JOB = 2
+"""Lines that a submission may have for each job that it may have: blank ones cost time as well."""
 
 REPORTED_FAULTS = 100
 """Bad lines that are described; more are only counted."""
@@ -107,6 +111,7 @@ class Intake:
         self._slicer = Slicer(slice_size)
         self._carry = b""
         self._line_number = 0
+        self._given = 0
         self._jobs = 0
         self._chunk: list[JobLine] = []
         self._chunk_lines: list[int] = []
@@ -124,17 +129,14 @@ class Intake:
         """Read the next bytes of an NDJSON body.
 
         Raises:
-            SubmissionTooLarge: more jobs than a batch may have, or a line without an end.
+            TooManyJobs, LineTooLong: there is more than a batch, or than a line, may have.
             IllegalTransition: the upload was silent for so long that it was dropped.
         """
         lines = (self._carry + block).split(b"\n")
         self._carry = lines.pop()
         self.take_lines(lines)
         if len(self._carry) > MAX_LINE_BYTES:
-            raise SubmissionTooLarge(
-                f"line {self._line_number + 1} is longer than {MAX_LINE_BYTES} bytes; "
-                "is this NDJSON, one job per line?"
-            )
+            raise _too_long(self._line_number + 1)
 
     def take_lines(self, lines: Sequence[bytes]) -> None:
         """Read whole lines; blank ones are skipped but counted. Raises as `take` does."""
@@ -161,7 +163,8 @@ class Intake:
 
         Raises:
             InvalidSubmission: there are bad lines; `abandon` is to be called.
-            EmptySubmission, SubmissionTooLarge, IllegalTransition: as `take` does.
+            EmptySubmission: there is no job at all.
+            TooManyJobs, IllegalTransition: as `take` does.
         """
         last, self._carry = self._carry, b""
         if last.strip():
@@ -192,10 +195,23 @@ class Intake:
 
     def _read(self, lines: Sequence[bytes]) -> Iterator[tuple[int, JobLine]]:
         read = self._reader.read
+        if self._line_number + len(lines) > LINES_PER_JOB * self._max_jobs:
+            raise TooManyJobs(
+                f"more than {LINES_PER_JOB * self._max_jobs:,} lines, most of them blank; a batch "
+                f"holds at most {self._max_jobs:,} jobs"
+            )
         for raw in lines:
             self._line_number += 1
             if not raw or raw.isspace():
                 continue
+            if len(raw) > MAX_LINE_BYTES:
+                raise _too_long(self._line_number)
+            self._given += 1
+            if self._given > self._max_jobs:
+                raise TooManyJobs(
+                    f"line {self._line_number:,} is job {self._given:,}, and a batch holds at most "
+                    f"{self._max_jobs:,}; submit the rest as another batch"
+                )
             job = read(self._line_number, raw)
             if isinstance(job, LineFault):
                 self._note(job)
@@ -214,10 +230,6 @@ class Intake:
         """
         chunk, lines = self._chunk, self._chunk_lines
         self._chunk, self._chunk_lines, self._chunk_characters = [], [], 0
-        if self._jobs + len(chunk) > self._max_jobs:
-            raise SubmissionTooLarge(
-                f"a batch holds at most {self._max_jobs:,} jobs; submit the rest as another batch"
-            )
         self._wait_for_store()
         if self._fault_count:
             self._note_duplicates(chunk, lines)
@@ -280,6 +292,13 @@ class Intake:
                     )
                 )
             seen.add(job.custom_id)
+
+
+def _too_long(line_number: int) -> LineTooLong:
+    return LineTooLong(
+        f"line {line_number:,} is longer than {MAX_LINE_BYTES:,} bytes; expected one job a line, "
+        "without files in it"
+    )
 
 
 def _bad_lines(bad: int, lines: int) -> str:

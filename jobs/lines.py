@@ -4,7 +4,6 @@ What is stored is the line as it was sent, beside its batch's defaults; both are
 typed decoder wherever they are needed, so that the API and the workers can't read them differently.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
@@ -16,9 +15,9 @@ from jobs.budget import no_price
 from jobs.characters import has_hidden
 from jobs.clock import utcnow
 from jobs.configuration import LONGEST_FAILOVER_S
-from jobs.errors import InvalidSubmission, LineFault, UnknownModel
+from jobs.errors import InvalidParameter, InvalidSubmission, LineFault, UnknownModel
 from jobs.kinds import KINDS
-from jobs.kinds.faults import fault_of
+from jobs.kinds.faults import fault_of, fault_of_json
 from jobs.kinds.generation import (
     DEFAULT_MAX_TOKENS,
     MaxTokens,
@@ -32,6 +31,7 @@ from jobs.kinds.kind import FieldFault, Kind
 from jobs.kinds.schemas import UnusableSchema, read_schema
 from jobs.prices import PriceBook
 from jobs.routing import KNOWN_NAMES, Catalogue, Resolved
+from jobs.strict_json import LooseJson, place_of, read_strict
 from jobs.tokens import CountTokens, estimate_request, estimate_tokens
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
@@ -44,7 +44,6 @@ KEPT_DECODERS = 256
 """Decoders that are kept, one for each batch at work and kind of job."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -76,21 +75,22 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """Return the defaults that a query gives as texts, by the names of the fields.
 
         Raises:
-            InvalidSubmission: an unknown field, or a value that can't be; the message names it.
+            InvalidParameter: an unknown field, or a value that can't be; the message names it.
         """
         try:
             defaults = msgspec.convert(dict(values), cls, strict=False)
             if defaults.schema is not None:
+                read_strict(defaults.schema)
                 read_schema(defaults.schema.encode())
         except msgspec.ValidationError as error:
             fault = fault_of(error, b"", cls)
-            raise InvalidSubmission(f"the default `{fault.field}`: {fault.message}") from error
-        except UnusableSchema as error:
-            raise InvalidSubmission(f"the default `schema` {error.message}") from error
+            raise InvalidParameter(f"the default `{fault.field}`: {fault.message}") from error
+        except (LooseJson, UnusableSchema) as error:
+            raise InvalidParameter(f"the default `schema` {error.message}") from error
         if any("\0" in value for value in values.values()):
-            raise InvalidSubmission("the defaults: expected texts without NUL characters")
+            raise InvalidParameter("the defaults: expected texts without NUL characters")
         if defaults.kind not in KINDS:
-            raise InvalidSubmission(f"the default `kind`: {_expected_kinds()}")
+            raise InvalidParameter(f"the default `kind`: {_expected_kinds()}")
         return defaults
 
     def to_json(self) -> str:
@@ -149,17 +149,11 @@ class LineReader:
         job = self._read(raw.removeprefix(_BYTE_ORDER_MARK) if line_number == 1 else raw)
         if isinstance(job, JobLine):
             return job
-        return LineFault(line_number, job.code, job.field, job.message)
+        return LineFault(line_number, job.code, job.field, job.message, job.column)
 
     def _read(self, raw: bytes) -> JobLine | FieldFault:
-        if len(raw) > MAX_LINE_BYTES:
-            return FieldFault(
-                "line_too_long",
-                "",
-                f"the line has {len(raw):,} bytes; expected at most {MAX_LINE_BYTES:,}",
-            )
         try:
-            return self._job(self._kind, self._decode(raw), raw, raw.decode())
+            return self._job(self._kind, self._decode(raw), raw.decode())
         except _UNDECODABLE as error:
             kind = self._kind_of(raw)
             if isinstance(kind, FieldFault):
@@ -168,7 +162,7 @@ class LineReader:
                 return fault_of(error, raw, kind.line_type)
         try:
             line = _decoder(kind.name, self._defaults)(raw)
-            return self._job(kind, line, raw, raw.decode())
+            return self._job(kind, line, raw.decode())
         except _UNDECODABLE as error:
             return fault_of(error, raw, kind.line_type)
 
@@ -182,8 +176,8 @@ class LineReader:
             return self._kind
         return KINDS.get(name) or FieldFault("unknown_kind", "kind", _expected_kinds())
 
-    def _job(self, kind: Kind, line: Any, raw: bytes, text: str) -> JobLine | FieldFault:
-        fault = _check_custom_id(line.custom_id) or _check_characters(raw) or kind.check(line)
+    def _job(self, kind: Kind, line: Any, text: str) -> JobLine | FieldFault:
+        fault = _check_custom_id(line.custom_id) or kind.check(line) or _check_strictly(text)
         if fault is not None:
             return fault
         if not line.model:
@@ -270,10 +264,18 @@ def _check_custom_id(custom_id: str) -> FieldFault | None:
     )
 
 
-def _check_characters(raw: bytes) -> FieldFault | None:
-    # From cheap to dear: most lines have no escape at all, or only those of line ends and quotes.
-    if b"\\" in raw and b"\\u0000" in raw and _ESCAPED_NUL.search(raw):
-        return FieldFault("invalid_unicode", "", "expected a text without NUL characters")
+def _check_strictly(text: str) -> FieldFault | None:
+    """Find what the typed decoder lets pass: a key that stands twice, and NUL characters.
+
+    No database is asked to store a NUL: PostgreSQL's texts can't.
+    """
+    try:
+        value = read_strict(text)
+    except LooseJson as error:
+        return fault_of_json(error)
+    # Only an escape can stand for one, and most lines have none.
+    if "\\u0000" in text and (place := place_of(value, lambda found: "\0" in found)) is not None:
+        return FieldFault("nul_character", place, "expected a text without NUL characters")
     return None
 
 

@@ -71,6 +71,10 @@ class Settings(BaseSettings):
         default=5, description="counted attempts of a job before it fails"
     )
     max_jobs_per_batch: PositiveInt = 1_000_000
+    max_upload_bytes: PositiveInt = Field(
+        default=10 << 30,
+        description="of a submission, unpacked: a million jobs of 10 KB",
+    )
     slice_size: PositiveInt = Field(
         default=100,
         description="jobs per slice; the queue costs nothing from 50 on, and beyond 100 nothing is won",

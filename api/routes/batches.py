@@ -12,7 +12,7 @@ from api.cursors import decode_cursor, encode_cursor
 from api.idempotency import Body, Key
 from api.services import Services, ServicesDep
 from api.shapes import BatchPage, BatchShape, batch_shape
-from api.upload import body_is_json, receive
+from api.upload import form_of, receive
 from jobs.characters import has_hidden
 from jobs.ingest import Intake
 from jobs.lines import JobDefaults, LineReader
@@ -78,13 +78,14 @@ async def submit(
     """Accept a batch of jobs: NDJSON, one job a line, or `{"jobs": [...]}` as JSON.
 
     The jobs are parsed as they arrive. Either all of them are accepted, or none is and the answer
-    names up to 100 bad lines with the field and what was expected.
+    names up to 100 bad lines with the field and what was expected. The body may be packed with
+    gzip or zstd, as Content-Encoding says.
 
     With an `Idempotency-Key` the same request may be sent again, whatever became of the first: the
     answer is the one batch, with `idempotent-replayed: true` if it was accepted before. Another body
     or query under the key is answered with 422, and one that is still in progress with 409.
     """
-    is_json = body_is_json(request)
+    form = form_of(request, services.settings.max_upload_bytes)
     given = query.model_dump(exclude_none=True, by_alias=True)
     of_lines = {name: text for name, text in given.items() if name not in OF_THE_BATCH}
     default_max_tokens = str(services.configuration.default_max_tokens)
@@ -122,7 +123,7 @@ async def submit(
         begun.check(body.digest())
         response.headers["idempotent-replayed"] = "true"
         return await run_in_threadpool(_read, services, project_id, begun.ref)
-    accepted = await receive(body, begun, is_json=is_json)
+    accepted = await receive(body, begun, form)
     services.feed(accepted.queues)
     return await run_in_threadpool(_read, services, project_id, accepted.ref)
 

@@ -11,9 +11,11 @@ import msgspec
 
 from jobs.exchange import Message
 from jobs.kinds.kind import FieldFault
+from jobs.strict_json import MAX_KEYS, SHOWN_CHARACTERS, LooseJson, place_of, read_strict
 
-SHOWN_CHARACTERS = 80
-"""Of a field's name that somebody made up."""
+EXAMINED_BYTES = 1 << 20
+"""Of a line that is no JSON: a larger one isn't read once more to find the place. What is read so
+becomes objects, twenty times its size at worst."""
 
 _SECRETS = frozenset(
     {
@@ -65,27 +67,47 @@ _OTHER_NAMES = {
 
 _LOCATED = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
 _NAMED = re.compile(r"Object (contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
-_LONE_SURROGATE = re.compile(
-    rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F].."
-)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def fault_of(error: Exception, raw: bytes, line_type: type[Any]) -> FieldFault:
     """Return what `error`, raised while `raw` was decoded as a `line_type`, says about the line."""
-    if isinstance(error, UnicodeDecodeError):
-        return FieldFault("invalid_utf8", "", f"expected UTF-8 ({error.reason})")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as wrong:
+        return FieldFault(
+            "invalid_encoding",
+            "",
+            f"expected UTF-8, but byte {wrong.start + 1} of the line is none "
+            f"(0x{raw[wrong.start]:02x}: {wrong.reason})",
+            wrong.start + 1,
+        )
     if isinstance(error, RecursionError):
         return FieldFault("too_deep", "", "is nested too deeply")
     if isinstance(error, msgspec.ValidationError):
-        return _validation_fault(str(error), line_type)
-    if _LONE_SURROGATE.search(raw):
+        return _validation_fault(str(error), raw, line_type)
+    if len(raw) > EXAMINED_BYTES:
+        return FieldFault("invalid_json", "", f"expected one JSON object ({error})")
+    try:
+        value = read_strict(text)
+    except LooseJson as loose:
+        return fault_of_json(loose)
+    if (place := place_of(value, lambda found: bool(_SURROGATE.search(found)))) is not None:
         return FieldFault(
-            "invalid_unicode", "", "half of a surrogate pair; expected whole characters"
+            "invalid_unicode", place, "half of a surrogate pair; expected whole characters"
         )
     return FieldFault("invalid_json", "", f"expected one JSON object ({error})")
 
 
-def _validation_fault(message: str, line_type: type[Any]) -> FieldFault:
+def fault_of_json(error: LooseJson) -> FieldFault:
+    """Return what is wrong with a line that is no JSON, or not strictly."""
+    if error.code == "invalid_json":
+        message = f"expected one JSON object: {error.message}"
+        return FieldFault("invalid_json", "", message, error.column)
+    return FieldFault(error.code, error.key, error.message)
+
+
+def _validation_fault(message: str, raw: bytes, line_type: type[Any]) -> FieldFault:
     located = _LOCATED.fullmatch(message)
     assert located is not None
     what, path = located["what"], located["path"] or ""
@@ -93,13 +115,18 @@ def _validation_fault(message: str, line_type: type[Any]) -> FieldFault:
         field = f"{path}.{named['name']}" if path else named["name"]
         if what.startswith("Object missing"):
             return FieldFault("missing_field", field, "expected this field; it is not there")
+        if raw.count(b'":') - raw.count(b'\\":') > MAX_KEYS:
+            return FieldFault("too_many_keys", "", f"has more than {MAX_KEYS:,} keys")
         return _unknown_field(named["name"], field, Message if path else line_type)
     if not path and what.startswith("Expected `object`"):
         return FieldFault("wrong_format", "", f"{_sentence(what)}; send one job per line")
     if what.startswith("Invalid enum value"):
         return FieldFault("invalid_value", path, "expected `system`, `user` or `assistant`")
-    code = "wrong_type" if ", got " in what else "out_of_range"
-    return FieldFault(code, path, _sentence(what))
+    if ", got " in what:
+        return FieldFault("wrong_type", path, _sentence(what))
+    if what.endswith("out of range"):
+        return FieldFault("number_out_of_range", path, "is a number beyond 64 bits")
+    return FieldFault("out_of_range", path, _sentence(what))
 
 
 def _unknown_field(name: str, field: str, line_type: type[Any]) -> FieldFault:

@@ -10,11 +10,15 @@ from jobs.exchange import Answer, ModelRequest
 
 @dataclass(frozen=True, slots=True)
 class FieldFault:
-    """What is wrong with one field of a line; `field` is a path such as `messages[0].role`."""
+    """What is wrong with one field of a line; `field` is a path such as `messages[0].role`.
+
+    `column` is the byte of the line, from 1, where it stopped making sense; 0 where it does.
+    """
 
     code: str
     field: str
     message: str
+    column: int = 0
 
 
 class Good(msgspec.Struct, frozen=True):

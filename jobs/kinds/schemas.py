@@ -28,6 +28,9 @@ KEPT_SCHEMAS = 64
 REASON_CHARACTERS = 200
 """Of a validator's reason that are shown: it may quote the whole answer."""
 
+ECHOED_CHARACTERS = 80
+"""Of a schema that can't be used, and of the reason, which quotes it."""
+
 _FENCED = re.compile(r"\s*```[A-Za-z0-9_-]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*", re.DOTALL)
 
 
@@ -61,6 +64,8 @@ def read_schema(raw: bytes) -> Schema:
     try:
         document = msgspec.json.decode(raw, type=dict[str, Any])
     except msgspec.ValidationError as error:
+        if "out of range" in str(error):
+            raise UnusableSchema("number_out_of_range", "has a number that is too large") from error
         raise UnusableSchema("wrong_type", f"expected a JSON Schema object ({error})") from error
     except msgspec.DecodeError as error:
         raise UnusableSchema("invalid_json", f"is not JSON ({error})") from error
@@ -73,8 +78,12 @@ def read_schema(raw: bytes) -> Schema:
             document, offline=True, pattern_options=jsonschema_rs.RegexOptions()
         )
     except (ValueError, jsonschema_rs.ReferencingError) as error:
-        reason = getattr(error, "message", str(error))[:REASON_CHARACTERS]
-        raise UnusableSchema("invalid_schema", f"is not a valid JSON Schema: {reason}") from error
+        place = "".join(f"/{_escaped(str(part))}" for part in getattr(error, "instance_path", ()))
+        reason = getattr(error, "message", str(error))[:ECHOED_CHARACTERS]
+        raise UnusableSchema(
+            "invalid_schema",
+            f"is not a valid JSON Schema at {place[:ECHOED_CHARACTERS] or '/'}: {reason}",
+        ) from error
     return Schema(document, validator)
 
 

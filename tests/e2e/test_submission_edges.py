@@ -9,6 +9,7 @@ import io
 import lzma
 import socket
 import struct
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,14 @@ from tests.support.eventually import eventually
 from tests.support.postgres import fresh_database
 from tests.support.system import Json, System, lines, ndjson, running_system
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 MAX_JOBS = 2 * CHUNK_JOBS + 100
+
+MAX_BODY_BYTES = 64 << 20
 
 ROUTE = '\n[routes.cheap]\ntargets = ["openai/sim-small"]\n'
 
@@ -44,6 +52,7 @@ def system(
     folder = tmp_path_factory.mktemp("edges")
     with _addresses(request) as environment:
         environment["TIDEMILL_MAX_JOBS_PER_BATCH"] = str(MAX_JOBS)
+        environment["TIDEMILL_MAX_UPLOAD_BYTES"] = str(MAX_BODY_BYTES)
         with running_system(folder, "http://127.0.0.1:9", **environment) as system:
             with system.config.open("a", encoding="utf-8") as file:
                 file.write(ROUTE)
@@ -212,13 +221,18 @@ def test_a_json_body_is_the_same_submission(system: System, wrap: Any) -> None:
     [
         (b'{"jobs":[]}', "empty_body"),
         (b"[]", "empty_body"),
-        (b'{"jobs":[', "invalid_jobs"),
-        (b'{"batch":[]}', "invalid_jobs"),
-        (b'"jobs"', "invalid_jobs"),
-        (b"", "invalid_jobs"),
+        (b"", "empty_body"),
+        (b'{"jobs":[', "invalid_json"),
+        (b"{", "invalid_json"),
+        (b"[1] 2", "invalid_json"),
+        (b'{"batch":[]}', "wrong_format"),
+        (b'"jobs"', "wrong_format"),
+        (b'{"custom_id":"a1","model":"cheap","prompt":"x"}', "wrong_format"),
+        (b'{"custom_id":"a1"}\n{"custom_id":"a2"}\n', "wrong_format"),
         (b'[{"custom_id":"a1"}]', "invalid_jobs"),
-        (b'{"jobs":' + b"[" * 200_000, "invalid_jobs"),
-        (b"[" * 200_000, "invalid_jobs"),
+        (b'{"jobs":' + b"[" * 200_000, "invalid_json"),
+        (b"[" * 200_000, "invalid_json"),
+        ('{"jobs":[]}'.encode("utf-16"), "invalid_encoding"),
     ],
 )
 def test_a_json_body_that_is_no_submission_is_refused(
@@ -227,6 +241,26 @@ def test_a_json_body_that_is_no_submission_is_refused(
     problem = refused(system, 400, body, content_type="application/json")
     assert problem["code"] == code
     assert problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'[{"custom_id":"a1"}]', "wrong_format"),
+        (b' {"jobs": [{"custom_id":"a1"}]}', "wrong_format"),
+        (b'\xef\xbb\xbf{\n  "jobs" : [', "wrong_format"),
+        ('{"custom_id":"a1"}'.encode("utf-16"), "invalid_encoding"),
+        ('{"custom_id":"a1"}'.encode("utf-16-le"), "invalid_encoding"),
+        ('{"custom_id":"a1"}'.encode("utf-32"), "invalid_encoding"),
+    ],
+)
+def test_a_body_that_is_no_lines_is_told_what_it_is(system: System, body: bytes, code: str) -> None:
+    assert refused(system, 400, body, content_type="application/x-ndjson")["code"] == code
+
+
+def test_json_that_is_cut_off_is_told_where(system: System) -> None:
+    problem = refused(system, 400, b'{"jobs":[\n1,', content_type="application/json")
+    assert (problem["code"], problem["line"], problem["column"]) == ("invalid_json", 2, 3)
 
 
 def test_lines_may_end_as_on_windows_begin_with_a_mark_and_need_no_last_end(
@@ -242,22 +276,55 @@ def test_the_most_jobs_that_a_batch_may_have_are_accepted_and_one_more_is_not(
 ) -> None:
     assert accepted(system, ndjson(lines(MAX_JOBS)))["counts"]["total"] == MAX_JOBS
     problem = refused(system, 413, ndjson(lines(MAX_JOBS + 1)))
-    assert problem["code"] == "submission_too_large"
-    assert f"at most {MAX_JOBS:,} jobs" in problem["detail"]
+    assert problem["code"] == "too_many_jobs"
+    assert f"is job {MAX_JOBS + 1:,}" in problem["detail"]
+    assert f"at most {MAX_JOBS:,}" in problem["detail"]
+
+
+@pytest.mark.parametrize("line", [b"\n", b" \r\n", b"x\n"])
+def test_lines_that_are_no_jobs_are_not_read_without_end(system: System, line: bytes) -> None:
+    assert refused(system, 413, line * (2 * MAX_JOBS + 1))["code"] == "too_many_jobs"
 
 
 def test_a_line_without_an_end_is_refused_before_memory_is(system: System) -> None:
     problem = refused(system, 413, ndjson(lines(3)) + b"x" * (MAX_LINE_BYTES + (2 << 20)))
-    assert problem["code"] == "submission_too_large"
+    assert problem["code"] == "line_too_long"
     assert "line 4 is longer" in problem["detail"]
 
 
+def test_a_file_in_a_prompt_is_refused(system: System) -> None:
+    job = {**next(lines(1)), "prompt": "data:image/png;base64," + "A" * MAX_LINE_BYTES}
+    problem = refused(system, 413, ndjson([*lines(3, prefix="b"), job]))
+    assert problem["code"] == "line_too_long"
+    assert "line 4 is longer" in problem["detail"]
+
+
+def test_a_body_beyond_the_limit_is_refused_by_its_length_or_when_it_is_reached(
+    system: System,
+) -> None:
+    line = ndjson([{**next(lines(1)), "prompt": "x" * (1 << 20)}])
+    body = line * (MAX_BODY_BYTES // len(line) + 1)
+    assert refused(system, 413, body)["code"] == "body_too_large"
+    before = rows(system)
+    reply = system.http.post("/api/batches", content=iter([body[:100], body[100:]]))
+    assert (reply.status_code, reply.json()["code"]) == (413, "body_too_large")
+    assert refused(system, 413, gzip.compress(body), content_encoding="gzip")["status"] == 413
+    assert rows(system) == before
+
+
 @pytest.mark.parametrize(
-    ("header", "value"), [("content_type", "image/png"), ("content_encoding", "compress")]
+    ("header", "value", "code"),
+    [
+        ("content_type", "image/png", "unsupported_media_type"),
+        ("content_encoding", "compress", "unsupported_encoding"),
+        ("content_encoding", "gzip, gzip", "unsupported_encoding"),
+    ],
 )
-def test_a_body_that_nobody_can_read_is_refused(system: System, header: str, value: str) -> None:
+def test_a_body_that_nobody_can_read_is_refused(
+    system: System, header: str, value: str, code: str
+) -> None:
     problem = refused(system, 415, ndjson(lines(1)), None, **{header: value})
-    assert problem["code"] == "unsupported_media_type"
+    assert problem["code"] == code
     assert value in problem["detail"]
 
 
@@ -265,6 +332,8 @@ def packed(name: str) -> bytes:
     plain = ndjson(lines(50))
     if name == "gzip":
         return gzip.compress(plain)
+    if name == "zstd":
+        return zstd.compress(plain)
     if name == "xz":
         return lzma.compress(plain)
     if name == "bzip2":
@@ -275,12 +344,38 @@ def packed(name: str) -> bytes:
     return archive.getvalue()
 
 
-@pytest.mark.parametrize("name", ["gzip", "xz", "bzip2", "zip"])
+@pytest.mark.parametrize("name", ["gzip", "zstd", "xz", "bzip2", "zip"])
 @pytest.mark.parametrize("content_type", ["application/x-ndjson", "application/json"])
 def test_a_packed_file_is_called_by_its_name(system: System, name: str, content_type: str) -> None:
     problem = refused(system, 415, packed(name), content_type=content_type)
     assert name in problem["detail"]
-    assert "unpack it" in problem["detail"]
+    assert ("Content-Encoding" if name in {"gzip", "zstd"} else "unpack it") in problem["detail"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+@pytest.mark.parametrize("content_type", ["application/x-ndjson", "application/json"])
+def test_a_packed_body_is_the_same_submission(
+    system: System, encoding: str, content_type: str
+) -> None:
+    jobs = list(lines(5000))
+    plain = orjson.dumps(jobs) if content_type == "application/json" else ndjson(jobs)
+    body = {"gzip": gzip, "zstd": zstd}[encoding].compress(plain)
+    batch = accepted(system, body, content_type=content_type, content_encoding=encoding)
+    assert requests_of(system, batch) == jobs
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_body_that_is_not_packed_as_it_says_leaves_nothing(system: System, encoding: str) -> None:
+    whole = {"gzip": gzip, "zstd": zstd}[encoding].compress(ndjson(lines(CHUNK_JOBS + 500)))
+    for body in (ndjson(lines(3)), whole[:-20], whole[: len(whole) // 2], whole + b"{}"):
+        problem = refused(system, 400, body, content_encoding=encoding)
+        assert problem["code"] == f"invalid_{encoding}"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_bomb_is_refused(system: System, encoding: str) -> None:
+    bomb = {"gzip": gzip, "zstd": zstd}[encoding].compress(b" " * (100 << 20))
+    assert refused(system, 413, bomb, content_encoding=encoding)["code"] == "line_too_long"
 
 
 # Connections

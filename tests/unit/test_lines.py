@@ -6,13 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.configuration import Configuration
-from jobs.errors import InvalidSubmission, LineFault
+from jobs.errors import InvalidParameter, InvalidSubmission, LineFault
 from jobs.exchange import Message
 from jobs.kinds import KINDS
 from jobs.kinds.generation import GenerationLine
 from jobs.lines import (
     KEPT_DECODERS,
-    MAX_LINE_BYTES,
     JobDefaults,
     JobLine,
     LineReader,
@@ -75,21 +74,112 @@ def test_the_tokens_of_a_line_are_counted_in_the_way_that_was_chosen() -> None:
 
 FAULTS: list[tuple[str, bytes | dict[str, Any], str, str, str]] = [
     ("not JSON", b"hello", "invalid_json", "", "expected one JSON object"),
-    ("cut off", b'{"custom_id":"a","prompt":"x', "invalid_json", "", "truncated"),
-    ("two objects", b'{"custom_id":"a","prompt":"x"}{}', "invalid_json", "", "trailing"),
-    ("a comma", b'{"custom_id":"a","prompt":"x"},', "invalid_json", "", "trailing"),
+    ("cut off", b'{"custom_id":"a","prompt":"x', "invalid_json", "", "column 27"),
+    ("two objects", b'{"custom_id":"a","prompt":"x"}{}', "invalid_json", "", "extra data"),
+    ("a comma", b'{"custom_id":"a","prompt":"x"},', "invalid_json", "", "column 31"),
     ("an array", b'[{"custom_id":"a","prompt":"x"}]', "wrong_format", "", "one job per line"),
     ("a text", b'"x"', "wrong_format", "", "expected `object`, got `str`"),
-    ("not a number", b'{"custom_id":"a","temperature":NaN}', "invalid_json", "", "JSON"),
-    ("infinity", b'{"custom_id":"a","top_p":-Infinity}', "invalid_json", "", "JSON"),
-    ("overflow", b'{"custom_id":"a","top_p":1e999}', "out_of_range", "top_p", "out of range"),
-    ("Latin-1", b'{"custom_id":"a","prompt":"\xfc"}', "invalid_utf8", "", "UTF-8"),
-    ("in the schema", b'{"custom_id":"a","schema":{"x":"\xfc"}}', "invalid_utf8", "", "UTF-8"),
-    ("CESU-8", b'{"custom_id":"a","prompt":"\xed\xa0\x80"}', "invalid_utf8", "", "UTF-8"),
-    ("half a pair", b'{"custom_id":"a","prompt":"\\ud83d"}', "invalid_unicode", "", "surrogate"),
-    ("its half", b'{"custom_id":"a","prompt":"\\uDE00 x"}', "invalid_unicode", "", "surrogate"),
-    ("a NUL", b'{"custom_id":"a","prompt":"\\u0000"}', "invalid_unicode", "", "NUL"),
-    ("a NUL later", b'{"custom_id":"a","prompt":"\\\\\\u0000"}', "invalid_unicode", "", "NUL"),
+    ("not a number", b'{"custom_id":"a","temperature":NaN}', "invalid_number", "", "NaN"),
+    ("infinity", b'{"custom_id":"a","top_p":-Infinity}', "invalid_number", "", "-Infinity"),
+    ("hidden", b'{"custom_id":"a","schema":{"minimum":NaN}}', "invalid_number", "", "NaN"),
+    ("overflow", b'{"custom_id":"a","top_p":1e999}', "number_out_of_range", "top_p", "64 bits"),
+    (
+        "5,000 digits",
+        b'{"custom_id":"a","seed":' + b"9" * 5000 + b"}",
+        "number_out_of_range",
+        "seed",
+        "64 bits",
+    ),
+    (
+        "digits in the schema",
+        b'{"custom_id":"a","prompt":"x","schema":{"minimum":' + b"9" * 5000 + b"}}",
+        "number_out_of_range",
+        "schema",
+        "too large",
+    ),
+    (
+        "overflow in the schema",
+        b'{"custom_id":"a","prompt":"x","schema":{"minimum":1e999}}',
+        "number_out_of_range",
+        "schema",
+        "too large",
+    ),
+    ("twice", b'{"custom_id":"a","prompt":"x","prompt":"y"}', "duplicate_key", "prompt", "twice"),
+    (
+        "twice, disguised",
+        b'{"custom_id":"a","prompt":"x","pr\\u006fmpt" : "y"}',
+        "duplicate_key",
+        "prompt",
+        "twice",
+    ),
+    (
+        "twice, deep",
+        b'{"custom_id":"a","messages":[{"role":"user","content":"x","content":"y"}]}',
+        "duplicate_key",
+        "content",
+        "twice",
+    ),
+    (
+        "twice in the schema",
+        b'{"custom_id":"a","prompt":"x","schema":{"type":"object","type":"string"}}',
+        "duplicate_key",
+        "type",
+        "twice",
+    ),
+    (
+        "a flood of keys",
+        json.dumps({"custom_id": "a"} | dict.fromkeys(map(str, range(20_000)))).encode(),
+        "too_many_keys",
+        "",
+        "10,000",
+    ),
+    (
+        "a flood in the schema",
+        json.dumps(
+            {"custom_id": "a", "prompt": "x", "schema": dict.fromkeys(map(str, range(12_000)))}
+        ).encode(),
+        "too_many_keys",
+        "",
+        "10,000",
+    ),
+    (
+        "Latin-1",
+        b'{"custom_id":"a","prompt":"\xfc"}',
+        "invalid_encoding",
+        "",
+        "byte 28 of the line",
+    ),
+    (
+        "in the schema",
+        b'{"custom_id":"a","schema":{"x":"\xfc"}}',
+        "invalid_encoding",
+        "",
+        "0xfc",
+    ),
+    ("CESU-8", b'{"custom_id":"a","prompt":"\xed\xa0\x80"}', "invalid_encoding", "", "UTF-8"),
+    (
+        "half a pair",
+        b'{"custom_id":"a","prompt":"\\ud83d"}',
+        "invalid_unicode",
+        "prompt",
+        "surrogate",
+    ),
+    (
+        "its half",
+        b'{"custom_id":"a","messages":[{"role":"user","content":"\\uDE00 x"}]}',
+        "invalid_unicode",
+        "messages[0].content",
+        "surrogate",
+    ),
+    ("a NUL", b'{"custom_id":"a","prompt":"\\u0000"}', "nul_character", "prompt", "NUL"),
+    ("a NUL later", b'{"custom_id":"a","prompt":"\\\\\\u0000"}', "nul_character", "prompt", "NUL"),
+    (
+        "a NUL in a key",
+        b'{"custom_id":"a","prompt":"x","schema":{"a":[{"\\u0000":1}]}}',
+        "nul_character",
+        "schema.a[0]",
+        "NUL",
+    ),
     ("no id", {"prompt": "x"}, "missing_field", "custom_id", "not there"),
     ("empty id", {"custom_id": "", "prompt": "x"}, "invalid_custom_id", "custom_id", "1 to 512"),
     ("long id", {"custom_id": "x" * 513, "prompt": "x"}, "invalid_custom_id", "custom_id", "512"),
@@ -222,13 +312,6 @@ FAULTS: list[tuple[str, bytes | dict[str, Any], str, str, str]] = [
         "JSON Schema",
     ),
     ("deep", b'{"custom_id":"a","schema":' + b"[" * 100_000, "too_deep", "", "nested"),
-    (
-        "too long",
-        b'{"custom_id":"a","prompt":"' + b"x" * MAX_LINE_BYTES,
-        "line_too_long",
-        "",
-        "16,777,216",
-    ),
 ]
 
 
@@ -282,9 +365,24 @@ def test_a_byte_order_mark_is_taken_on_the_first_line_only() -> None:
     assert second.code == "invalid_json"
 
 
-def test_a_doubled_key_means_its_last_value_here_and_in_the_worker() -> None:
-    raw = b'{"custom_id":"a","prompt":"x","prompt":"y"}'
-    assert rebuild("generation", good(raw).request, DEFAULTS).prompt == "y"
+@pytest.mark.parametrize(
+    ("raw", "column"),
+    [
+        (b'{"custom_id":"a","prompt":"x"', 30),
+        (b'{"custom_id":"a","prompt":"x"}}', 31),
+        (b'{"custom_id":"a","prompt":"\xff"}', 28),
+        (b'{"custom_id":"a","promt":"x"}', 0),
+    ],
+)
+def test_where_a_line_stops_making_sense_is_told(raw: bytes, column: int) -> None:
+    assert read(raw).column == column
+
+
+def test_a_key_in_a_text_is_no_key() -> None:
+    text = '{"a": 1, "a": 2} ' * 20_000
+    assert rebuild("generation", good({"custom_id": "a", "prompt": text}).request, DEFAULTS)
+    fault = read({"custom_id": "a", "prompt": text, "promt": "x"})
+    assert fault.code == "unknown_field"
 
 
 FULL_DEFAULTS = JobDefaults.from_query(
@@ -369,7 +467,8 @@ def test_stored_defaults_do_not_depend_on_what_a_later_version_presumes() -> Non
         ({"failover_after_s": "nan"}, "`failover_after_s`"),
         ({"failover_after_s": "inf"}, "`failover_after_s`"),
         ({"temprature": "1"}, "did you mean `temperature`?"),
-        ({"schema": "{"}, "`schema` is not JSON"),
+        ({"schema": "{"}, "`schema` expecting property name"),
+        ({"schema": '{"type":"string","type":"null"}'}, "`schema` has the key 'type' twice"),
         ({"system": "a\0"}, "NUL"),
         ({"schema": "[]"}, "`schema` expected a JSON Schema object"),
         ({"schema": '{"type":"integr"}'}, "`schema` is not a valid JSON Schema"),
@@ -377,7 +476,7 @@ def test_stored_defaults_do_not_depend_on_what_a_later_version_presumes() -> Non
     ],
 )
 def test_defaults_that_can_not_be_are_refused(query: dict[str, str], said: str) -> None:
-    with pytest.raises(InvalidSubmission, match="the default") as raised:
+    with pytest.raises(InvalidParameter, match="the default") as raised:
         JobDefaults.from_query(query)
     assert said in raised.value.message
 
