@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 
 from api.auth import Guesses, KnownKeys, require_declared
-from api.bodies import BodyLimit
 from api.browsers import BrowserRules
 from api.errors import install_error_handlers
+from api.front_door import FrontDoor
 from api.query import check_query
 from api.routes import (
     attempts,
@@ -71,7 +71,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     app.state.known_keys = KnownKeys()
     app.state.guesses = Guesses()
     install_error_handlers(app)
-    app.add_middleware(BodyLimit)
+    app.add_middleware(FrontDoor)
     app.add_middleware(BrowserRules)
     app.include_router(health.router)
     app.include_router(front.router)

@@ -1,40 +1,71 @@
-"""A bound for bodies that are read whole, before anybody has asked who sends them.
+"""Small JSON bodies, read strictly: bounded, and with every key once."""
 
-Only submissions are streamed, and they are POSTs that bound themselves; what changes something is a
-small JSON document in another method's body, which the framework reads before it looks for a key.
-"""
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-from http import HTTPStatus
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
 
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from jobs.errors import BodyTooLarge, UnreadableBody, UnsupportedEncoding, UnsupportedMedia
+from jobs.strict_json import LooseJson, read_strict
 
-WHOLE_BYTES = 64 << 10
-"""A change of a budget takes a hundred."""
+MAX_BYTES = 64 * 1024
+"""Far above any change that there is."""
 
 
-class BodyLimit:
-    """The middleware that stops reading what is too long to be meant."""
+class StrictRequest(Request):
+    """A request whose body, where a route asks for it as a model, is read by our own rules."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    async def body(self) -> bytes:
+        """Return the whole body.
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; a body beyond the bound is an HTTPException for whoever reads it."""
-        if scope["type"] != "http" or scope["method"] == "POST":
-            await self.app(scope, receive, send)
-            return
-        read_bytes = 0
+        Raises:
+            BodyTooLarge: it is larger than `MAX_BYTES`.
+        """
+        body = bytearray()
+        async for data in self.stream():
+            body += data
+            if len(body) > MAX_BYTES:
+                raise BodyTooLarge(f"the body has more than {MAX_BYTES:,} bytes")
+        if body:
+            self._check_headers()
+        self._body = bytes(body)
+        return self._body
 
-        async def receive_some() -> Message:
-            nonlocal read_bytes
-            message = await receive()
-            read_bytes += len(message.get("body", b""))
-            if read_bytes > WHOLE_BYTES:
-                raise HTTPException(
-                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                    f"this body may have {WHOLE_BYTES >> 10} KiB",
-                )
-            return message
+    async def json(self) -> Any:
+        """Return the value of the body, which FastAPI has asked for before.
 
-        await self.app(scope, receive_some, send)
+        Raises:
+            UnreadableBody: it is no JSON, or not strictly.
+        """
+        try:
+            return read_strict(self._body.decode())
+        except UnicodeDecodeError as error:
+            raise UnreadableBody(
+                f"expected UTF-8, but byte {error.start + 1} of the body is none",
+                "invalid_encoding",
+            ) from None
+        except LooseJson as error:
+            raise UnreadableBody(
+                f"the body: {error.message}", error.code, line=error.line, column=error.column
+            ) from None
+
+    def _check_headers(self) -> None:
+        if self.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise UnsupportedEncoding("only a submission's body may be packed")
+        content_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != "application/json":
+            raise UnsupportedMedia("expected a body of content-type application/json")
+
+
+class StrictRoute(APIRoute):
+    """A route whose requests are strict."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler that FastAPI makes, behind a strict request."""
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return handle_strictly

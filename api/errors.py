@@ -1,6 +1,7 @@
 """Errors as problem+json (RFC 9457): one table from our tree to statuses, one shape for all."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -48,10 +49,25 @@ STATUSES: tuple[tuple[type[TidemillError], HTTPStatus], ...] = (
 )
 """The first match counts. Whatever is not here is our own fault: 500, without internals."""
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 SHOWN_CHARACTERS = 300
 """Of a message about a parameter."""
+
+
+ECHOED_CHARACTERS = 80
+"""Of a parameter's name that somebody made up."""
+
+REPORTED_FAULTS = 100
+
+PARAMETER_CODES: Mapping[str, str] = {
+    "extra_forbidden": "unknown_parameter",
+    "duplicate": "duplicate_parameter",
+    "missing": "missing_field",
+}
+
+BOUNDS = ("greater_than", "less_than", "too_long", "too_short", "string_too")
+"""How pydantic's names of faults of size begin."""
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -67,6 +83,8 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, TidemillError):
+            return problem_of(error.__cause__)  # which FastAPI met when it read the body
         status = HTTPStatus(error.status_code)
         code = status.phrase.lower().replace(" ", "_")
         headers = {name.lower(): value for name, value in (error.headers or {}).items()}
@@ -92,7 +110,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def _allowed_methods(request: Request) -> list[str]:
     """Return the methods of all routes with this path; Starlette's own answer names one's alone."""
-    return [
+    allowed = [
         method
         for method in METHODS
         if any(
@@ -100,6 +118,8 @@ def _allowed_methods(request: Request) -> list[str]:
             for route in request.app.routes
         )
     ]
+    # The front door makes of every HEAD a GET.
+    return [*allowed[:1], "HEAD", *allowed[1:]] if "GET" in allowed else allowed
 
 
 def problem_of(error: TidemillError) -> JSONResponse:
@@ -162,17 +182,20 @@ def problem(
 def _of_bad_parameters(error: RequestValidationError) -> JSONResponse:
     faults = [
         {
-            "field": ".".join(str(part) for part in fault["loc"][1:]),
-            "code": "unknown_parameter" if fault["type"] == "extra_forbidden" else fault["type"],
-            "message": (
-                "there is no such parameter"
-                if fault["type"] == "extra_forbidden"
-                else in_words(fault)[:SHOWN_CHARACTERS]
-            ),
+            "field": ".".join(str(part) for part in fault["loc"][1:])[:ECHOED_CHARACTERS],
+            "code": _code_of(fault["type"]),
+            "message": in_words(fault)[:SHOWN_CHARACTERS],
         }
-        for fault in error.errors()
+        for fault in error.errors()[:REPORTED_FAULTS]
     ]
     detail = "; ".join(f"{fault['field'] or 'request'}: {fault['message']}" for fault in faults[:5])
-    return problem(
-        HTTPStatus.BAD_REQUEST, "invalid_parameter", detail, extra={"errors": faults[:100]}
-    )
+    return problem(HTTPStatus.BAD_REQUEST, "invalid_parameter", detail, extra={"errors": faults})
+
+
+def _code_of(kind: str) -> str:
+    """Return the code of a parameter's fault; pydantic's own names change with its versions."""
+    if (code := PARAMETER_CODES.get(kind)) is not None:
+        return code
+    if kind.endswith(("_type", "_parsing")):
+        return "wrong_type"
+    return "out_of_range" if kind.startswith(BOUNDS) else "invalid_value"

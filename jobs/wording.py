@@ -17,6 +17,10 @@ def in_words(fault: ErrorDetails) -> str:
     """Return what is wrong with a value. Every pattern of ours has its sentence here."""
     context = fault.get("ctx", {})
     match fault["type"]:
+        case "extra_forbidden":
+            return "there is no such parameter"
+        case "duplicate":
+            return "stands more than once; expected one value"
         case "value_error":
             return str(context["error"])
         case "string_pattern_mismatch":

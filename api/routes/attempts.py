@@ -6,7 +6,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from api.auth import ReaderProject
-from api.cursors import decode_pair, encode_cursor
+from api.cursors import decode_pair, encode_pair
+from api.query import WholeNumber
 from api.services import ServicesDep
 from api.shapes import Tokens
 from jobs.money import format_usd
@@ -63,8 +64,8 @@ def list_attempts(
         Outcome | None,
         Query(description="`unknown`: all whose use is not known, as the batch counts them"),
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[WholeNumber, Query(ge=1, le=1000)] = 100,
+    cursor: str | None = None,
 ) -> AttemptPage:
     """List the attempts of a batch, in the order of its jobs."""
     after = (-1, 0) if cursor is None else decode_pair(cursor)
@@ -75,7 +76,7 @@ def list_attempts(
     shown = found[:limit]
     return AttemptPage(
         data=[_shape(attempt) for attempt in shown],
-        next_cursor=encode_cursor(shown[-1].seq, shown[-1].n) if len(found) > limit else None,
+        next_cursor=encode_pair(shown[-1].seq, shown[-1].n) if len(found) > limit else None,
     )
 
 

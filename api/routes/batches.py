@@ -8,8 +8,9 @@ from starlette.concurrency import run_in_threadpool
 
 from api.amounts import UsdOrNone, nanos_of
 from api.auth import ReaderProject, SubmitterProject
-from api.cursors import decode_cursor, encode_cursor
+from api.bodies import StrictRoute
 from api.idempotency import Body, Key
+from api.query import WholeNumber
 from api.services import Services, ServicesDep
 from api.shapes import BatchPage, BatchShape, batch_shape
 from api.upload import form_of, receive
@@ -23,7 +24,7 @@ from jobs.store.batches import BatchDraft
 from jobs.store.idempotency import Claim, Receipt
 from jobs.tables import Batch
 
-router = APIRouter(tags=["batches"])
+router = APIRouter(tags=["batches"], route_class=StrictRoute)
 
 
 OF_THE_BATCH = frozenset({"name", "priority", "max_cost_usd"})
@@ -132,19 +133,21 @@ async def submit(
 def list_batches(
     services: ServicesDep,
     project_id: ReaderProject,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
-    cursor: Annotated[str | None, Query(max_length=100)] = None,
+    limit: Annotated[WholeNumber, Query(ge=1, le=1000)] = 50,
+    cursor: str | None = None,
 ) -> BatchPage:
-    """List the project's batches, newest first."""
-    before_id = None if cursor is None else decode_cursor(cursor)
+    """List the project's batches, newest first.
+
+    A cursor is the last batch that was seen, so it is worth nothing in another project.
+    """
     with services.database.read() as session:
-        found = batches.page(session, project_id, before_id=before_id, limit=limit + 1)
+        found = batches.page(session, project_id, before=cursor, limit=limit + 1)
         project = batches.project_name(session, project_id)
     shown = found[:limit]
     more = len(found) > limit
     return BatchPage(
         data=[batch_shape(batch, project) for batch in shown],
-        next_cursor=encode_cursor(shown[-1].id or 0) if more else None,
+        next_cursor=shown[-1].ref if more else None,
     )
 
 

@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.amounts import UsdOrNone, nanos_of
 from api.auth import AdminProject, ReaderProject
+from api.bodies import StrictRoute
 from api.services import ServicesDep
 from jobs.budget import next_day, next_month
 from jobs.errors import InvalidParameter
@@ -13,7 +14,7 @@ from jobs.store import Session, batches, budgets
 from jobs.store.budgets import CapName
 from jobs.store.spending import DaySpend
 
-router = APIRouter(tags=["budget"])
+router = APIRouter(tags=["budget"], route_class=StrictRoute)
 
 
 class PeriodShape(BaseModel):

@@ -11,14 +11,12 @@ from jobs.store import check_schema
 router = APIRouter(tags=["health"], dependencies=[PUBLIC])
 
 
-@router.head("/healthz", operation_id="healthz_head")
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
     """Answer as long as the process lives."""
     return {"status": "alive"}
 
 
-@router.head("/readyz", operation_id="readyz_head")
 @router.get("/readyz")
 async def readyz(services: ServicesDep) -> dict[str, str]:
     """Answer 200 once the database can be used at this version's schema, else 503."""

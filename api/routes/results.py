@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
 from api.auth import ReaderProject
+from api.query import WholeNumber
 from api.services import Services, ServicesDep
 from api.shapes import result_line
 from jobs.store import batches
@@ -31,14 +32,14 @@ def get_results(
         ResultOrder, Query(description="`finished`: as they came; `input`: as they were submitted")
     ] = ResultOrder.FINISHED,
     after: Annotated[
-        int | None,
+        WholeNumber | None,
         Query(
             ge=-1,
             le=2**31 - 1,
             description="`x-next-cursor` of an earlier answer; for order=input the last `seq` seen",
         ),
     ] = None,
-    limit: Annotated[int | None, Query(ge=1, le=10_000_000)] = None,
+    limit: Annotated[WholeNumber | None, Query(ge=1, le=10_000_000)] = None,
 ) -> StreamingResponse:
     """Stream the results that are there. `x-next-cursor` continues after them (order=finished).
 

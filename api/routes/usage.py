@@ -1,11 +1,11 @@
 """What was used and what it cost, from the ledger."""
 
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
 from api.auth import ReaderProject
+from api.query import Day
 from api.services import ServicesDep
 from jobs.errors import InvalidParameter
 from jobs.money import format_known
@@ -28,8 +28,8 @@ def get_usage(
     services: ServicesDep,
     project_id: ReaderProject,
     by: Annotated[str, Query(description="comma-separated: " + ", ".join(DIMENSIONS))] = "day",
-    since: Annotated[date | None, Query(description="first day, UTC")] = None,
-    until: Annotated[date | None, Query(description="last day, UTC")] = None,
+    since: Annotated[Day | None, Query(description="first day, UTC")] = None,
+    until: Annotated[Day | None, Query(description="last day, UTC")] = None,
 ) -> dict[str, Any]:
     """Return attempts, tokens and cost, grouped by `by`, with their total.
 

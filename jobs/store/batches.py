@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, func, update
 from sqlalchemy import select as sa_select
 from sqlmodel import Session, col, select
 
-from jobs.errors import IllegalTransition, NotFound
+from jobs.errors import IllegalTransition, InvalidCursor, NotFound
 from jobs.states import (
     FED_BATCH_STATES,
     FINAL_BATCH_STATES,
@@ -182,16 +182,24 @@ def find(session: Session, project_id: int, ref: str) -> Batch:
     return batch
 
 
-def page(session: Session, project_id: int, *, before_id: int | None, limit: int) -> list[Batch]:
-    """Return visible batches, newest first, from just below `before_id`."""
+def page(session: Session, project_id: int, *, before: str | None, limit: int) -> list[Batch]:
+    """Return visible batches, newest first, from the one that was accepted before `before`.
+
+    Raises:
+        InvalidCursor: `before` names no batch that the project sees.
+    """
     statement = (
         select(Batch)
         .where(Batch.project_id == project_id, Batch.state != BatchState.RECEIVING)
         .order_by(col(Batch.id).desc())
         .limit(limit)
     )
-    if before_id is not None:
-        statement = statement.where(col(Batch.id) < before_id)
+    if before is not None:
+        try:
+            last = find(session, project_id, before)
+        except NotFound:
+            raise InvalidCursor from None
+        statement = statement.where(col(Batch.id) < last.id)
     return list(session.exec(statement))
 
 

@@ -67,6 +67,7 @@ def api(
     import uvicorn
 
     from api.app import create_app
+    from api.listener import Listener
     from jobs.configuration import load_configuration
     from jobs.store import migrate, open_database
     from scripts.launcher.environment import begin_part
@@ -89,7 +90,8 @@ def api(
             host=host,
             port=port,
             loop="uvloop",
-            http="httptools",
+            http=Listener,
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,

@@ -26,7 +26,7 @@ from jobs.lines import MAX_LINE_BYTES
 from jobs.states import BatchState
 from jobs.tables import Attempt, Batch, Job, Result, Slice
 from tests.support.eventually import eventually
-from tests.support.postgres import fresh_database
+from tests.support.lone_api import lone_api
 from tests.support.system import Json, System, lines, ndjson, running_system
 
 if sys.version_info >= (3, 14):
@@ -38,8 +38,6 @@ MAX_JOBS = 2 * CHUNK_JOBS + 100
 
 MAX_BODY_BYTES = 64 << 20
 
-ROUTE = '\n[routes.cheap]\ntargets = ["openai/sim-small"]\n'
-
 RESET = struct.pack("ii", 1, 0)
 """`SO_LINGER` with no time: closing sends a reset instead of an end."""
 
@@ -49,24 +47,13 @@ def system(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[System]:
     """The API alone, on each database."""
-    folder = tmp_path_factory.mktemp("edges")
-    with _addresses(request) as environment:
-        environment["TIDEMILL_MAX_JOBS_PER_BATCH"] = str(MAX_JOBS)
-        environment["TIDEMILL_MAX_UPLOAD_BYTES"] = str(MAX_BODY_BYTES)
-        with running_system(folder, "http://127.0.0.1:9", **environment) as system:
-            with system.config.open("a", encoding="utf-8") as file:
-                file.write(ROUTE)
-            system.start_api()
-            yield system
-
-
-@contextmanager
-def _addresses(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    if request.param == "sqlite":
-        yield {}
-        return
-    with fresh_database(request.getfixturevalue("postgres_server")) as url:
-        yield {"TIDEMILL_DATABASE_URL": url}
+    with lone_api(
+        request,
+        tmp_path_factory.mktemp("edges"),
+        TIDEMILL_MAX_JOBS_PER_BATCH=str(MAX_JOBS),
+        TIDEMILL_MAX_UPLOAD_BYTES=str(MAX_BODY_BYTES),
+    ) as system:
+        yield system
 
 
 def rows(system: System) -> dict[str, int]:
@@ -486,12 +473,12 @@ def test_a_parameter_that_a_route_does_not_have_is_refused(
     assert fault["field"] in reply.json()["detail"]
 
 
-@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "HEAD", "DELETE"])
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "DELETE"])
 def test_a_method_that_a_path_does_not_have_is_told_all_that_it_has(
     system: System, method: str
 ) -> None:
     reply = system.http.request(method, "/api/batches")
-    assert (reply.status_code, reply.headers["allow"]) == (405, "GET, POST")
+    assert (reply.status_code, reply.headers["allow"]) == (405, "GET, HEAD, POST")
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
