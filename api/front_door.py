@@ -16,9 +16,6 @@ from api.errors import problem
 MAX_HEADERS_BYTES = 32 * 1024
 """Names and values together; a request has some 500 bytes of them."""
 
-MAX_TARGET_BYTES = 64 * 1024
-"""Path and query: a submission's defaults, a schema among them, stand in the query."""
-
 MAX_PARAMETERS = 100
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -48,14 +45,7 @@ def _refusal(scope: Scope) -> JSONResponse | None:
     size_bytes = sum(len(name) + len(value) for name, value in headers)
     if size_bytes > MAX_HEADERS_BYTES:
         return headers_too_large()
-    query: bytes = scope["query_string"]
-    if len(scope.get("raw_path") or b"") + len(query) > MAX_TARGET_BYTES:
-        return problem(
-            HTTPStatus.REQUEST_URI_TOO_LONG,
-            "uri_too_long",
-            f"the path and query have more than {MAX_TARGET_BYTES:,} bytes",
-        )
-    if query.count(b"&") >= MAX_PARAMETERS:
+    if scope["query_string"].count(b"&") >= MAX_PARAMETERS:
         return problem(
             HTTPStatus.BAD_REQUEST,
             "too_many_parameters",
@@ -83,6 +73,15 @@ def headers_too_large() -> JSONResponse:
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
         "headers_too_large",
         f"the headers have more than {MAX_HEADERS_BYTES:,} bytes",
+    )
+
+
+def uri_too_long(max_bytes: int) -> JSONResponse:
+    """Return the answer to a request whose target is too long."""
+    return problem(
+        HTTPStatus.REQUEST_URI_TOO_LONG,
+        "uri_too_long",
+        f"the path and query have more than {max_bytes:,} bytes",
     )
 
 

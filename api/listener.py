@@ -10,12 +10,11 @@ from starlette.responses import JSONResponse
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.errors import problem
-from api.front_door import (
-    MAX_HEADERS_BYTES,
-    MAX_TARGET_BYTES,
-    headers_too_large,
-    invalid_host,
-)
+from api.front_door import MAX_HEADERS_BYTES, headers_too_large, invalid_host, uri_too_long
+
+MAX_TARGET_BYTES = 60 * 1024
+"""Path and query: a submission's defaults, a schema among them, stand in the query. The parser that
+cuts it up takes a little more."""
 
 MAX_HEAD_BYTES = MAX_TARGET_BYTES + 2 * MAX_HEADERS_BYTES
 """Of a head that isn't complete yet. What is complete is judged by the front door."""
@@ -44,9 +43,12 @@ class Listener(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Look at the target before it is cut up: its host would be forgotten then."""
         self._is_in_head = False
-        if not self.url.startswith(b"/") and self.url != b"*":
+        if len(self.url) > MAX_TARGET_BYTES:
+            self._refusal = uri_too_long(MAX_TARGET_BYTES)
+        elif not self.url.startswith(b"/") and self.url != b"*":
             self._refusal = invalid_host()
-            raise ValueError(self.url)  # the parser stops, and `send_400_response` answers
+        if self._refusal is not None:
+            raise ValueError("refused")  # the parser stops, and `send_400_response` answers
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:

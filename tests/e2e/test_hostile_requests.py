@@ -10,7 +10,8 @@ import pytest
 from sqlmodel import select
 
 from api.bodies import MAX_BYTES
-from api.front_door import MAX_HEADERS_BYTES, MAX_TARGET_BYTES
+from api.front_door import MAX_HEADERS_BYTES
+from api.listener import MAX_TARGET_BYTES
 from jobs.store.projects import create_key, ensure_project
 from jobs.tables import Job
 from tests.support.lone_api import lone_api

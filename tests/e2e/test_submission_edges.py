@@ -378,7 +378,7 @@ def upload_under_way(system: System) -> Iterator[socket.socket]:
     )
     with socket.create_connection(("127.0.0.1", system.port), timeout=20.0) as connection:
         # Three blocks as they are taken in; the chunk is full in the second.
-        jobs = lines(CHUNK_JOBS + 3000, f"openai/{'m' * 400}")
+        jobs = lines(CHUNK_JOBS + 3000, system="m" * 400)
         connection.sendall(head.encode() + ndjson(jobs))
         eventually(
             lambda: rows(system)["Job"] == before["Job"] + CHUNK_JOBS, 20.0, "a chunk is stored"
