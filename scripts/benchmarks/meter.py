@@ -22,7 +22,7 @@ class Meter:
     def sample(self) -> None:
         """Look at the memory; to be called every `SAMPLE_EVERY_S`."""
         for name, process in self._processes.items():
-            self._peak_bytes[name] = max(self._peak_bytes[name], _memory_bytes(process))
+            self._peak_bytes[name] = max(self._peak_bytes[name], memory_bytes(process))
 
     def cpu_s(self) -> dict[str, float]:
         """Return the CPU seconds of each process, user and system, since the meter was made."""
@@ -41,7 +41,8 @@ def _cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-def _memory_bytes(process: psutil.Process) -> int:
+def memory_bytes(process: psutil.Process) -> int:
+    """Return the memory that only this process uses, where the system tells, else what is resident."""
     with suppress(psutil.AccessDenied):
         return int(process.memory_full_info().uss)
     return int(process.memory_info().rss)

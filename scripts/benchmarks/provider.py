@@ -33,9 +33,9 @@ class Provider:
 
 
 @contextmanager
-def running_provider(latency: str) -> Iterator[Provider]:
-    """Run a simulator with this latency (its own words) on a free port."""
-    arguments = ("--latency", latency, "--output-tokens", OUTPUT_TOKENS)
+def running_provider(latency: str, *more: str) -> Iterator[Provider]:
+    """Run a simulator with this latency, and more options in its own words, on a free port."""
+    arguments = ("--latency", latency, "--output-tokens", OUTPUT_TOKENS, *more)
     with child.started("scripts.simulator", *arguments) as process:
         assert process.stdout is not None
         ready = process.stdout.readline()

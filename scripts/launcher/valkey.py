@@ -45,7 +45,7 @@ def server(settings: Settings) -> Part:
     path.write_text(_configuration(folder, settings.embedded_socket()), encoding="utf-8")
     return Part(
         name="valkey",
-        argv=(str(_binary()), str(path)),
+        argv=(str(binary()), str(path)),
         stop_rank=2,
         stop_grace_s=10.0,
     )
@@ -114,7 +114,12 @@ def _stop(process_id: int, marks: tuple[str, ...]) -> None:
         time.sleep(0.05)
 
 
-def _binary() -> Path:
+def binary() -> Path:
+    """Return the server's program.
+
+    Raises:
+        ConfigurationError: none for this system is installed.
+    """
     try:
         return Path(get_binary_path())
     except ValkeyBinaryNotFoundError as error:

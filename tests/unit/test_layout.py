@@ -18,6 +18,7 @@ SHELL_ENTRIES = (
     "scripts/test",
     "scripts/demo",
     "scripts/bench",
+    "scripts/chaos",
     "scripts/lock",
     ".ci/run",
 )

@@ -1,0 +1,59 @@
+"""The kinds of faults, and the order in which a seed deals them."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from random import Random
+
+
+class Kind(StrEnum):
+    """What can be made to happen. A name's beginning stands for all kinds that begin so."""
+
+    KILL_WORKER = "kill-worker"
+    KILL_API = "kill-api"
+    KILL_BEAT = "kill-beat"
+    KILL_ALL = "kill-all"
+    """The API, beat and every worker, at the same moment."""
+    STOP_WORKER = "stop-worker"
+    """SIGSTOP for longer than a lease, then SIGCONT: it goes on with claims that are void."""
+    FLUSH = "flush"
+    """FLUSHALL: broker and gate forget everything."""
+    REDIS_KEPT = "redis-kept"
+    """Redis killed, and started again from its append-only file."""
+    REDIS_LOST = "redis-lost"
+    """Redis killed, and started again empty."""
+    REDIS_OLD = "redis-old"
+    """Redis killed, and started again with what it held a while ago."""
+    DATABASE_KILL = "database-kill"
+    """PostgreSQL killed, and started again."""
+    DATABASE_STALL = "database-stall"
+    """The database answers nobody for a while."""
+    PARTITION = "partition"
+    """One worker reaches neither Redis nor database nor provider, for longer than a lease."""
+    PROVIDER = "provider"
+    """The provider hangs, resets, cuts off, lies, refuses or fails."""
+    WIRE = "wire"
+    """One link is slow, mute, dripping, reset, cut off after some bytes, or refused."""
+
+
+def chosen(words: str) -> tuple[Kind, ...]:
+    """Return the kinds that a list such as `kill,flush` names, each once, in their own order.
+
+    Raises:
+        ValueError: a word is the beginning of none.
+    """
+    wanted: set[Kind] = set()
+    for word in words.split(","):
+        found = {kind for kind in Kind if kind.startswith(word.strip())}
+        if not found:
+            raise ValueError(f"{word!r} is the beginning of none of {', '.join(Kind)}")
+        wanted |= found
+    return tuple(kind for kind in Kind if kind in wanted)
+
+
+def deal(kinds: Sequence[Kind], random: Random) -> Iterator[Kind]:
+    """Yield kinds for ever, like cards: all of them in some order, then all again in another.
+
+    So even a short run meets every kind, and none of them by luck alone.
+    """
+    while True:
+        yield from random.sample(kinds, len(kinds))

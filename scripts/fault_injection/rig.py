@@ -1,0 +1,195 @@
+"""The whole system for a run: real processes, each with links of its own to all that it speaks to."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import redis
+
+from jobs.errors import ServiceUnavailable, TidemillError
+from jobs.settings import Settings
+from jobs.store import Database, ensure_first_key, migrate, open_database
+from scripts.benchmarks.cases import Store
+from scripts.benchmarks.configuration import configuration
+from scripts.benchmarks.provider import Provider, running_provider
+from scripts.benchmarks.system import own_home
+from scripts.fault_injection.arguments import Options
+from scripts.fault_injection.fleet import Fleet
+from scripts.fault_injection.proxy import Link
+from scripts.fault_injection.servers import (
+    HOST,
+    RedisFiles,
+    own_cluster,
+    postgres_part,
+    redis_part,
+)
+from scripts.launcher.part import Part
+from scripts.launcher.ready import free_port
+from scripts.launcher.up import UpOptions, our_parts
+
+THINKS = "uniform:1000,80"
+"""Long enough that a kill meets calls in flight, on both sides of their answer."""
+
+HEADROOM = 1.25
+"""The pool's limit, in parts of what would just do the jobs in the given time: work lasts."""
+
+IN_FLIGHT = 300
+"""Calls of each worker at once: room for those that hang."""
+
+CALL_DEADLINE_S = 15.0
+READY_WITHIN_S = 60.0
+
+
+class Peer(StrEnum):
+    """Who is at the other end of a link."""
+
+    REDIS = "redis"
+    DATABASE = "database"
+    PROVIDER = "provider"
+
+
+Links = Mapping[tuple[str, Peer], Link]
+"""By the name of the part that has it and the peer that it leads to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """A running system. `database` and `redis` lead to the servers themselves, past all links."""
+
+    url: str
+    key: str
+    workers: tuple[str, ...]
+    fleet: Fleet
+    links: Links
+    database: Database
+    redis: redis.Redis
+    redis_files: RedisFiles
+    provider: Provider
+    calls_s: float
+    home: Path
+
+    def links_of(self, part: str) -> list[Link]:
+        """Return all links of a part."""
+        return [link for (name, _), link in self.links.items() if name == part]
+
+
+@asynccontextmanager
+async def running_rig(options: Options) -> AsyncIterator[Rig]:
+    """Run the system of these options, in a home of its own; nothing of it is left at the end.
+
+    Raises:
+        ServiceUnavailable: something does not start.
+        ConfigurationError: a server's program is missing.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        home = stack.enter_context(own_home())
+        ledger = ("--ledger", str(home / "provider.jsonl"))
+        seed = ("--seed", str(options.seed))
+        provider = stack.enter_context(running_provider(THINKS, *seed, *ledger))
+        data = stack.enter_context(own_cluster()) if options.store is Store.POSTGRES else None
+        fleet = Fleet(home)
+        stack.callback(fleet.stop)
+        ports = {Peer.REDIS: free_port(), Peer.PROVIDER: urlsplit(provider.url).port or 0}
+        files = RedisFiles(home / "redis")
+        fleet.add(redis_part(files, ports[Peer.REDIS]))
+        if data is not None:
+            ports[Peer.DATABASE] = free_port()
+            fleet.add(postgres_part(data, ports[Peer.DATABASE]))
+        settings = Settings(
+            home=home,
+            config=home / "tidemill.toml",
+            database_url="" if data is None else _postgres_url(ports[Peer.DATABASE]),
+        )
+        database = open_database(settings.resolved_database_url(), connections=2)
+        stack.callback(database.close)
+        key_file = await _prepare(database, home)
+        server = stack.enter_context(redis.Redis(HOST, ports[Peer.REDIS], socket_timeout=2.0))
+        calls_s = HEADROOM * options.jobs / options.lasts_s
+        up = UpOptions(host=HOST, port=free_port(), workers=options.workers, flower_port=None)
+        parts = our_parts(settings, up, settings.config)
+        links = await stack.enter_async_context(_links([part.name for part in parts], ports))
+        for part in parts:
+            fleet.add(_linked(part, home, links, calls_s))
+        tending = asyncio.create_task(fleet.tend())
+        stack.callback(tending.cancel)
+        url = f"http://{HOST}:{up.port}"
+        await _until_ready(url)
+        yield Rig(
+            url=url,
+            key=key_file.read_text(encoding="utf-8").strip(),
+            workers=tuple(part.name for part in parts if part.name.startswith("worker")),
+            fleet=fleet,
+            links=links,
+            database=database,
+            redis=server,
+            redis_files=files,
+            provider=provider,
+            calls_s=calls_s,
+            home=home,
+        )
+
+
+@asynccontextmanager
+async def _links(parts: Sequence[str], ports: Mapping[Peer, int]) -> AsyncIterator[Links]:
+    """Give each part a link to each port."""
+    links = {(part, peer): Link(port) for part in parts for peer, port in ports.items()}
+    try:
+        for link in links.values():
+            await link.open()
+        yield links
+    finally:
+        for link in links.values():
+            await link.close()
+
+
+def _linked(part: Part, home: Path, links: Links, calls_s: float) -> Part:
+    """Return a part that reaches everything over links of its own."""
+    ports = {peer: link.port for (name, peer), link in links.items() if name == part.name}
+    config = home / f"{part.name}.toml"
+    url = f"http://{HOST}:{ports[Peer.PROVIDER]}"
+    config.write_text(configuration(url, {"rpm": round(calls_s * 60)}), encoding="utf-8")
+    has_server = Peer.DATABASE in ports
+    environment = {
+        "TIDEMILL_CONFIG": str(config),
+        "TIDEMILL_BROKER_URL": f"redis://{HOST}:{ports[Peer.REDIS]}/0",
+        "TIDEMILL_DATABASE_URL": _postgres_url(ports[Peer.DATABASE]) if has_server else "",
+        "TIDEMILL_MAX_IN_FLIGHT": str(IN_FLIGHT),
+        "TIDEMILL_CALL_DEADLINE_S": str(CALL_DEADLINE_S),
+    }
+    return replace(part, environment={**part.environment, **environment})
+
+
+def _postgres_url(port: int) -> str:
+    return f"postgresql://postgres@{HOST}:{port}/postgres"
+
+
+async def _prepare(database: Database, home: Path) -> Path:
+    """Make the tables and the first key as soon as the server answers; return the key's file."""
+    deadline = asyncio.get_running_loop().time() + READY_WITHIN_S
+    while True:
+        try:
+            migrate(database)
+            return ensure_first_key(database, home)
+        except TidemillError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.1)
+
+
+async def _until_ready(url: str) -> None:
+    deadline = asyncio.get_running_loop().time() + READY_WITHIN_S
+    # Not `launcher.ready.answers`, which holds up the loop that the links run on.
+    async with httpx.AsyncClient(base_url=url, timeout=2.0, trust_env=False) as client:
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if (await client.get("/readyz")).is_success:
+                    return
+            if asyncio.get_running_loop().time() > deadline:
+                raise ServiceUnavailable(f"the system is not ready after {READY_WITHIN_S:g} s")
+            await asyncio.sleep(0.1)

@@ -1,0 +1,280 @@
+"""One run: work is submitted, faults happen, then everything is left in peace and looked through."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from random import Random
+from typing import Any
+
+import httpx
+import orjson
+
+from jobs.clock import UTC
+from jobs.errors import ServiceUnavailable
+from jobs.store.audit import every_attempt, first_result_after
+from jobs.store.projects import DEFAULT_PROJECT, ensure_project
+from scripts.fault_injection.arguments import Options
+from scripts.fault_injection.kinds import Kind, deal
+from scripts.fault_injection.recovery import Recovery, back_after, summed_up
+from scripts.fault_injection.rig import Rig, running_rig
+from scripts.fault_injection.strikes import Strike, Striker
+from scripts.fault_injection.submissions import Submissions
+from scripts.fault_injection.verdict import Accounts, Verdict, is_at_rest, judge
+
+STUCK_AFTER_S = 90.0
+"""Without a new result for so long, nothing comes any more: leases, doubts and breakers take 30 s."""
+
+LOOK_EVERY_S = 0.5
+RESULTS_PER_PAGE = 1000
+
+Say = Callable[[str], None]
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of a run. `took_s` is from the first submission to the last result.
+
+    `never` are kinds that were asked for and could not be made to happen. `rate_back` tells for each
+    kind when work went on, `taken_over` when the first result came of what a lost worker had held.
+    """
+
+    options: Options
+    verdict: Verdict
+    strikes: Counter[Kind]
+    never: tuple[Kind, ...]
+    rate_back: dict[Kind, Recovery]
+    taken_over: Recovery | None
+    crashes: Counter[str]
+    peak_bytes: dict[str, int]
+    took_s: float
+    faults: list[Strike] = field(default_factory=list)
+
+    @property
+    def breaks_a_promise(self) -> bool:
+        """Whether anything is not as it was promised, or was not tried."""
+        return bool(self.verdict.findings or self.never)
+
+
+async def run_trial(options: Options, say: Say, leave: Callable[[Rig], None]) -> Run:
+    """Let it happen, once; `leave` is called with the rig before that is cleared away.
+
+    Raises:
+        ServiceUnavailable: something does not start.
+        ConfigurationError: a server's program is missing.
+    """
+    say("starting the system")
+    async with running_rig(options) as rig:
+        headers = {"authorization": f"Bearer {rig.key}"}
+        # A connection of its own for each request: after a fault none is worth keeping.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        try:
+            async with httpx.AsyncClient(
+                base_url=rig.url, headers=headers, timeout=20.0, limits=limits, trust_env=False
+            ) as client:
+                return await _Trial(options, rig, client, say).run()
+        finally:
+            leave(rig)
+
+
+class _Trial:
+    def __init__(self, options: Options, rig: Rig, client: httpx.AsyncClient, say: Say) -> None:
+        self._options = options
+        self._rig = rig
+        self._client = client
+        self._say = say
+        random = Random(options.seed)  # noqa: S311 - repeatable on purpose
+        self._striker = Striker(rig, random)
+        self._deck = deal(options.kinds, random)
+        self._submissions = Submissions(options)
+        self._began_at = time.time()
+
+    async def run(self) -> Run:
+        async with asyncio.TaskGroup() as group:
+            sending = group.create_task(self._submissions.send_all(self._client))
+            await self._inject(group)
+            await sending
+        finding = await self._until_at_rest()
+        took_s = time.time() - self._began_at
+        self._say("comparing the accounts")
+        verdict = judge(await self._accounts())
+        if finding is not None:
+            verdict.findings.append(finding)
+        strikes = Counter(strike.kind for strike in self._striker.strikes)
+        return Run(
+            options=self._options,
+            verdict=verdict,
+            strikes=strikes,
+            never=tuple(kind for kind in self._options.kinds if not strikes[kind]),
+            rate_back=self._rates_back(),
+            taken_over=self._taken_over(),
+            crashes=self._rig.fleet.crashes,
+            peak_bytes=self._rig.fleet.peak_bytes(),
+            took_s=took_s,
+            faults=self._striker.strikes,
+        )
+
+    async def _inject(self, group: asyncio.TaskGroup) -> None:
+        """Begin a fault every few seconds until the time is up; the group ends with their ends."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await self._until_something_is_done()
+        due: deque[Kind] = deque()  # such as met nothing, to be tried again before others
+        while (left_s := began + self._options.lasts_s - loop.time()) > 0:
+            if (kind := self._next(due)) is not None:
+                group.create_task(self._strike(kind, due))
+            self._say_progress(f"{left_s:.0f} s left, {kind}")
+            await asyncio.sleep(min(self._options.every_s, left_s))
+
+    def _next(self, due: deque[Kind]) -> Kind | None:
+        """Return a kind that can happen now, such as are due before others; None if all must wait."""
+        for _ in range(len(due)):
+            if self._striker.can(kind := due.popleft()):
+                return kind
+            due.append(kind)
+        for _ in self._options.kinds:
+            if self._striker.can(kind := next(self._deck)):
+                return kind
+            due.append(kind)
+        return None
+
+    async def _strike(self, kind: Kind, due: deque[Kind]) -> None:
+        if not await self._striker.strike(kind):
+            due.append(kind)
+
+    async def _until_something_is_done(self) -> None:
+        while not self._answered():
+            self._say("waiting for the first answer")
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _until_at_rest(self) -> str | None:
+        """Return once all batches have ended; what is wrong if that does not happen."""
+        finished, news_at = -1, time.monotonic()
+        batches: list[Json] = []
+        while time.monotonic() - news_at < STUCK_AFTER_S:
+            with contextlib.suppress(httpx.HTTPError, ServiceUnavailable):
+                batches = await self._batches()
+                if all(map(is_at_rest, batches)):
+                    return None
+            done = sum(
+                batch["counts"]["succeeded"] + batch["counts"]["failed"] for batch in batches
+            )
+            if done > finished:
+                finished, news_at = done, time.monotonic()
+            self._say_progress("in peace")
+            await asyncio.sleep(LOOK_EVERY_S)
+        waiting = [
+            f"{batch['name']} is {batch['state']}, {batch['counts']}: {batch['waiting_for']}"
+            for batch in batches
+            if not is_at_rest(batch)
+        ]
+        return f"no result for {STUCK_AFTER_S:g} s: {'; '.join(waiting)}"
+
+    def _say_progress(self, what: str) -> None:
+        self._say(
+            f"seed {self._options.seed}: {what}; {self._answered():,} answers for "
+            f"{self._options.jobs:,} jobs, {len(self._striker.strikes)} faults"
+        )
+
+    def _answered(self) -> int:
+        answered: int = self._simulator("/_sim/ledger")["answered"]
+        return answered
+
+    def _simulator(self, path: str) -> Json:
+        reply = self._rig.provider.client.get(path).raise_for_status()
+        document: Json = reply.json()
+        return document
+
+    async def _batches(self) -> list[Json]:
+        page = await self._get("/api/batches", limit=1000)
+        found: list[Json] = orjson.loads(page.content)["data"]
+        return found
+
+    async def _get(self, path: str, **params: str | int) -> httpx.Response:
+        reply = await self._client.get(path, params=params)
+        if not reply.is_success:
+            raise ServiceUnavailable(f"{path} is answered with {reply.status_code}: {reply.text}")
+        return reply
+
+    async def _accounts(self) -> Accounts:
+        batches = await self._batches()
+        usage = await self._get("/api/usage", by="outcome")
+        rows = self._rig.provider.client.get("/_sim/ledger/rows").raise_for_status()
+        with self._rig.database.read() as session:
+            project_id = ensure_project(session, DEFAULT_PROJECT)
+            attempts = list(every_attempt(session, project_id))
+        return Accounts(
+            tries=self._submissions.tries,
+            accepted=self._submissions.accepted,
+            batches=batches,
+            results={batch["id"]: await self._results(batch["id"]) for batch in batches},
+            attempts=attempts,
+            ledger_total=usage.json()["total"],
+            calls=[orjson.loads(line) for line in rows.content.splitlines()],
+            may_be_unknown=sum(strike.may_be_unknown for strike in self._striker.strikes),
+        )
+
+    async def _results(self, batch_id: str) -> list[Json]:
+        found: list[Json] = []
+        after = 0
+        while True:
+            page = await self._get(
+                f"/api/batches/{batch_id}/results",
+                order="finished",
+                after=after,
+                limit=RESULTS_PER_PAGE,
+            )
+            lines = [orjson.loads(line) for line in page.content.splitlines()]
+            found += lines
+            if len(lines) < RESULTS_PER_PAGE:
+                return found
+            after = int(page.headers["x-next-cursor"])
+
+    def _rates_back(self) -> dict[Kind, Recovery]:
+        now_s = self._simulator("/_sim/ledger/rate")["now_s"]
+        offset_s = time.time() - now_s
+        rows = self._rig.provider.client.get("/_sim/ledger/rows").raise_for_status()
+        calls = map(orjson.loads, rows.content.splitlines())
+        arrivals = sorted(call["arrived_s"] for call in calls if call["answered"])
+        # The last of the work is not enough for a full second.
+        calls_s = self._rig.calls_s
+        until_s = arrivals[-round(2 * calls_s)] if len(arrivals) > 2 * calls_s else 0.0
+        found: dict[Kind, list[float]] = {}
+        for strike in self._striker.strikes:
+            took_s = back_after(arrivals, strike.ended_at - offset_s, until_s, calls_s)
+            if took_s is not None:
+                found.setdefault(strike.kind, []).append(took_s)
+        return {
+            kind: recovery
+            for kind in Kind
+            if (recovery := summed_up(found.get(kind, []))) is not None
+        }
+
+    def _taken_over(self) -> Recovery | None:
+        """Return how long after its worker was lost the first result of its work came."""
+        waits: list[float] = []
+        with self._rig.database.read() as session:
+            for strike in self._striker.strikes:
+                began = datetime.fromtimestamp(strike.began_at, UTC)
+                firsts = [
+                    first_result_after(session, piece, began)
+                    for piece in strike.held
+                    if piece.open_attempts
+                ]
+                seconds = [(first - began).total_seconds() for first in firsts if first]
+                if seconds:
+                    waits.append(min(seconds))
+        return summed_up(waits)
+
+
+def figures(run: Run) -> Json:
+    """Return a run as JSON would have it."""
+    document = asdict(run)
+    document["options"]["json"] = str(run.options.json)
+    for strike in document["faults"]:
+        strike["held"] = len(strike["held"])
+    return document

@@ -1,0 +1,227 @@
+"""Whether the promises held: four accounts of one run, compared call by call.
+
+What was accepted, what came out, our own books, and the provider's ledger, which is the judge.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs.money import format_usd, parse_usd
+from jobs.states import FINAL_BATCH_STATES, Outcome
+from jobs.store.audit import AttemptSeen
+from scripts.fault_injection.submissions import Try, job_ids, name_of
+
+SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """What each side says. Batches and results are as the API has them, calls as the simulator has.
+
+    `results` are by batch id. `ledger_total` is the total of our usage report.
+    """
+
+    tries: Sequence[Try]
+    accepted: Mapping[str, str]
+    batches: Sequence[Mapping[str, Any]]
+    results: Mapping[str, Sequence[Mapping[str, Any]]]
+    attempts: Sequence[AttemptSeen]
+    ledger_total: Mapping[str, Any]
+    calls: Sequence[Mapping[str, Any]]
+    may_be_unknown: int
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The figures; `findings` are broken promises in words. Money is in nano-dollars.
+
+    `accepted` counts jobs, those included whose 202 was lost on its way.
+    """
+
+    accepted: int = 0
+    acceptances_unheard: int = 0
+    finished: int = 0
+    failed: int = 0
+    lost: int = 0
+    doubled: int = 0
+    drift_nanos: int = 0
+    unknown: int = 0
+    may_be_unknown: int = 0
+    wasted: int = 0
+    wasted_nanos: int = 0
+    cost_nanos: int = 0
+    overrun_nanos: int = 0
+    reserved_left_nanos: int = 0
+    findings: list[str] = field(default_factory=list)
+
+
+def judge(accounts: Accounts) -> Verdict:
+    """Compare the accounts."""
+    verdict = Verdict()
+    _judge_results(accounts, verdict)
+    _judge_calls(accounts, verdict)
+    _judge_books(accounts, verdict)
+    _judge_budgets(accounts, verdict)
+    return verdict
+
+
+def _judge_results(accounts: Accounts, verdict: Verdict) -> None:
+    tries = {tried.name: tried for tried in accounts.tries}
+    found = {batch["id"]: batch for batch in accounts.batches}
+    for name, batch_id in accounts.accepted.items():
+        if batch_id not in found:
+            verdict.findings.append(f"batch {name} was answered with 202 and is gone")
+            verdict.lost += tries[name].jobs
+    verdict.acceptances_unheard = len(set(found) - set(accounts.accepted.values()))
+    for batch_id, batch in found.items():
+        expected = job_ids(tries[batch["name"]])
+        verdict.accepted += len(expected)
+        if batch["counts"]["total"] != len(expected):
+            counted = batch["counts"]["total"]
+            verdict.findings.append(f"batch {batch['name']} has {counted} of {len(expected)} lines")
+        results = accounts.results[batch_id]
+        times = Counter(result["custom_id"] for result in results)
+        verdict.finished += len(times)
+        verdict.failed += sum(result["status"] != "succeeded" for result in results)
+        verdict.doubled += sum(count - 1 for count in times.values())
+        missing = [job_id for job_id in expected if job_id not in times]
+        if not _is_out_of_money(batch):
+            verdict.lost += len(missing)
+            if missing:
+                verdict.findings.append(_named("jobs without a result", missing))
+        _find(verdict, "results of strangers", sorted(set(times) - set(expected)))
+        strangers = [
+            result["custom_id"]
+            for result in results
+            if result["status"] == "succeeded"
+            and not str(result["output"]).startswith(f"[job:{result['custom_id']}]")
+        ]
+        _find(verdict, "answers to another job", strangers)
+    if verdict.doubled:
+        verdict.findings.append(f"{verdict.doubled} results too many")
+
+
+def _judge_calls(accounts: Accounts, verdict: Verdict) -> None:
+    """Match each job's attempts with the provider's answers to it.
+
+    An attempt with a usage is one answered call of the same cost. Any other call that the provider
+    billed must be one of the job's unknown attempts.
+    """
+    ours: dict[str, list[AttemptSeen]] = defaultdict(list)
+    for attempt in accounts.attempts:
+        ours[attempt.custom_id].append(attempt)
+    answered, billed = _by_job(accounts.calls)
+    unheard = []
+    for job_id in ours.keys() | billed.keys():
+        attempts, answers = ours[job_id], answered[job_id]
+        known = [attempt.cost_nanos or 0 for attempt in attempts if _is_known(attempt)]
+        unknown = sum(_is_unknown(attempt) for attempt in attempts)
+        verdict.unknown += unknown
+        verdict.drift_nanos += _drift(known, answers)
+        if billed[job_id] > len(known) + unknown:
+            unheard.append(job_id)
+        verdict.wasted += max(0, len(answers) - 1)
+        verdict.wasted_nanos += sum(answers) - max(answers, default=0)
+    _find(verdict, "jobs with a billed call that we have no attempt for", sorted(unheard))
+    if verdict.drift_nanos:
+        verdict.findings.append(f"{verdict.drift_nanos} nano-dollars apart on answered attempts")
+    verdict.may_be_unknown = accounts.may_be_unknown
+    if verdict.unknown > verdict.may_be_unknown:
+        verdict.findings.append(
+            f"{verdict.unknown} unknown attempts, {verdict.may_be_unknown} calls were in danger"
+        )
+
+
+def _by_job(calls: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[int]], Counter[str]]:
+    """Return the costs of each job's answers, and how many calls for it were billed, answered or not."""
+    answered: dict[str, list[int]] = defaultdict(list)
+    billed: Counter[str] = Counter()
+    for call in calls:
+        if call["answered"]:
+            answered[call["job_id"]].append(call["cost_nanos"])
+        billed[call["job_id"]] += call["cost_nanos"] > 0
+    return answered, billed
+
+
+def _judge_books(accounts: Accounts, verdict: Verdict) -> None:
+    """Our attempts, our ledger by day and the batches' totals are three sums of the same."""
+    verdict.cost_nanos = sum(attempt.cost_nanos or 0 for attempt in accounts.attempts)
+    sums = {
+        "the ledger": parse_usd(accounts.ledger_total["cost_usd"]),
+        "the batches": sum(parse_usd(batch["cost_usd"]) for batch in accounts.batches),
+    }
+    for name, nanos in sums.items():
+        if nanos != verdict.cost_nanos:
+            verdict.findings.append(
+                f"{name} say ${format_usd(nanos)}, attempts ${format_usd(verdict.cost_nanos)}"
+            )
+    unsettled = sum(attempt.outcome is None for attempt in accounts.attempts)
+    if unsettled:
+        verdict.findings.append(f"{unsettled} attempts are still open")
+    counted = accounts.ledger_total["attempts"]
+    if counted != len(accounts.attempts) - unsettled:
+        verdict.findings.append(f"{counted} attempts in the ledger of {len(accounts.attempts)}")
+    unknown = sum(batch["unknown_attempts"] for batch in accounts.batches)
+    if unknown != verdict.unknown:
+        verdict.findings.append(f"the batches count {unknown} unknown of {verdict.unknown}")
+    reserved = sum(parse_usd(batch["reserved_usd"]) for batch in accounts.batches)
+    verdict.reserved_left_nanos = reserved
+    if reserved:
+        verdict.findings.append(f"${format_usd(reserved)} reserved for nothing")
+
+
+def _judge_budgets(accounts: Accounts, verdict: Verdict) -> None:
+    billed: Counter[str] = Counter()
+    for call in accounts.calls:
+        billed[name_of(call["job_id"])] += call["cost_nanos"]
+    for batch in accounts.batches:
+        if batch["max_cost_usd"] is not None:
+            cap = parse_usd(batch["max_cost_usd"])
+            most = max(parse_usd(batch["cost_usd"]), billed[batch["name"]])
+            verdict.overrun_nanos += max(0, most - cap)
+    if verdict.overrun_nanos:
+        verdict.findings.append(f"${format_usd(verdict.overrun_nanos)} over the budget")
+
+
+def is_at_rest(batch: Mapping[str, Any]) -> bool:
+    """Whether nothing will happen to a batch any more: it has ended, or its money has."""
+    return batch["state"] in FINAL_BATCH_STATES or _is_out_of_money(batch)
+
+
+def _is_out_of_money(batch: Mapping[str, Any]) -> bool:
+    is_paused = batch["state"] == "paused" and batch["max_cost_usd"] is not None
+    return is_paused and not parse_usd(batch["reserved_usd"])
+
+
+def _is_known(attempt: AttemptSeen) -> bool:
+    return attempt.input_tokens is not None
+
+
+def _is_unknown(attempt: AttemptSeen) -> bool:
+    is_charged = attempt.cost_nanos is not None
+    return attempt.outcome == Outcome.UNKNOWN or (is_charged and not _is_known(attempt))
+
+
+def _drift(known: Sequence[int], answers: Sequence[int]) -> int:
+    """Return by how much our answered attempts of a job differ from the answers they can be."""
+    left = Counter(answers)
+    wrong = []
+    for nanos in known:
+        if left[nanos]:
+            left[nanos] -= 1
+        else:
+            wrong.append(nanos)
+    spare = sorted(left.elements())
+    nearest = [min((abs(nanos - other) for other in spare), default=nanos) for nanos in wrong]
+    return sum(nearest)
+
+
+def _find(verdict: Verdict, what: str, ids: Sequence[str]) -> None:
+    if ids:
+        verdict.findings.append(_named(what, ids))
+
+
+def _named(what: str, ids: Sequence[str]) -> str:
+    return f"{len(ids):,} {what}: {', '.join(ids[:SHOWN])}"
