@@ -1,0 +1,87 @@
+"""Every promise, while everything happens that can: `scripts/chaos` in the form that a suite has time for."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from scripts.benchmarks.system import HOMES
+from scripts.fault_injection.kinds import Kind
+from tests.support.eventually import eventually
+from tests.support.processes import ProcessUnderTest
+from tests.support.services import StartProcess
+from tests.support.system import family, is_gone
+
+ROOT = Path(__file__).parents[2]
+WITHIN_S = 170.0
+SHORT = ("--jobs", "1200", "--minutes", "0.5", "--every", "1.5")
+"""Some 20 faults in half a minute: each kind once."""
+
+pytestmark = pytest.mark.timeout(200)
+
+
+def chaos(start_process: StartProcess, *arguments: str) -> ProcessUnderTest:
+    argv = [sys.executable, "-m", "scripts.fault_injection", *arguments]
+    return start_process(argv, name="chaos", cwd=ROOT)
+
+
+def run_of(start_process: StartProcess, folder: Path, *arguments: str) -> dict[str, Any]:
+    """Return the figures of a run that broke no promise."""
+    figures = folder / "figures.json"
+    process = chaos(start_process, *arguments, "--json", str(figures))
+    assert process.wait_ended(WITHIN_S) == 0, process.tail()
+    run: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8"))
+    return run
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_no_promise_is_broken_whatever_happens(
+    start_process: StartProcess, tmp_path: Path, store: str
+) -> None:
+    run = run_of(start_process, tmp_path, *SHORT, "--store", store)
+    verdict = run["verdict"]
+    assert verdict["findings"] == []
+    assert verdict["accepted"] == verdict["finished"] >= 1200
+    assert verdict["lost"] == verdict["doubled"] == verdict["drift_nanos"] == 0
+    kinds = set(Kind) - ({Kind.DATABASE_KILL} if store == "sqlite" else set())
+    assert set(run["strikes"]) == kinds
+    assert verdict["cost_nanos"] > 0
+
+
+def test_a_budget_holds_while_workers_die_and_redis_forgets(
+    start_process: StartProcess, tmp_path: Path
+) -> None:
+    run = run_of(
+        start_process,
+        tmp_path,
+        *("--jobs", "1200", "--minutes", "0.3", "--every", "1.5"),
+        *("--faults", "kill-worker,kill-all,flush", "--max-cost-usd", "0.03"),
+    )
+    verdict = run["verdict"]
+    assert verdict["overrun_nanos"] == verdict["reserved_left_nanos"] == 0
+    assert 0 < verdict["finished"] < verdict["accepted"]
+    assert 0 < verdict["cost_nanos"] <= 30_000_000
+
+
+def test_an_interrupted_run_leaves_nothing_behind(start_process: StartProcess) -> None:
+    process = chaos(start_process, *SHORT, "--store", "postgres")
+
+    def running_parts() -> list[psutil.Process]:
+        parts = family(process.pid)
+        return parts if any("worker" in part.cmdline() for part in parts) else []
+
+    parts = eventually(running_parts, 60.0, "a worker runs")
+    (one, *_) = (part for part in parts if "worker" in part.cmdline())
+    home = Path(one.environ()["TIDEMILL_HOME"])
+    cluster = Path(next(part for part in parts if "postgres" in part.name()).cmdline()[2])
+    assert home.is_relative_to(ROOT / HOMES)
+    assert cluster.exists()
+    process.kill(signal.SIGTERM)
+    assert process.wait_ended(60.0) == 1
+    assert not home.exists()
+    assert not cluster.parent.exists()
+    eventually(lambda: all(map(is_gone, parts)), 10.0, "every part has ended")
