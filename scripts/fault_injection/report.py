@@ -25,7 +25,7 @@ def print_run(output: Console, run: Run) -> None:
 def _rows(run: Run) -> Iterator[tuple[str, str]]:
     verdict = run.verdict
     yield "seed", str(run.options.seed)
-    yield "faults that happened", f"{run.strikes.total():,} in {run.options.minutes:g} min"
+    yield "faults that happened", f"{sum(run.strikes.values()):,} in {run.options.minutes:g} min"
     yield "until the last result", f"{run.took_s:.0f} s"
     yield "jobs accepted", f"{verdict.accepted:,}"
     yield "  in batches whose 202 was lost", f"{verdict.acceptances_unheard} batches"
@@ -43,7 +43,7 @@ def _rows(run: Run) -> Iterator[tuple[str, str]]:
     yield "lost workers' work went on after", _recovery(run.taken_over)
     for kind in run.options.kinds:
         back = _recovery(run.rate_back.get(kind))
-        yield f"{kind}: {run.strikes[kind]}, full rate after", back
+        yield f"{kind}: {run.strikes.get(kind, 0)}, full rate after", back
     yield "ended by themselves", ", ".join(f"{n} ×{k}" for n, k in run.crashes.items()) or "none"
     peaks = (f"{name} {peak // MEBIBYTE}" for name, peak in run.peak_bytes.items())
     yield "most memory, MiB", ", ".join(peaks)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from random import Random
@@ -28,6 +28,9 @@ from scripts.fault_injection.verdict import Accounts, Verdict, is_at_rest, judge
 STUCK_AFTER_S = 90.0
 """Without a new result for so long, nothing comes any more: leases, doubts and breakers take 30 s."""
 
+LATE_S = 60.0
+"""How long after the time is up it is tried to make every kind happen."""
+
 LOOK_EVERY_S = 0.5
 RESULTS_PER_PAGE = 1000
 
@@ -45,11 +48,11 @@ class Run:
 
     options: Options
     verdict: Verdict
-    strikes: Counter[Kind]
+    strikes: dict[Kind, int]
     never: tuple[Kind, ...]
     rate_back: dict[Kind, Recovery]
     taken_over: Recovery | None
-    crashes: Counter[str]
+    crashes: dict[str, int]
     peak_bytes: dict[str, int]
     took_s: float
     faults: list[Strike] = field(default_factory=list)
@@ -104,43 +107,57 @@ class _Trial:
         verdict = judge(await self._accounts())
         if finding is not None:
             verdict.findings.append(finding)
-        strikes = Counter(strike.kind for strike in self._striker.strikes)
+        strikes = self._happened()
         return Run(
             options=self._options,
             verdict=verdict,
-            strikes=strikes,
+            strikes=dict(strikes),
             never=tuple(kind for kind in self._options.kinds if not strikes[kind]),
             rate_back=self._rates_back(),
             taken_over=self._taken_over(),
-            crashes=self._rig.fleet.crashes,
+            crashes=dict(self._rig.fleet.crashes),
             peak_bytes=self._rig.fleet.peak_bytes(),
             took_s=took_s,
             faults=self._striker.strikes,
         )
 
     async def _inject(self, group: asyncio.TaskGroup) -> None:
-        """Begin a fault every few seconds until the time is up; the group ends with their ends."""
+        """Begin a fault every few seconds until the time is up; the group ends with their ends.
+
+        A kind that could not happen by then, because others had hold of what it needs, happens after.
+        """
         loop = asyncio.get_running_loop()
-        began = loop.time()
         await self._until_something_is_done()
+        ends_at = loop.time() + self._options.lasts_s
+        gives_up_at = ends_at + LATE_S
         due: deque[Kind] = deque()  # such as met nothing, to be tried again before others
-        while (left_s := began + self._options.lasts_s - loop.time()) > 0:
-            if (kind := self._next(due)) is not None:
+        while (now := loop.time()) < ends_at or (now < gives_up_at and self._missing()):
+            late = None if now < ends_at else self._missing()
+            if (kind := self._next(due) if late is None else self._first_free(late)) is not None:
                 group.create_task(self._strike(kind, due))
-            self._say_progress(f"{left_s:.0f} s left, {kind}")
-            await asyncio.sleep(min(self._options.every_s, left_s))
+            self._say_progress(f"{max(0.0, ends_at - now):.0f} s left, {kind or 'nothing'}")
+            await asyncio.sleep(self._options.every_s)
 
     def _next(self, due: deque[Kind]) -> Kind | None:
         """Return a kind that can happen now, such as are due before others; None if all must wait."""
-        for _ in range(len(due)):
-            if self._striker.can(kind := due.popleft()):
-                return kind
-            due.append(kind)
+        if (kind := self._first_free(due)) is not None:
+            due.remove(kind)
+            return kind
         for _ in self._options.kinds:
             if self._striker.can(kind := next(self._deck)):
                 return kind
             due.append(kind)
         return None
+
+    def _first_free(self, kinds: Iterable[Kind]) -> Kind | None:
+        return next((kind for kind in kinds if self._striker.can(kind)), None)
+
+    def _missing(self) -> list[Kind]:
+        happened = self._happened()
+        return [kind for kind in self._options.kinds if not happened[kind]]
+
+    def _happened(self) -> Counter[Kind]:
+        return Counter(strike.kind for strike in self._striker.strikes)
 
     async def _strike(self, kind: Kind, due: deque[Kind]) -> None:
         if not await self._striker.strike(kind):
