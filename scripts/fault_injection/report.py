@@ -28,7 +28,7 @@ def _rows(run: Run) -> Iterator[tuple[str, str]]:
     yield "faults that happened", f"{sum(run.strikes.values()):,} in {run.options.minutes:g} min"
     yield "until the last result", f"{run.took_s:.0f} s"
     yield "jobs accepted", f"{verdict.accepted:,}"
-    yield "  in batches whose 202 was lost", f"{verdict.acceptances_unheard} batches"
+    yield "  in so many requests", str(run.tries)
     yield "finished", f"{verdict.finished:,}"
     yield "  with an error for a result", f"{verdict.failed:,}"
     yield "lost", f"{verdict.lost:,}"

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 
 from jobs.errors import ServiceUnavailable
-from jobs.store.audit import HeldSlice, slices_held
+from jobs.store.held import HeldSlice, slices_held
 from scripts.fault_injection.fleet import REST_S
 from scripts.fault_injection.kinds import Kind
 from scripts.fault_injection.proxy import WELL, Behaviour, Link, Mode

@@ -1,7 +1,7 @@
 """The batches of a run, sent one after the other, each again until somebody has said 202.
 
-A lost answer leaves it open whether a batch was accepted, so every try has a name of its own, which
-its jobs bear too: what became of it is looked up at the end.
+A lost answer leaves it open whether a batch was accepted. So each has an `Idempotency-Key`, under
+which it may be sent as often as it takes; that it became one batch is looked up at the end.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ _TEXT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
-    """A submission that was sent: its name, and how many jobs it has."""
+class Submission:
+    """What becomes a batch: its name, which its jobs bear too, and how many jobs it has."""
 
     name: str
     jobs: int
@@ -39,11 +39,11 @@ class Try:
 
 @dataclass(slots=True)
 class Submissions:
-    """What was sent so far; `accepted` are the ids of batches that were answered with 202, by name."""
+    """What was accepted so far, with the ids that 202 was answered with; `tries` counts all requests."""
 
     options: Options
-    tries: list[Try] = field(default_factory=list)
-    accepted: dict[str, str] = field(default_factory=dict)
+    accepted: dict[Submission, str] = field(default_factory=dict)
+    tries: int = 0
 
     async def send_all(self, client: httpx.AsyncClient) -> None:
         """Send every batch at its time."""
@@ -54,36 +54,39 @@ class Submissions:
         for number, jobs in enumerate(size for size in sizes if size):
             now = asyncio.get_running_loop().time()
             await asyncio.sleep(max(0.0, began + number * every_s - now))
-            await self._send(client, number, jobs)
+            submission = Submission(f"{number:03d}", jobs)
+            while True:
+                if await self._send(client, submission):
+                    break
+                await asyncio.sleep(AGAIN_S)
 
-    async def _send(self, client: httpx.AsyncClient, number: int, jobs: int) -> None:
-        tries = 0
-        while not await self._try(client, Try(f"{number:03d}-{tries}", jobs)):
-            tries += 1
-            await asyncio.sleep(AGAIN_S)
-
-    async def _try(self, client: httpx.AsyncClient, tried: Try) -> bool:
-        self.tries.append(tried)
-        params = {"name": tried.name}
+    async def _send(self, client: httpx.AsyncClient, submission: Submission) -> bool:
+        """Return whether it was accepted; if not, it may have been all the same."""
+        self.tries += 1
+        params = {"name": submission.name}
         if self.options.max_cost_nanos is not None:
             params["max_cost_usd"] = format_usd(self.options.max_cost_nanos // BATCHES)
         try:
             reply = await client.post(
-                "/api/batches", params=params, content=_body(tried), timeout=ANSWER_S
+                "/api/batches",
+                params=params,
+                content=_body(submission),
+                headers={"idempotency-key": submission.name},
+                timeout=ANSWER_S,
             )
         except httpx.HTTPError:
             return False
-        if reply.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return False
+        if reply.is_server_error or reply.status_code == HTTPStatus.CONFLICT:
+            return False  # nothing works, or the request before is still being worked on
         if reply.status_code != HTTPStatus.ACCEPTED:
             raise ServiceUnavailable(f"a batch was answered with {reply.status_code}: {reply.text}")
-        self.accepted[tried.name] = reply.json()["id"]
+        self.accepted[submission] = reply.json()["id"]
         return True
 
 
-def job_ids(tried: Try) -> list[str]:
+def job_ids(submission: Submission) -> list[str]:
     """Return the custom_ids of a submission; no other one's jobs have them."""
-    return [f"{tried.name}-{number:06d}" for number in range(tried.jobs)]
+    return [f"{submission.name}-{number:06d}" for number in range(submission.jobs)]
 
 
 def name_of(job_id: str) -> str:
@@ -91,10 +94,10 @@ def name_of(job_id: str) -> str:
     return job_id.rpartition("-")[0]
 
 
-def _body(tried: Try) -> bytes:
+def _body(submission: Submission) -> bytes:
     return b"".join(
         orjson.dumps(_line(custom_id), option=orjson.OPT_APPEND_NEWLINE)
-        for custom_id in job_ids(tried)
+        for custom_id in job_ids(submission)
     )
 
 

@@ -15,8 +15,7 @@ import orjson
 
 from jobs.clock import UTC
 from jobs.errors import ServiceUnavailable
-from jobs.store.audit import every_attempt, first_result_after
-from jobs.store.projects import DEFAULT_PROJECT, ensure_project
+from jobs.store.held import first_result_after
 from scripts.fault_injection.arguments import Options
 from scripts.fault_injection.kinds import Kind, deal
 from scripts.fault_injection.recovery import Recovery, back_after, summed_up
@@ -32,7 +31,7 @@ LATE_S = 60.0
 """How long after the time is up it is tried to make every kind happen."""
 
 LOOK_EVERY_S = 0.5
-RESULTS_PER_PAGE = 1000
+ROWS_PER_PAGE = 1000
 
 Say = Callable[[str], None]
 Json = dict[str, Any]
@@ -44,6 +43,7 @@ class Run:
 
     `never` are kinds that were asked for and could not be made to happen. `rate_back` tells for each
     kind when work went on, `taken_over` when the first result came of what a lost worker had held.
+    `tries` are the requests that it took to have every batch accepted.
     """
 
     options: Options
@@ -54,6 +54,7 @@ class Run:
     taken_over: Recovery | None
     crashes: dict[str, int]
     peak_bytes: dict[str, int]
+    tries: int
     took_s: float
     faults: list[Strike] = field(default_factory=list)
 
@@ -117,6 +118,7 @@ class _Trial:
             taken_over=self._taken_over(),
             crashes=dict(self._rig.fleet.crashes),
             peak_bytes=self._rig.fleet.peak_bytes(),
+            tries=self._submissions.tries,
             took_s=took_s,
             faults=self._striker.strikes,
         )
@@ -221,15 +223,11 @@ class _Trial:
         batches = await self._batches()
         usage = await self._get("/api/usage", by="outcome")
         rows = self._rig.provider.client.get("/_sim/ledger/rows").raise_for_status()
-        with self._rig.database.read() as session:
-            project_id = ensure_project(session, DEFAULT_PROJECT)
-            attempts = list(every_attempt(session, project_id))
         return Accounts(
-            tries=self._submissions.tries,
             accepted=self._submissions.accepted,
             batches=batches,
             results={batch["id"]: await self._results(batch["id"]) for batch in batches},
-            attempts=attempts,
+            attempts=[one for batch in batches for one in await self._attempts(batch["id"])],
             ledger_total=usage.json()["total"],
             calls=[orjson.loads(line) for line in rows.content.splitlines()],
             may_be_unknown=sum(strike.may_be_unknown for strike in self._striker.strikes),
@@ -243,13 +241,26 @@ class _Trial:
                 f"/api/batches/{batch_id}/results",
                 order="finished",
                 after=after,
-                limit=RESULTS_PER_PAGE,
+                limit=ROWS_PER_PAGE,
             )
             lines = [orjson.loads(line) for line in page.content.splitlines()]
             found += lines
-            if len(lines) < RESULTS_PER_PAGE:
+            if len(lines) < ROWS_PER_PAGE:
                 return found
             after = int(page.headers["x-next-cursor"])
+
+    async def _attempts(self, batch_id: str) -> list[Json]:
+        found: list[Json] = []
+        cursor: dict[str, str] = {}
+        while True:
+            path = f"/api/batches/{batch_id}/attempts"
+            page: Json = orjson.loads(
+                (await self._get(path, limit=ROWS_PER_PAGE, **cursor)).content
+            )
+            found += page["data"]
+            if page["next_cursor"] is None:
+                return found
+            cursor = {"cursor": page["next_cursor"]}
 
     def _rates_back(self) -> dict[Kind, Recovery]:
         now_s = self._simulator("/_sim/ledger/rate")["now_s"]

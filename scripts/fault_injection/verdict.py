@@ -10,24 +10,22 @@ from typing import Any
 
 from jobs.money import format_usd, parse_usd
 from jobs.states import FINAL_BATCH_STATES, Outcome
-from jobs.store.audit import AttemptSeen
-from scripts.fault_injection.submissions import Try, job_ids, name_of
+from scripts.fault_injection.submissions import Submission, job_ids, name_of
 
 SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """What each side says. Batches and results are as the API has them, calls as the simulator has.
+    """What each side says. Batches, results, attempts are as the API has them, calls as the simulator.
 
-    `results` are by batch id. `ledger_total` is the total of our usage report.
+    `accepted` are batch ids, `results` are by them. `ledger_total` is the total of our usage report.
     """
 
-    tries: Sequence[Try]
-    accepted: Mapping[str, str]
+    accepted: Mapping[Submission, str]
     batches: Sequence[Mapping[str, Any]]
     results: Mapping[str, Sequence[Mapping[str, Any]]]
-    attempts: Sequence[AttemptSeen]
+    attempts: Sequence[Mapping[str, Any]]
     ledger_total: Mapping[str, Any]
     calls: Sequence[Mapping[str, Any]]
     may_be_unknown: int
@@ -35,13 +33,9 @@ class Accounts:
 
 @dataclass(slots=True)
 class Verdict:
-    """The figures; `findings` are broken promises in words. Money is in nano-dollars.
-
-    `accepted` counts jobs, those included whose 202 was lost on its way.
-    """
+    """The figures; `findings` are broken promises in words. Money is in nano-dollars."""
 
     accepted: int = 0
-    acceptances_unheard: int = 0
     finished: int = 0
     failed: int = 0
     lost: int = 0
@@ -68,39 +62,46 @@ def judge(accounts: Accounts) -> Verdict:
 
 
 def _judge_results(accounts: Accounts, verdict: Verdict) -> None:
-    tries = {tried.name: tried for tried in accounts.tries}
     found = {batch["id"]: batch for batch in accounts.batches}
-    for name, batch_id in accounts.accepted.items():
-        if batch_id not in found:
-            verdict.findings.append(f"batch {name} was answered with 202 and is gone")
-            verdict.lost += tries[name].jobs
-    verdict.acceptances_unheard = len(set(found) - set(accounts.accepted.values()))
-    for batch_id, batch in found.items():
-        expected = job_ids(tries[batch["name"]])
-        verdict.accepted += len(expected)
-        if batch["counts"]["total"] != len(expected):
-            counted = batch["counts"]["total"]
-            verdict.findings.append(f"batch {batch['name']} has {counted} of {len(expected)} lines")
-        results = accounts.results[batch_id]
-        times = Counter(result["custom_id"] for result in results)
-        verdict.finished += len(times)
-        verdict.failed += sum(result["status"] != "succeeded" for result in results)
-        verdict.doubled += sum(count - 1 for count in times.values())
-        missing = [job_id for job_id in expected if job_id not in times]
-        if not _is_out_of_money(batch):
-            verdict.lost += len(missing)
-            if missing:
-                verdict.findings.append(_named("jobs without a result", missing))
-        _find(verdict, "results of strangers", sorted(set(times) - set(expected)))
-        strangers = [
-            result["custom_id"]
-            for result in results
-            if result["status"] == "succeeded"
-            and not str(result["output"]).startswith(f"[job:{result['custom_id']}]")
-        ]
-        _find(verdict, "answers to another job", strangers)
+    for submission, batch_id in accounts.accepted.items():
+        verdict.accepted += submission.jobs
+        if batch_id in found:
+            _judge_batch(found[batch_id], submission, accounts.results[batch_id], verdict)
+        else:
+            verdict.findings.append(f"batch {submission.name} was answered with 202 and is gone")
+            verdict.lost += submission.jobs
+    unasked = sorted(set(found) - set(accounts.accepted.values()))
+    _find(verdict, "batches beside the one of their key", [found[of]["name"] for of in unasked])
     if verdict.doubled:
         verdict.findings.append(f"{verdict.doubled} results too many")
+
+
+def _judge_batch(
+    batch: Mapping[str, Any],
+    submission: Submission,
+    results: Sequence[Mapping[str, Any]],
+    verdict: Verdict,
+) -> None:
+    expected = job_ids(submission)
+    if batch["counts"]["total"] != submission.jobs:
+        counted = batch["counts"]["total"]
+        verdict.findings.append(f"batch {submission.name} has {counted} of {len(expected)} lines")
+    times = Counter(result["custom_id"] for result in results)
+    verdict.finished += len(times)
+    verdict.failed += sum(result["status"] != "succeeded" for result in results)
+    verdict.doubled += sum(count - 1 for count in times.values())
+    if not _is_out_of_money(batch):
+        missing = [job_id for job_id in expected if job_id not in times]
+        verdict.lost += len(missing)
+        _find(verdict, "jobs without a result", missing)
+    _find(verdict, "results of strangers", sorted(set(times) - set(expected)))
+    strangers = [
+        result["custom_id"]
+        for result in results
+        if result["status"] == "succeeded"
+        and not str(result["output"]).startswith(f"[job:{result['custom_id']}]")
+    ]
+    _find(verdict, "answers to another job", strangers)
 
 
 def _judge_calls(accounts: Accounts, verdict: Verdict) -> None:
@@ -109,15 +110,15 @@ def _judge_calls(accounts: Accounts, verdict: Verdict) -> None:
     An attempt with a usage is one answered call of the same cost. Any other call that the provider
     billed must be one of the job's unknown attempts.
     """
-    ours: dict[str, list[AttemptSeen]] = defaultdict(list)
+    ours: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for attempt in accounts.attempts:
-        ours[attempt.custom_id].append(attempt)
+        ours[attempt["custom_id"]].append(attempt)
     answered, billed = _by_job(accounts.calls)
     unheard = []
     for job_id in ours.keys() | billed.keys():
         attempts, answers = ours[job_id], answered[job_id]
-        known = [attempt.cost_nanos or 0 for attempt in attempts if _is_known(attempt)]
-        unknown = sum(_is_unknown(attempt) for attempt in attempts)
+        known = [_cost_nanos(attempt) for attempt in attempts if attempt["usage"] is not None]
+        unknown = sum(map(_is_unknown, attempts))
         verdict.unknown += unknown
         verdict.drift_nanos += _drift(known, answers)
         if billed[job_id] > len(known) + unknown:
@@ -147,7 +148,7 @@ def _by_job(calls: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[int]], C
 
 def _judge_books(accounts: Accounts, verdict: Verdict) -> None:
     """Our attempts, our ledger by day and the batches' totals are three sums of the same."""
-    verdict.cost_nanos = sum(attempt.cost_nanos or 0 for attempt in accounts.attempts)
+    verdict.cost_nanos = sum(map(_cost_nanos, accounts.attempts))
     sums = {
         "the ledger": parse_usd(accounts.ledger_total["cost_usd"]),
         "the batches": sum(parse_usd(batch["cost_usd"]) for batch in accounts.batches),
@@ -157,7 +158,7 @@ def _judge_books(accounts: Accounts, verdict: Verdict) -> None:
             verdict.findings.append(
                 f"{name} say ${format_usd(nanos)}, attempts ${format_usd(verdict.cost_nanos)}"
             )
-    unsettled = sum(attempt.outcome is None for attempt in accounts.attempts)
+    unsettled = sum(attempt["outcome"] is None for attempt in accounts.attempts)
     if unsettled:
         verdict.findings.append(f"{unsettled} attempts are still open")
     counted = accounts.ledger_total["attempts"]
@@ -195,13 +196,13 @@ def _is_out_of_money(batch: Mapping[str, Any]) -> bool:
     return is_paused and not parse_usd(batch["reserved_usd"])
 
 
-def _is_known(attempt: AttemptSeen) -> bool:
-    return attempt.input_tokens is not None
+def _cost_nanos(attempt: Mapping[str, Any]) -> int:
+    return parse_usd(attempt["cost_usd"] or "0")
 
 
-def _is_unknown(attempt: AttemptSeen) -> bool:
-    is_charged = attempt.cost_nanos is not None
-    return attempt.outcome == Outcome.UNKNOWN or (is_charged and not _is_known(attempt))
+def _is_unknown(attempt: Mapping[str, Any]) -> bool:
+    is_lost: bool = attempt["outcome"] == Outcome.UNKNOWN and attempt["usage"] is None
+    return is_lost or attempt["cost_is_estimate"]
 
 
 def _drift(known: Sequence[int], answers: Sequence[int]) -> int:

@@ -6,17 +6,15 @@ from typing import Any
 
 import pytest
 
-from jobs.states import Outcome
-from jobs.store.audit import AttemptSeen
 from scripts.benchmarks.cases import Store
 from scripts.fault_injection.arguments import parse_arguments
 from scripts.fault_injection.kinds import Kind, chosen, deal
 from scripts.fault_injection.recovery import back_after, summed_up
-from scripts.fault_injection.submissions import Try, job_ids
+from scripts.fault_injection.submissions import Submission, job_ids
 from scripts.fault_injection.verdict import Accounts, judge
 
-TRIED = Try("000-0", 2)
-FIRST, SECOND = job_ids(TRIED)
+SENT = Submission("000", 2)
+FIRST, SECOND = job_ids(SENT)
 
 
 def test_a_word_stands_for_all_kinds_that_begin_so() -> None:
@@ -43,16 +41,22 @@ def test_every_round_deals_every_kind_once_in_an_order_that_the_seed_decides() -
     assert dealt == two_rounds()
 
 
-def attempt(custom_id: str, **changes: Any) -> AttemptSeen:
-    good = AttemptSeen("bat_1", custom_id, Outcome.SUCCEEDED, 100, 7, 3, 40)
-    return replace(good, **changes)
+def attempt(custom_id: str, **changes: Any) -> dict[str, Any]:
+    good = {
+        "custom_id": custom_id,
+        "outcome": "succeeded",
+        "usage": {"input_tokens": 7, "output_tokens": 3},
+        "cost_usd": "0.000000040",
+        "cost_is_estimate": False,
+    }
+    return good | changes
 
 
 UNKNOWN = {
-    "outcome": Outcome.UNKNOWN,
-    "input_tokens": None,
-    "output_tokens": None,
-    "cost_nanos": 100,
+    "outcome": "unknown",
+    "usage": None,
+    "cost_usd": "0.000000100",
+    "cost_is_estimate": True,
 }
 
 
@@ -69,7 +73,7 @@ def accounts(**changes: Any) -> Accounts:
     """Two jobs, of which the second was answered twice: the first answer was lost with its worker."""
     batch = {
         "id": "bat_1",
-        "name": TRIED.name,
+        "name": SENT.name,
         "state": "completed",
         "counts": {"total": 2},
         "cost_usd": "0.000000180",
@@ -79,8 +83,7 @@ def accounts(**changes: Any) -> Accounts:
         **changes.pop("batch", {}),
     }
     right = Accounts(
-        tries=[TRIED],
-        accepted={TRIED.name: "bat_1"},
+        accepted={SENT: "bat_1"},
         batches=[batch],
         results={"bat_1": [result(FIRST), result(SECOND)]},
         attempts=[attempt(FIRST), attempt(SECOND, **UNKNOWN), attempt(SECOND)],
@@ -115,11 +118,7 @@ def test_accounts_that_agree_are_right_and_what_was_wasted_is_told() -> None:
             {"results": {"bat_1": [result(FIRST), result(SECOND), result("x-000001")]}},
             "1 results of strangers: x-000001",
         ),
-        (
-            {"accepted": {TRIED.name: "bat_2"}},
-            "batch 000-0 was answered with 202 and is gone",
-        ),
-        ({"batch": {"counts": {"total": 1}}}, "batch 000-0 has 1 of 2 lines"),
+        ({"batch": {"counts": {"total": 1}}}, "batch 000 has 1 of 2 lines"),
         (
             {"calls": [call(FIRST), call(SECOND), call(SECOND), call(SECOND)]},
             f"1 jobs with a billed call that we have no attempt for: {SECOND}",
@@ -155,8 +154,17 @@ def test_each_broken_promise_is_found(changes: dict[str, Any], finding: str) -> 
     assert judge(accounts(**changes)).findings == [finding]
 
 
+def test_an_accepted_batch_that_is_gone_is_found_and_so_is_one_that_nobody_asked_for() -> None:
+    verdict = judge(accounts(accepted={SENT: "bat_2"}))
+    assert verdict.lost == 2
+    assert verdict.findings == [
+        "batch 000 was answered with 202 and is gone",
+        "1 batches beside the one of their key: 000",
+    ]
+
+
 def test_an_open_attempt_is_found() -> None:
-    in_flight = attempt(FIRST, outcome=None, input_tokens=None, cost_nanos=None)
+    in_flight = attempt(FIRST, outcome=None, usage=None, cost_usd=None)
     attempts = [*accounts().attempts, in_flight]
     assert judge(accounts(attempts=attempts)).findings == ["1 attempts are still open"]
 
