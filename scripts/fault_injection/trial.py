@@ -98,10 +98,12 @@ class _Trial:
         self._began_at = time.time()
 
     async def run(self) -> Run:
-        async with asyncio.TaskGroup() as group:
-            sending = group.create_task(self._submissions.send_all(self._client))
-            await self._inject(group)
-            await sending
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._submissions.send_all(self._client))
+                await self._inject(group)
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from several
         finding = await self._until_at_rest()
         took_s = time.time() - self._began_at
         self._say("comparing the accounts")
