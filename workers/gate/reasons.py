@@ -22,6 +22,10 @@ _WORDS = {
 GONE = "the gate's Redis doesn't answer, so nothing is sent"
 
 
+LONG_S = 60.0
+"""A pause of so long has an end that is worth telling."""
+
+
 def sentence(pool: str, order: Order, refusal: Refusal, now: float) -> str:
     """Return the sentence for a refusal in a round; `pool` is its name, `now` the server's clock."""
     scope = order.scopes[refusal.by].scope
@@ -33,13 +37,17 @@ def sentence(pool: str, order: Order, refusal: Refusal, now: float) -> str:
         case "flights":
             return f"{where} has {refusal.detail} calls in flight, as many as it may have"
         case "day":
-            ends = datetime.fromtimestamp(0, UTC) + timedelta(seconds=now + refusal.wait_s)
-            return used_up(where, refusal.detail, round(refusal.limit or 0), ends)
+            return used_up(where, refusal.detail, round(refusal.limit or 0), _ends(refusal, now))
         case "blocked":
-            return f"{where} is paused: {refusal.detail}"
+            until = f" until {_ends(refusal, now):%H:%M} UTC" if refusal.wait_s >= LONG_S else ""
+            return f"{where} is paused{until}: {refusal.detail}"
         case "probing":
             return f"{where} is being tried with one call after: {refusal.detail}"
         case "settling":
             return f"{where} waits a moment until every worker has told of its calls under way"
         case _:
             return f"{where} waits until today's use has been read from the ledger"
+
+
+def _ends(refusal: Refusal, now: float) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(seconds=now + refusal.wait_s)
