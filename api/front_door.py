@@ -22,7 +22,7 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]
 
 
 class FrontDoor:
-    """An ASGI middleware, the outermost. It also answers HEAD wherever there is a GET."""
+    """An ASGI middleware. It also answers HEAD wherever there is a GET."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from api.errors import problem
 from api.front_door import MAX_HEADERS_BYTES, headers_too_large, invalid_host, uri_too_long
+from api.headers import TOLD
 
 MAX_TARGET_BYTES = 60 * 1024
 """Path and query: a submission's defaults, a schema among them, stand in the query. The parser that
@@ -56,11 +57,8 @@ class Listener(HttpToolsProtocol):
         self._answer(self._refusal or problem(HTTPStatus.BAD_REQUEST, "invalid_http", msg))
 
     def _answer(self, response: JSONResponse) -> None:
-        head = [
-            *self.server_state.default_headers,
-            *response.raw_headers,
-            (b"connection", b"close"),
-        ]
+        response.headers.update({**TOLD, "connection": "close"})
+        head = [*self.server_state.default_headers, *response.raw_headers]
         lines = [name + b": " + value + b"\r\n" for name, value in head]
         status_line = STATUS_LINE[response.status_code]
         self.transport.write(b"".join([status_line, *lines, b"\r\n", bytes(response.body)]))
