@@ -33,6 +33,8 @@ class Machine:
 
     in_ci: bool
     postgres_url: str
+    has_time: bool
+    """Whether what takes an hour is to be tested as well."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> "Machine":
@@ -42,4 +44,5 @@ class Machine:
             postgres_url=environment.get(
                 "TIDEMILL_TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres"
             ),
+            has_time=environment.get("TIDEMILL_TEST_ALL_PAIRS", "") == "1",
         )
