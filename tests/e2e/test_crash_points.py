@@ -76,7 +76,7 @@ SUBMIT = {"begin": 1, "insert_chunk": 2, "accept": 1, "feed": 1, "publish": 1}
 WORK = {
     "beat": 1,
     "claim": 2,
-    "ask": 4,
+    "ask": 3,
     "journal": 4,
     "call": 4,
     "settle": 4,
@@ -258,9 +258,8 @@ IN_FLIGHT = 8
 def test_a_worker_may_die_with_many_calls_in_flight(
     stage: Stage, simulator: "Simulator", point: Point
 ) -> None:
-    simulator.faults(latency=f"constant:{CALL_MS}")  # a pause of the pool would take its time
     busy = replace(stage, max_in_flight=IN_FLIGHT)
-    do(busy, submitting(list(lines(2 * IN_FLIGHT))))
+    do(busy, submitting([*lines(2 * IN_FLIGHT - 2), *JOBS[1:]]))
     die_and_recover(busy, simulator, work, point)
 
 

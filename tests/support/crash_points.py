@@ -29,7 +29,6 @@ import pytest
 from redis.asyncio import Redis
 
 from jobs.store import Database, Session
-from tests.support.eventually import eventually_async
 from workers.gate.script import Order, Reply, Script
 
 STORE = f"{os.sep}jobs{os.sep}store{os.sep}"
@@ -69,11 +68,6 @@ class Life:
         self._ends_at = ends_at
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
-
-    def count(self, name: str) -> int:
-        """Return how many operations of this name have begun."""
-        with self._lock:
-            return self._seen[name]
 
     def begin(self, *names: str) -> "Operation":
         """Number an operation that is about to be done; a transaction may do several things."""
@@ -167,23 +161,13 @@ def _names(frame: FrameType) -> list[str]:
 class CountedTransport(httpx.AsyncBaseTransport):
     """HTTP's port. A call is `within` as soon as the provider has read it."""
 
-    def __init__(
-        self,
-        transport: httpx.AsyncBaseTransport,
-        life: Life,
-        provider_url: str,
-        *,
-        one_by_one: bool,
-    ) -> None:
+    def __init__(self, transport: httpx.AsyncBaseTransport, life: Life, provider_url: str) -> None:
         self._transport = transport
         self._life = life
         self._provider_url = provider_url
-        self._one_by_one = one_by_one
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """See `httpx.AsyncBaseTransport`."""
-        if self._one_by_one:
-            await self._after_the_one_before()
         operation = self._life.begin("call")
         if operation.ends(Moment.WITHIN):
             await self._send_and_die(request)
@@ -194,15 +178,6 @@ class CountedTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the transport behind."""
         await self._transport.aclose()
-
-    async def _after_the_one_before(self) -> None:
-        """Wait until the call before this one is settled, so that no two settle together."""
-        answered = self._life.count("call")
-
-        async def settled() -> bool:
-            return self._life.count("settle") >= answered
-
-        await eventually_async(settled, 10.0, "the call before is settled")
 
     async def _send_and_die(self, request: httpx.Request) -> NoReturn:
         async with httpx.AsyncClient(base_url=self._provider_url, trust_env=False) as client:

@@ -48,6 +48,13 @@ from workers.runtime import Runtime, RuntimeOptions
 from workers.sweep import SILENT_UPLOAD, Sweep
 
 QUEUE = "openai"
+POOL = f"""
+[[providers.{QUEUE}.pools]]
+name = "main"
+limits = {{ concurrency = 1000 }}
+"""
+"""Else the gate would feel its way, and wait 15 s for the calls of the dead to be forgotten."""
+
 LONG_AGO = timedelta(minutes=1)
 """Beyond every lease and every message's time, and not an upload's."""
 
@@ -76,7 +83,7 @@ class Stage:
     redis_url: str
     provider_url: str
     max_in_flight: int = 1
-    """One call at a time makes a life the same each time."""
+    """One call at a time, and one row in each flush, make a life the same each time."""
 
     @property
     def trace(self) -> Path:
@@ -101,7 +108,8 @@ class Stage:
     @property
     def configured(self) -> Configuration:
         """One provider, and what it takes for its models."""
-        return Configuration.model_validate(tomllib.loads(configuration(self.provider_url)))
+        written = configuration(self.provider_url) + POOL
+        return Configuration.model_validate(tomllib.loads(written))
 
     @contextmanager
     def database(self) -> Iterator[Database]:
@@ -165,6 +173,8 @@ def _live(stage: Stage, act: Act, ends_at: Point | None) -> None:
         os.dup2(log.fileno(), 2)
     patch = pytest.MonkeyPatch()
     make_small(patch)
+    if stage.max_in_flight == 1:
+        patch.setattr("workers.writer.ROWS_PER_FLUSH", 1)
     life = Life(stage.trace, ends_at)
     count_redis(patch, life)
     database = CountedDatabase(open_database(stage.database_url), life)
@@ -254,9 +264,7 @@ def _worker(cast: Cast) -> Iterator[Runtime]:
 def _counted_parts(cast: Cast, process: str) -> Parts:
     stage = cast.stage
     parts = build_parts(stage.settings, stage.configured, cast.database, cast.celery, process)
-    transport = CountedTransport(
-        parts.transport, cast.life, stage.provider_url, one_by_one=stage.max_in_flight == 1
-    )
+    transport = CountedTransport(parts.transport, cast.life, stage.provider_url)
     caller = Caller(transport, deadline_s=stage.settings.call_deadline_s)
     return dataclasses.replace(parts, transport=transport, caller=caller)
 
