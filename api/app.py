@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI
 
 from api.auth import Guesses, KnownKeys, require_declared
 from api.browsers import BrowserRules
+from api.described import PROBLEMS
 from api.errors import install_error_handlers
 from api.front_door import FrontDoor
 from api.query import check_query
@@ -73,7 +74,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     install_error_handlers(app)
     app.add_middleware(FrontDoor)
     app.add_middleware(BrowserRules)
-    app.include_router(health.router)
+    app.include_router(health.router, responses=PROBLEMS)
     app.include_router(front.router)
     for router in (
         batches.router,
@@ -84,6 +85,8 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         budget.router,
         pools.router,
     ):
-        app.include_router(router, prefix="/api", dependencies=[Depends(check_query)])
+        app.include_router(
+            router, prefix="/api", dependencies=[Depends(check_query)], responses=PROBLEMS
+        )
     require_declared(app)
     return app

@@ -15,6 +15,7 @@
           UnsupportedEncoding
         InvalidParameter
           InvalidCursor
+        BudgetTooSmall
         UnknownModel
       NotAuthorised
       InsufficientScope
@@ -181,6 +182,12 @@ class InvalidCursor(InvalidParameter):
     """The cursor is none that this list gave out; expected a `next_cursor` of an earlier answer."""
 
     code = "invalid_cursor"
+
+
+class BudgetTooSmall(SubmissionError):
+    """The budget has no room for even the cheapest job of the submission."""
+
+    code = "budget_too_small"
 
 
 class UnknownModel(SubmissionError):

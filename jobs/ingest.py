@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from jobs.errors import (
+    BudgetTooSmall,
     DuplicateCustomId,
     EmptySubmission,
     InvalidSubmission,
@@ -19,6 +20,7 @@ from jobs.errors import (
     TooManyJobs,
 )
 from jobs.lines import MAX_LINE_BYTES, JobLine, LineReader
+from jobs.money import short_usd
 from jobs.store import Database, batches, idempotency
 from jobs.store.jobs import JobRow, SliceRange, insert_chunk, insert_slices, known_custom_ids
 
@@ -108,6 +110,7 @@ class Intake:
         self._database = database
         self._reader = reader
         self._max_jobs = max_jobs
+        self._max_cost_nanos = draft.max_cost_nanos
         self._slicer = Slicer(slice_size)
         self._carry = b""
         self._line_number = 0
@@ -164,6 +167,7 @@ class Intake:
         Raises:
             InvalidSubmission: there are bad lines; `abandon` is to be called.
             EmptySubmission: there is no job at all.
+            BudgetTooSmall: no job of it could ever be sent.
             TooManyJobs, IllegalTransition: as `take` does.
         """
         last, self._carry = self._carry, b""
@@ -179,6 +183,7 @@ class Intake:
             )
         if not self._jobs:
             raise EmptySubmission
+        self._check_budget()
         self._thread.shutdown()
         with self._database.write() as session:
             insert_slices(session, self._batch_id, self._slicer.rest())
@@ -192,6 +197,14 @@ class Intake:
         """Delete whatever was stored of a submission that will not be accepted."""
         self._thread.shutdown()
         batches.discard(self._database, self._batch_id)
+
+    def _check_budget(self) -> None:
+        least_nanos, limit_nanos = self._reader.least_nanos, self._max_cost_nanos
+        if least_nanos is not None and limit_nanos is not None and least_nanos > limit_nanos:
+            raise BudgetTooSmall(
+                f"the cheapest job may cost ${short_usd(least_nanos)}, and the budget is "
+                f"${short_usd(limit_nanos)}: give more, or lower `max_tokens`"
+            )
 
     def _read(self, lines: Sequence[bytes]) -> Iterator[tuple[int, JobLine]]:
         read = self._reader.read

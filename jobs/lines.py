@@ -16,6 +16,7 @@ from jobs.characters import has_hidden
 from jobs.clock import utcnow
 from jobs.configuration import LONGEST_FAILOVER_S
 from jobs.errors import InvalidParameter, InvalidSubmission, LineFault, UnknownModel
+from jobs.exchange import ModelRequest
 from jobs.kinds import KINDS
 from jobs.kinds.faults import fault_of, fault_of_json
 from jobs.kinds.generation import (
@@ -32,7 +33,7 @@ from jobs.kinds.schemas import UnusableSchema, read_schema
 from jobs.prices import PriceBook
 from jobs.routing import KNOWN_NAMES, Catalogue, Resolved
 from jobs.strict_json import LooseJson, place_of, read_strict
-from jobs.tokens import CountTokens, estimate_request, estimate_tokens
+from jobs.tokens import CountTokens, estimate_request, estimate_tokens, most_tokens
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
 """Far above any context window; a line is held in memory several times while it is read."""
@@ -136,6 +137,8 @@ class LineReader:
     ) -> None:
         """Read lines; with `prices`, which a budget needs, only those whose every target has one."""
         self._prices = prices
+        self.least_nanos: int | None = None
+        """The worst case of the cheapest job up to now; None without `prices`, or without a job."""
         self._unpriced = lru_cache(maxsize=KNOWN_NAMES)(self._find_unpriced)
         self._defaults = defaults
         self._kind = KINDS[defaults.kind]
@@ -191,6 +194,8 @@ class LineReader:
         if self._prices is not None and (unpriced := self._unpriced(resolved)) is not None:
             return FieldFault("unpriced_model", "model", no_price(unpriced))
         request = kind.request(line)
+        if self._prices is not None:
+            self._note_cost(resolved, request, self._prices)
         canonical = self._encode((kind.name, line.model, request))
         return JobLine(
             line.custom_id,
@@ -201,6 +206,15 @@ class LineReader:
             estimate_request(request, self._count_tokens),
             blake2b(canonical, digest_size=FINGERPRINT_BYTES).digest(),
         )
+
+    def _note_cost(self, resolved: Resolved, request: ModelRequest, prices: PriceBook) -> None:
+        now, most_input_tokens = utcnow(), most_tokens(request)
+        for target in resolved.targets:
+            price = prices.price(target.provider, target.model, now)
+            assert price is not None  # the line would have been refused
+            worst_nanos = price.worst_case_nanos(most_input_tokens, request.max_tokens)
+            if self.least_nanos is None or worst_nanos < self.least_nanos:
+                self.least_nanos = worst_nanos
 
     def _find_unpriced(self, resolved: Resolved) -> str | None:
         """Return the first target without a price, as `PROVIDER/NAME`; a route may use each."""

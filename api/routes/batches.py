@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from api.amounts import UsdOrNone, nanos_of
 from api.auth import ReaderProject, SubmitterProject
 from api.bodies import StrictRoute
+from api.described import SUBMISSION
 from api.idempotency import Body, Key
 from api.query import WholeNumber
 from api.services import Services, ServicesDep
@@ -67,7 +68,7 @@ class SubmissionQuery(BaseModel):
         return text
 
 
-@router.post("/batches", status_code=202)
+@router.post("/batches", status_code=202, openapi_extra=SUBMISSION)
 async def submit(
     request: Request,
     response: Response,

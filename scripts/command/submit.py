@@ -54,7 +54,7 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     file: Annotated[
         Path,
         typer.Argument(
-            help="NDJSON, one job a line, or .json with a list of jobs; - is stdin.",
+            help="NDJSON, one job a line, or .json with a list of jobs, also .gz or .zst; - is stdin.",
         ),
     ],
     name: Annotated[str | None, typer.Option(help="What the batch is called in lists.")] = None,

@@ -21,6 +21,7 @@ _TYPES = {
     ".ndjson": _NDJSON,
     ".json": "application/json",
 }
+_ENCODINGS = {".gz": "gzip", ".zst": "zstd"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,14 @@ class Upload:
 
 
 def describe(name: str) -> dict[str, str]:
-    """Return the content headers for a file's name; what has no known ending is NDJSON."""
-    return {"content-type": _TYPES.get(PurePath(name.lower()).suffix, _NDJSON)}
+    """Return the content headers for a file's name; what has no known ending is NDJSON.
+
+    A packed file is sent as it is: `jobs.jsonl.gz` are lines, and `jobs.json.zst` a document.
+    """
+    path = PurePath(name.lower())
+    if (encoding := _ENCODINGS.get(path.suffix)) is not None:
+        return {**describe(path.stem), "content-encoding": encoding}
+    return {"content-type": _TYPES.get(path.suffix, _NDJSON)}
 
 
 @contextmanager

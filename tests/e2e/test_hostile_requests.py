@@ -320,6 +320,19 @@ def test_a_number_that_can_not_be_is_refused(system: System, query: Json, named:
     assert len(problem["detail"]) < 200
 
 
+def test_a_budget_that_no_job_fits_into_is_refused_with_what_one_needs(system: System) -> None:
+    """The prices are 0.10 and 0.40 dollars a million tokens: 1,000 of output are 0.0004."""
+    body = ndjson([{**job, "max_tokens": 1000} for job in lines(3)])
+    query = {"max_cost_usd": "0.0004"}
+    reply = system.http.post("/api/batches", params=query, content=body)
+    problem = is_problem(reply, 400, "budget_too_small")
+    needed = re.search(r"may cost \$([0-9.]+),", problem["detail"])
+    assert needed is not None
+    assert 0.0004 < float(needed[1]) < 0.0005
+    query = {"max_cost_usd": needed[1]}
+    assert system.http.post("/api/batches", params=query, content=body).status_code == 202
+
+
 # Bodies of changes
 
 

@@ -142,7 +142,7 @@ async def test_what_a_form_can_send_is_no_json(
     """The three types that a page may send to another site without asking, and none at all."""
     headers = {"content-type": content_type} if content_type else {}
     reply = await client.patch("/api/budget", content=b'{"daily_usd":"1"}', headers=headers)
-    assert reply.status_code == 400
+    assert reply.status_code == 415
     assert (await client.get("/api/budget")).json()["daily_usd"] is None
 
 

@@ -25,9 +25,7 @@ PUBLIC_ROUTES = {
     "GET /",
     "GET /openapi.json",
     "GET /healthz",
-    "HEAD /healthz",
     "GET /readyz",
-    "HEAD /readyz",
 }
 
 SCOPES = {
@@ -169,7 +167,7 @@ async def test_what_another_project_has_is_as_if_it_were_not_there(
 )
 async def test_no_host_header_opens_a_route(client: httpx.AsyncClient, host: str) -> None:
     reply = await client.get("/api/batches", headers={"host": host, "x-forwarded-prefix": "/"})
-    assert reply.status_code == 401
+    assert reply.status_code == (401 if host == "evil.example" else 400)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,18 @@ def test_the_ending_tells_the_type(name: str, content_type: str) -> None:
     assert describe(name) == {"content-type": content_type}
 
 
+@pytest.mark.parametrize(
+    ("name", "content_type", "encoding"),
+    [
+        ("jobs.jsonl.gz", NDJSON, "gzip"),
+        ("jobs.gz", NDJSON, "gzip"),
+        ("Jobs.Json.ZST", "application/json", "zstd"),
+    ],
+)
+def test_a_packed_file_is_sent_as_it_is(name: str, content_type: str, encoding: str) -> None:
+    assert describe(name) == {"content-type": content_type, "content-encoding": encoding}
+
+
 def test_a_file_is_read_in_blocks_and_its_length_is_told(tmp_path: Path) -> None:
     content = os.urandom(2 * BLOCK_BYTES + 17)
     path = tmp_path / "jobs.jsonl"
