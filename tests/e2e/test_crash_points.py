@@ -3,18 +3,19 @@ brings every job to its end: one result, one settlement, and the books as they m
 
 The tables below are the lives, as numbers of operations by their names (`tests.support.crash_points`).
 A life that does something else than its table says fails, so there is no operation at which nobody was
-killed. `TIDEMILL_TEST_ALL_PAIRS=1` also kills whoever recovers, at each of its operations; that takes
-an hour.
+killed. Whoever recovers is killed as well: after one death in CI, after each of them with
+`TIDEMILL_TEST_ALL_PAIRS=1`, which takes an hour.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 
 from jobs.queues import make_celery
 from jobs.states import BatchState, PauseCause, Priority
@@ -40,7 +41,6 @@ from tests.support.crash_stage import (
     Stage,
     accept,
     let_time_pass,
-    let_uploads_die,
     make_small,
     play,
     recover,
@@ -49,6 +49,7 @@ from tests.support.crash_stage import (
     work,
 )
 from tests.support.rows import journal_of, lease_of, migrated
+from tests.support.services import MACHINE
 from tests.support.system import LARGE, Json, lines
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def test_a_submission_is_accepted_whole_or_leaves_no_trace(
 ) -> None:
     play(stage, submitting(JOBS), point)
     with stage.database() as database:
-        let_uploads_die(database)
+        let_time_pass(database)
         do(stage, sweep)
         is_accepted = (point.name, point.moment) not in {
             *((name, moment) for name in ("begin", "insert_chunk") for moment in Moment),
@@ -296,7 +297,6 @@ def litter(stage: Stage) -> None:
             batch = batches.lock_by_ref(session, held)
             assert batch is not None  # it was just accepted
             batch.state, batch.pause_cause = BatchState.PAUSED, PauseCause.BATCH_BUDGET
-        let_uploads_die(database)
         let_time_pass(database)
 
 
@@ -310,3 +310,74 @@ def test_the_sweep_may_die_at_any_point(
     littered_stage: Stage, simulator: "Simulator", point: Point
 ) -> None:
     die_and_recover(littered_stage, simulator, sweep, point)
+
+
+# Two deaths
+
+LIVES: dict[str, tuple[Mapping[str, int], Act, Callable[[Stage], None]]] = {
+    "submit": (SUBMIT, submitting(JOBS), lambda _stage: None),
+    "work": (WORK, work, lambda stage: do(stage, submitting(JOBS))),
+    "sweep": (SWEEP, sweep, litter),
+}
+"""What each life does, how it is begun, and what must be there before."""
+
+FIRST_DEATHS = [
+    (name, point)
+    for name, (life, _act, _prepare) in LIVES.items()
+    for point in points_of(life)
+    if point.moment is not Moment.BEFORE  # which leaves what the operation before it has left
+]
+IN_CI = ("work", Point("call", 2, Moment.WITHIN))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let the machine decide how many first deaths are tried."""
+    if "first_death" in metafunc.fixturenames:
+        deaths = FIRST_DEATHS if metafunc.config.stash[MACHINE].has_time else [IN_CI]
+        ids = [f"{name}-{point}" for name, point in deaths]
+        metafunc.parametrize("first_death", deaths, ids=ids)
+
+
+@pytest.mark.timeout(600)
+def test_whoever_recovers_may_die_at_any_point(
+    simulator: "Simulator",
+    tmp_path: Path,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    first_death: tuple[str, Point],
+) -> None:
+    make_small(monkeypatch)
+    name, first = first_death
+    _, act, prepare = LIVES[name]
+
+    def prepared(folder: Path) -> Stage:
+        folder.mkdir()
+        with redis.Redis.from_url(redis_url) as broker:
+            broker.flushdb()
+        url = f"sqlite:///{folder / 'tidemill.db'}"
+        stage = set_up(Stage(folder, url, redis_url, simulator.url), simulator)
+        prepare(stage)
+        return stage
+
+    undisturbed = prepared(tmp_path / "undisturbed")
+    play(undisturbed, act, first)
+    play(undisturbed, recover)
+    for second in deaths_in(undisturbed):
+        try:
+            die_and_recover(prepared(tmp_path / str(second)), simulator, act, first, second)
+        except AssertionError as error:
+            error.add_note(f"the second death was {second}")
+            raise
+
+
+def deaths_in(stage: Stage) -> list[Point]:
+    """Return the points of the life that just ended by itself, but for what the clock decides."""
+    found = []
+    for operation in stage.operations():
+        name, nth = next(iter(operation.items()))
+        if name in BY_THE_CLOCK and nth > 1:
+            continue
+        if name == "call":
+            found.append(Point(name, nth, Moment.WITHIN))
+        found.append(Point(name, nth, Moment.AFTER))
+    return found

@@ -44,7 +44,7 @@ def books_balance(database: Database) -> None:
             _attempts_are_the_batchs(batch, _of(session, Attempt, batch.id))
             _results_are_the_batchs(batch, _of(session, Result, batch.id))
             done = [s for s in _of(session, Slice, batch.id) if s.state == SliceState.DONE]
-            assert batch.done_slices == len(done)
+            assert batch.done_slices == len(done), batch
         _days_are_the_attempts(session)
 
 
@@ -55,7 +55,7 @@ def everything_is_done(database: Database) -> None:
         for batch in session.exec(select(Batch)):
             assert batch.id is not None  # a stored row has its key
             assert batch.state in FINAL_BATCH_STATES, batch
-            assert (batch.in_flight, batch.reserved_nanos) == (0, 0)
+            assert (batch.in_flight, batch.reserved_nanos) == (0, 0), batch
             jobs = {job.seq for job in _of(session, Job, batch.id)}
             assert jobs == set(range(batch.total_jobs))
             assert Counter(r.seq for r in _of(session, Result, batch.id)) == Counter(jobs)
@@ -102,7 +102,8 @@ def calls_are_accounted_for(
                 theirs["output_tokens"],
             )
         billed_nanos = sum(call["cost_nanos"] for call in calls_made)
-        assert billed_nanos <= sum(each.cost_nanos or 0 for each in attempts)
+        booked_nanos = sum(each.cost_nanos or 0 for each in attempts)
+        assert billed_nanos <= booked_nanos, f"{name} cost more than we know"
 
 
 def _of(session: Session, table: type[Any], batch_id: int) -> list[Any]:
@@ -114,8 +115,8 @@ def _attempts_are_the_batchs(batch: Batch, attempts: Iterable[Attempt]) -> None:
     ended = [made for made in attempts if made.outcome is not None]
     unknown = [made for made in ended if made.outcome == Outcome.UNKNOWN]
     assert all(made.cost_nanos == made.reserved_nanos for made in unknown)
-    assert batch.in_flight == len(flying)
-    assert batch.unknown_attempts == len(unknown)
+    assert batch.in_flight == len(flying), batch
+    assert batch.unknown_attempts == len(unknown), batch
     assert batch.reserved_nanos == sum(made.reserved_nanos for made in flying)
     assert batch.spent_nanos == sum(made.cost_nanos or 0 for made in ended)
     for name in TOKENS:

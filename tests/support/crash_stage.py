@@ -55,8 +55,8 @@ limits = {{ concurrency = 1000 }}
 """
 """Else the gate would feel its way, and wait 15 s for the calls of the dead to be forgotten."""
 
-LONG_AGO = timedelta(minutes=1)
-"""Beyond every lease and every message's time, and not an upload's."""
+LONG_AGO = SILENT_UPLOAD + timedelta(minutes=1)
+"""Beyond every lease, every message's time, and every upload's."""
 
 LIFE_S = 60
 """A process that lives longer than this is ended: it hangs."""
@@ -236,7 +236,7 @@ def recover(cast: Cast) -> None:
     """
     with _worker(cast) as runtime:
         for _ in range(RECOVERY_ROUNDS):
-            let_time_pass(cast.database)
+            let_time_pass(Database(cast.database.engine))  # which is not counted
             sweep(cast)
             if is_all_final(cast.database):
                 return
@@ -289,23 +289,20 @@ def _take_messages(cast: Cast, runtime: Runtime) -> None:
 # Time, and its end
 
 
-def let_time_pass(database: Database, passed: timedelta = LONG_AGO) -> None:
-    """Make leases, messages, waits and signs of life as old as that, all at once."""
+def let_time_pass(database: Database) -> None:
+    """Make leases, messages, waits and signs of life so old that nobody waits for them any more."""
     with database.write() as session:
-        past = now(session) - passed
+        past = now(session) - LONG_AGO
         connection = session.connection()
         connection.execute(
             update(Slice).where(col(Slice.lease_until).is_not(None)).values(lease_until=past)
         )
         connection.execute(update(Slice).values(fed_at=past, not_before=None))
         connection.execute(update(Worker).values(seen_at=past))
-
-
-def let_uploads_die(database: Database) -> None:
-    """Make uploads so old that nobody expects their next line."""
-    with database.write() as session:
-        past = now(session) - SILENT_UPLOAD - LONG_AGO
-        session.connection().execute(update(Batch).values(touched_at=past))
+        # One that is being deleted is older already, and stays so.
+        connection.execute(
+            update(Batch).where(col(Batch.touched_at) > past).values(touched_at=past)
+        )
 
 
 def is_all_final(database: Database) -> bool:
