@@ -13,7 +13,7 @@ from pydantic import AfterValidator
 from starlette.concurrency import run_in_threadpool
 
 from jobs.characters import IDEMPOTENCY_KEY, is_idempotency_key
-from jobs.errors import IllegalTransition, ServiceUnavailable
+from jobs.errors import BodyTooLarge, IllegalTransition, ServiceUnavailable
 
 SIGN_EVERY_S = 3.0
 """Between two signs of life of an upload; its claim outlives three that are missing."""
@@ -69,10 +69,17 @@ class Body:
         since = self._waits_since
         return since is not None and time.monotonic() - since > SILENT_SENDER_S
 
-    async def drain(self) -> None:
-        """Read the body for its digest alone."""
-        async for _data in self.stream():
-            pass
+    async def drain(self, max_bytes: int) -> None:
+        """Read the body for its digest alone.
+
+        Raises:
+            BodyTooLarge: it has more than `max_bytes`, so it is none that was accepted.
+        """
+        size_bytes = 0
+        async for data in self.stream():
+            size_bytes += len(data)
+            if size_bytes > max_bytes:
+                raise BodyTooLarge(f"the body has more than {max_bytes:,} bytes")
 
     def digest(self) -> bytes:
         """Return the SHA-256 of the query and of the body, which has been read to its end."""

@@ -121,7 +121,7 @@ async def submit(
     body = Body(request)
     begun = await run_in_threadpool(begin)
     if isinstance(begun, Receipt):
-        await body.drain()
+        await body.drain(form.max_bytes)
         begun.check(body.digest())
         response.headers["idempotent-replayed"] = "true"
         return await run_in_threadpool(_read, services, project_id, begun.ref)

@@ -1,6 +1,7 @@
 """One batch for each idempotency key, on both databases: sent twice, at once, and after every death."""
 
 import asyncio
+import gzip
 import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -177,6 +178,21 @@ async def test_another_request_under_a_used_key_is_refused(
     refused = await post(client, body, **query)
     assert code(refused) == (422, "idempotency_key_reused")
     assert first.json()["id"] in refused.json()["detail"]
+    assert rows(database) == ONE
+
+
+async def test_a_packed_body_is_the_same_as_long_as_its_bytes_are(
+    database: Database, client: httpx.AsyncClient
+) -> None:
+    headers = {"idempotency-key": KEY, "content-encoding": "gzip"}
+    packed = gzip.compress(BODY, mtime=0)
+    ids = set()
+    for _ in range(2):
+        reply = await client.post("/api/batches", content=packed, headers=headers)
+        assert reply.status_code == 202, reply.text
+        ids.add(reply.json()["id"])
+    assert len(ids) == 1
+    assert code(await post(client)) == (422, "idempotency_key_reused")
     assert rows(database) == ONE
 
 

@@ -1,12 +1,14 @@
 """What makes two submissions the same request."""
 
+import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
 from api.idempotency import Body
+from jobs.errors import BodyTooLarge
 
 
-async def digest(query: str, *parts: bytes) -> bytes:
+async def digest(query: str, *parts: bytes, max_bytes: int = 100) -> bytes:
     messages: list[Message] = [
         {"type": "http.request", "body": part, "more_body": True} for part in parts
     ]
@@ -16,7 +18,7 @@ async def digest(query: str, *parts: bytes) -> bytes:
         return messages.pop(0)
 
     body = Body(Request({"type": "http", "query_string": query.encode(), "headers": []}, receive))
-    await body.drain()
+    await body.drain(max_bytes)
     return body.digest()
 
 
@@ -37,3 +39,9 @@ async def test_what_differs_in_query_or_body_is_another_request() -> None:
         ("name=a&b=", b""),
     ]
     assert len({await digest(*request) for request in requests}) == len(requests)
+
+
+async def test_a_body_is_not_read_beyond_what_could_have_been_accepted() -> None:
+    assert await digest("", b"one", b"two", max_bytes=6)
+    with pytest.raises(BodyTooLarge, match="more than 5 bytes"):
+        await digest("", b"one", b"two", b"and so on for ever", max_bytes=5)
