@@ -163,11 +163,20 @@ async def test_what_another_project_has_is_as_if_it_were_not_there(
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1:1/../api", "tidemill, healthz", "/healthz", "a b"]
+    ("host", "status"),
+    [
+        ("evil.example", 401),
+        ("127.0.0.1:1/../api", 400),
+        ("tidemill, healthz", 400),
+        ("/healthz", 400),
+        ("a b", 400),
+    ],
 )
-async def test_no_host_header_opens_a_route(client: httpx.AsyncClient, host: str) -> None:
+async def test_no_host_header_opens_a_route(
+    client: httpx.AsyncClient, host: str, status: int
+) -> None:
     reply = await client.get("/api/batches", headers={"host": host, "x-forwarded-prefix": "/"})
-    assert reply.status_code == (401 if host == "evil.example" else 400)
+    assert reply.status_code == status
 
 
 @pytest.mark.parametrize(
