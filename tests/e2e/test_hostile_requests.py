@@ -1,5 +1,6 @@
 """Requests that nobody sends by accident: each is answered as what it is, by a real server."""
 
+import gzip
 import re
 import socket
 from collections.abc import Iterator
@@ -376,6 +377,42 @@ def test_a_change_that_can_not_be_changes_nothing(
 def test_a_change_is_json_as_it_is(system: System, headers: Json, code: str) -> None:
     reply = system.http.patch("/api/budget", content=b'{"daily_usd":"1"}', headers=headers)
     is_problem(reply, 415, code)
+
+
+# Memory
+
+
+HOSTILE_BODIES = {
+    "one endless line": (b"x" * (1 << 20), 100, {}),
+    "blank lines": (b"\n" * (1 << 20), 40, {}),
+    "bad lines": (b"{}\n" * 350_000, 10, {}),
+    "brackets": (b"[" * (1 << 20), 100, {}),
+    "a document of nothing": (b"[]," * 350_000, 100, {"content-type": "application/json"}),
+    "a document of brackets": (b"[" * (1 << 20), 12, {"content-type": "application/json"}),
+    "a document of texts": (b'"\\"",' * 200_000, 12, {"content-type": "application/json"}),
+    "a gzip bomb": (gzip.compress(b" " * (100 << 20)), 50, {"content-encoding": "gzip"}),
+    "keys": (b'"k%d":1,' * 100_000, 100, {}),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_BODIES)
+def test_a_hostile_body_takes_little_memory(system: System, name: str) -> None:
+    block, times, headers = HOSTILE_BODIES[name]
+    start = {"keys": b'{"custom_id":"a",', "brackets": b'{"custom_id":"a","schema":'}.get(name, b"")
+    start = b"[" if headers.get("content-type") else start
+    process = psutil.Process(system.processes[0].pid)
+    peaks = [process.memory_info().rss]
+
+    def body() -> Iterator[bytes]:
+        yield start
+        for _ in range(times):
+            yield block
+            peaks.append(process.memory_info().rss)
+
+    reply = system.http.post("/api/batches", content=body(), headers=headers)
+    assert 400 <= reply.status_code < 500, reply.text
+    assert len(reply.content) < 60_000
+    assert max(*peaks, process.memory_info().rss) < 300 << 20
 
 
 # Names
