@@ -247,7 +247,8 @@ def test_a_worker_may_die_at_any_point(
     die_and_recover(fed_stage, simulator, work, point)
 
 
-IN_FLIGHT = 8
+IN_FLIGHT = 3
+"""With as many of a dead worker, which the gate remembers for 15 s, no more than it begins with."""
 
 
 @each(

@@ -48,13 +48,6 @@ from workers.runtime import Runtime, RuntimeOptions
 from workers.sweep import SILENT_UPLOAD, Sweep
 
 QUEUE = "openai"
-POOL = f"""
-[[providers.{QUEUE}.pools]]
-name = "main"
-limits = {{ concurrency = 1000 }}
-"""
-"""Else the gate would feel its way, and wait 15 s for the calls of the dead to be forgotten."""
-
 LONG_AGO = SILENT_UPLOAD + timedelta(minutes=1)
 """Beyond every lease, every message's time, and every upload's."""
 
@@ -108,8 +101,7 @@ class Stage:
     @property
     def configured(self) -> Configuration:
         """One provider, and what it takes for its models."""
-        written = configuration(self.provider_url) + POOL
-        return Configuration.model_validate(tomllib.loads(written))
+        return Configuration.model_validate(tomllib.loads(configuration(self.provider_url)))
 
     @contextmanager
     def database(self) -> Iterator[Database]:
