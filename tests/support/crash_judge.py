@@ -30,12 +30,6 @@ def lost_attempts(database: Database) -> int:
     return sum(outcome in (None, Outcome.UNKNOWN) for outcome in made)
 
 
-def is_deserted(database: Database) -> bool:
-    """Whether there is not a row of any batch."""
-    with database.read() as session:
-        return not any(session.exec(select(table)).first() for table in (Batch, Job, Slice))
-
-
 def books_balance(database: Database) -> None:
     """Assert that every total is the sum of its rows, and no budget overdrawn: at any moment."""
     with database.read() as session:

@@ -36,6 +36,7 @@ from jobs.settings import Settings
 from jobs.states import FINAL_BATCH_STATES, Priority
 from jobs.store import Database, now, open_database
 from jobs.store.batches import BatchDraft
+from jobs.store.idempotency import Claim, receipt
 from jobs.store.workers import WorkerCard
 from jobs.tables import Batch, Slice, Worker
 from tests.support.crash_points import CountedDatabase, CountedTransport, Life, Point, count_redis
@@ -61,6 +62,9 @@ RECOVERY_ROUNDS = 5
 """How often the sweep and a worker may take turns until everything is done."""
 
 PROJECT_ID = 1
+
+MAX_COST_NANOS = 2_000_000
+"""Of a batch: above all of its calls' worst cases, those of lost ones included."""
 
 SLICE_SIZE = 2
 """Jobs of a slice for each call that may be in flight."""
@@ -187,23 +191,31 @@ def make_small(patch: pytest.MonkeyPatch) -> None:
 
 
 def accept(
-    cast: Cast, lines: list[Json], max_cost_nanos: int, priority: Priority = Priority.NORMAL
+    cast: Cast,
+    lines: list[Json],
+    *,
+    priority: Priority = Priority.NORMAL,
+    claim: Claim | None = None,
 ) -> Accepted:
     """Take a batch in; nothing is fed yet."""
     defaults = JobDefaults.from_query({"max_tokens": "30"})
     draft = BatchDraft(
-        PROJECT_ID, defaults.to_json(), priority=priority, max_cost_nanos=max_cost_nanos
+        PROJECT_ID, defaults.to_json(), priority=priority, max_cost_nanos=MAX_COST_NANOS
     )
     reader = LineReader(defaults, Catalogue(cast.stage.configured))
     size = SLICE_SIZE * cast.stage.max_in_flight
-    intake = Intake(cast.database, draft, reader, slice_size=size, max_jobs=1000)
+    intake = Intake(cast.database, draft, reader, slice_size=size, max_jobs=1000, claim=claim)
     intake.take(ndjson(lines))
-    return intake.accept()
+    return intake.accept(b"digest")
 
 
-def submit(cast: Cast, lines: list[Json], max_cost_nanos: int) -> None:
-    """Take a batch in and feed it, as the API does."""
-    accepted = accept(cast, lines, max_cost_nanos)
+def submit(cast: Cast, lines: list[Json]) -> None:
+    """Take a batch in and feed it, as the API does; with the same key each time, so only once."""
+    claim = Claim.of(PROJECT_ID, "key")
+    with cast.database.read() as session:
+        if receipt(session, claim) is not None:
+            return
+    accepted = accept(cast, lines, claim=claim)
     feeder = Feeder(cast.database, cast.celery)
     for name in accepted.queues:
         feeder.feed(name)
