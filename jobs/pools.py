@@ -63,8 +63,8 @@ class PoolState:
     """A scope of a pool: of all its models where `models` is None.
 
     `blocked_until` and `reason` are of what keeps every call from leaving; `binding` is the dimension
-    nearest to its limit. `breaker` is closed, open or probing. `found_per_s` and `found_in_flight`
-    are what a pool without limits has found out.
+    nearest to its limit, or `concurrency`. `breaker` is closed, open or probing. `found_per_s` and
+    `found_in_flight` are what a pool without limits has found out.
     """
 
     provider: str
@@ -140,14 +140,17 @@ def _limits_of(pool: Pool, name: str) -> Limits:
 def _state(place: _Place, fields: Mapping[str, str], now: datetime) -> PoolState:
     now_s = now.timestamp()
     dimensions = tuple(_dimensions(place.limits, fields, now_s))
+    in_flight = _in_flight(fields, now_s)
     used = [(d.share_used, d.name) for d in dimensions if d.share_used is not None]
+    if place.limits.concurrency is not None:
+        used.append((in_flight / place.limits.concurrency, "concurrency"))
     blocked_until, reason = _block(place, dimensions, fields, now_s)
     return PoolState(
         provider=place.provider,
         pool=place.pool,
         models=place.models,
         dimensions=dimensions,
-        in_flight=_in_flight(fields, now_s),
+        in_flight=in_flight,
         in_flight_limit=place.limits.concurrency,
         binding=max(used)[1] if used else None,
         breaker=_breaker(fields, now_s),

@@ -42,6 +42,9 @@ def _name(pool: JsonObject) -> str:
 
 def _pace(pool: JsonObject) -> tuple[str, str, str]:
     """Return the rate, the limit and the share used of the dimension that binds."""
+    if pool["binding"] == "concurrency":
+        most = pool["in_flight_limit"]
+        return "", f"{most:,} concurrency", f"{pool['in_flight'] / most:.1%}"
     found = next((d for d in pool["dimensions"] if d["name"] == pool["binding"]), None)
     if found is None:
         return "", "none known", ""

@@ -265,6 +265,19 @@ async def test_the_pools_tell_what_blocks_them(fleet: Fleet) -> None:
     await redis.aclose()
 
 
+async def test_a_pool_tells_that_its_calls_in_flight_are_what_is_scarce(fleet: Fleet) -> None:
+    configuration = pools({"rpm": 6_000, "concurrency": 2})
+    redis = fleet.connect()
+    async with fleet.gates(configuration, count=1) as (gate,):
+        asks = [gate.ask(ask_for(), PATIENCE_S) for _ in range(2)]
+        held = await asyncio.gather(*map(granted, asks))
+        pool, *_ = await read_pools(redis, configuration)
+        assert (pool.in_flight, pool.in_flight_limit, pool.binding) == (2, 2, "concurrency")
+        for grant in held:
+            gate.settle(grant, GOOD)
+    await redis.aclose()
+
+
 async def test_every_key_has_a_lifetime(fleet: Fleet) -> None:
     redis = fleet.connect()
     async with fleet.gates(pools(FAST), count=1) as (gate,):

@@ -1,0 +1,44 @@
+"""The table of pools: what is nearest to its limit."""
+
+from io import StringIO
+
+from rich.console import Console
+
+from scripts.command.client import JsonObject
+from scripts.command.pool_list import pool_table
+
+RPM = {"name": "rpm", "configured": 60, "learned": 50, "rate": 25.0, "share_used": 0.5}
+
+
+def shown(**said: object) -> str:
+    pool: JsonObject = {
+        "provider": "sim",
+        "pool": "main",
+        "models": None,
+        "dimensions": [
+            {"name": "rpm", "configured": 60, "learned": 50, "rate": 25.0, "share_used": 0.5}
+        ],
+        "in_flight": 3,
+        "in_flight_limit": None,
+        "binding": "rpm",
+        "breaker": "closed",
+        "reason": None,
+        "blocked_until": None,
+    }
+    console = Console(file=StringIO(), width=120)
+    console.print(pool_table([{**pool, **said}]))
+    assert isinstance(console.file, StringIO)
+    return " ".join(console.file.getvalue().split())
+
+
+def test_the_dimension_that_binds_is_shown_with_the_smaller_limit() -> None:
+    assert shown().endswith("sim/main 25 50 rpm 50.0% 3 open")
+
+
+def test_calls_in_flight_may_be_what_binds() -> None:
+    full = shown(binding="concurrency", in_flight_limit=4)
+    assert full.endswith("sim/main 4 concurrency 75.0% 3 open")
+
+
+def test_a_pool_without_limits_says_so() -> None:
+    assert shown(binding=None, dimensions=[]).endswith("sim/main none known 3 open")
