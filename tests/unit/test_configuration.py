@@ -49,8 +49,8 @@ PROVIDER = '[providers.p]\nprotocol = "openai"\nbase_url = "http://127.0.0.1:9/v
 
 REFUSED = {
     "not toml": ("[providers", "is not valid TOML"),
-    "an unknown section": ("[provider.p]\n", "provider: Extra inputs are not permitted"),
-    "an unknown field": (PROVIDER + 'url = "x"\n', r"providers\.p\.url: Extra inputs"),
+    "an unknown section": ("[provider.p]\n", "provider: there is no such parameter"),
+    "an unknown field": (PROVIDER + 'url = "x"\n', r"providers\.p\.url: there is no such"),
     "no protocol": ('[providers.p]\nbase_url = "http://x"\n', r"providers\.p\.protocol: Field req"),
     "an unknown protocol": (
         PROVIDER.replace('"openai"', '"smtp"'),
@@ -98,7 +98,7 @@ REFUSED = {
     ),
     "an unknown limit": (
         PROVIDER + "[[providers.p.pools]]\nlimits = { rpy = 1 }\n",
-        r"limits\.rpy: Extra inputs",
+        r"limits\.rpy: there is no such",
     ),
     "a route to nowhere": (
         PROVIDER + '[routes.cheap]\ntargets = ["q/m"]\n',
