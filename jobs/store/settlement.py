@@ -1,53 +1,29 @@
 """The two writes around every call, in micro-batches: the journal before it, the settlement after.
 
-One transaction, under the locks of the batches it concerns: admits attempts (their money is
-reserved here), inserts results, closes attempts, and advances the ledger, the batches' totals and
-the accounts of capped projects (`spending`). Doing the same work twice (a commit whose answer was
-lost) changes nothing the second time.
-
-How a budget is used to its end. A call is admitted if its worst case fits in what every cap has
-left; one that doesn't fit keeps no other from being admitted. While calls of its batch are in
-flight it waits for what they leave over. With none in flight the batch goes on for `LAST_ROUND`, in
-which every job that a worker has open is asked for, the cheap ones as well; each that fits starts
-the round anew. Then the batch pauses, remembering the smallest call that was refused, and is not
-looked at again before there is room for that one (`budgets.reconsider`). So what stays unused is
-less than the smallest worst case that was open at the end; jobs whose slices were not leased yet
-are not searched for smaller ones, because finding none would cost as much as running them.
+One transaction, under the locks of the batches it concerns; what it does to them is in `books`. Doing
+the same work twice (a commit whose answer was lost) changes nothing the second time.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from datetime import date, datetime, timedelta
-from typing import NamedTuple
 
-from sqlalchemy import bindparam, select, tuple_, update
+from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
-from jobs.budget import Cap, sentence, without_room
-from jobs.exchange import Usage
-from jobs.states import BILLED_OUTCOMES, FED_BATCH_STATES, BatchState, Outcome, ResultStatus
-from jobs.store.attempts import close_attempts
-from jobs.store.budgets import caps_of
-from jobs.store.bulk import insert_rows
+from jobs.store.attempt_keys import KEY, AttemptKey, by_key
+from jobs.store.books import Books, key_of, lock_tallies
 from jobs.store.database import now
-from jobs.store.ledger import LedgerKey, LedgerSums, add_to_ledger
-from jobs.store.reports import (
-    Admission,
-    Correction,
-    Journal,
-    ResultDraft,
-    Settlement,
-    Unattempted,
-)
+from jobs.store.reports import Admission, Correction, Journal, Settlement, Unattempted
 from jobs.store.slices import Lease
-from jobs.store.spending import Account, AttemptKey, days_sent, lock_accounts, write_accounts
-from jobs.store.unknown import attempts_by_key, has_unknown_use, is_unknown, mark_reconciled
-from jobs.tables import Attempt, Batch, Result, Slice
+from jobs.store.spending import lock_accounts
+from jobs.store.unknown import attempts_by_key
+from jobs.tables import Attempt, Result, Slice
 
-LAST_ROUND = timedelta(seconds=3)
-"""How long a batch that has nothing in flight looks for a call that still fits its budget. Its jobs
-ask twice a second; one that waits longer for its pace has missed the round."""
+# Built once: putting a statement together costs more than running it.
+_FENCES = select(col(Slice.no), col(Slice.fence)).where(
+    col(Slice.batch_id) == bindparam("batch_id"),
+    col(Slice.no).in_(bindparam("numbers", expanding=True)),
+)
 
 
 def flush(
@@ -70,17 +46,17 @@ def flush(
     leases = {made.journal.lease for made in settlements}
     leases.update(wish.lease for wish in journals)
     leases.update(job.lease for job in unattempted)
-    tallies = _lock_batches(session, leases)
+    tallies = lock_tallies(session, {lease.batch_id for lease in leases})
     held = _held(session, leases)
     moment = now(session)
     accounts = lock_accounts(session, {lease.project_id for lease in leases}, moment)
-    books = _Books(session, tallies, moment, accounts)
+    books = Books(session, tallies, moment, accounts)
     books.find_days([made.journal for made in settlements])
     written = _written(session, journals, settlements) if again else {}
     for made in settlements:
         if made.journal.lease not in held:
             books.correct(made)
-        elif written.get(_key(made.journal)) is None:
+        elif written.get(key_of(made.journal)) is None:
             books.settle(made)
     decided = _decided(session, unattempted) if again else set()
     for job in unattempted:
@@ -88,7 +64,7 @@ def flush(
             books.keep(job.lease.batch_id, job.seq, None, job.result)
     admissions = [
         Admission.ADMITTED
-        if wish.lease in held and _key(wish) in written
+        if wish.lease in held and key_of(wish) in written
         else books.admit(wish, wish.lease in held)
         for wish in journals
     ]
@@ -113,349 +89,15 @@ def reconcile(
     Returns:
         How many attempts were corrected.
     """
-    tallies = _lock(session, [batch_id])
+    tallies = lock_tallies(session, [batch_id])
     moment = now(session)
-    books = _Books(session, tallies, moment, lock_accounts(session, [project_id], moment))
+    books = Books(session, tallies, moment, lock_accounts(session, [project_id], moment))
     found = attempts_by_key(session, [(batch_id, made.seq, made.n) for made in corrections])
     corrected = sum(
         books.reconcile(project_id, found[batch_id, made.seq, made.n], made) for made in corrections
     )
     books.write()
     return corrected
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What a flush reads of a batch and adds to: plain numbers, written back at the end."""
-
-    state: str
-    pause_cause: str | None
-    waiting_for: str | None
-    needed_nanos: int | None
-    no_room_since: datetime | None
-    in_flight: int
-    reserved_nanos: int
-    spent_nanos: int
-    unknown_attempts: int
-    unpriced_jobs: int
-    succeeded: int
-    failed: int
-    cancelled: int
-    expired: int
-    input_tokens: int
-    cached_input_tokens: int
-    cache_write_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    max_cost_nanos: int | None
-
-    @property
-    def finished_jobs(self) -> int:
-        """How many results there are: also the position of the newest."""
-        return self.succeeded + self.failed + self.cancelled + self.expired
-
-
-_TALLIED = tuple(field.name for field in fields(_Tally))
-_WRITTEN_BACK = tuple(name for name in _TALLIED if name != "max_cost_nanos")
-
-# Built once: putting a statement together costs more than running it.
-_LOCK_BATCHES = (
-    select(col(Batch.id), *(getattr(Batch, name) for name in _TALLIED))
-    .where(col(Batch.id).in_(bindparam("ids", expanding=True)))
-    .order_by(col(Batch.id))
-    .with_for_update()
-)
-_WRITE_BATCH = (
-    update(Batch)
-    .where(col(Batch.id) == bindparam("batch_id"))
-    .values({name: bindparam(f"new_{name}") for name in _WRITTEN_BACK})
-)
-_FENCES = select(col(Slice.no), col(Slice.fence)).where(
-    col(Slice.batch_id) == bindparam("batch_id"),
-    col(Slice.no).in_(bindparam("numbers", expanding=True)),
-)
-
-
-class _Books:
-    """The totals, ledger sums and rows of one flush, gathered first and written once."""
-
-    def __init__(
-        self,
-        session: Session,
-        tallies: dict[int, _Tally],
-        moment: datetime,
-        accounts: dict[int, Account],
-    ) -> None:
-        self._session = session
-        self._tallies = tallies
-        self._moment = moment
-        self._day = moment.date()
-        self._accounts = accounts
-        self._days_sent: dict[tuple[int, int, int], date] = {}
-        self._ledger: dict[LedgerKey, LedgerSums] = {}
-        self._attempts: list[tuple[object, ...]] = []
-        self._closed: list[tuple[object, ...]] = []
-        self._reconciled: list[AttemptKey] = []
-        self._results: list[tuple[object, ...]] = []
-
-    def admit(self, wish: Journal, holds: bool) -> Admission:
-        """Reserve an attempt's money and journal it, if it may be made at all."""
-        batch_id = wish.lease.batch_id
-        tally = self._tallies[batch_id]
-        if not holds:
-            return Admission.LEASE_LOST
-        if tally.state not in FED_BATCH_STATES:
-            return Admission.RESTING
-        account = self._accounts.get(wish.lease.project_id)
-        if account is not None or tally.max_cost_nanos is not None:
-            if wish.price is None:
-                return Admission.UNPRICED
-            used_nanos = tally.spent_nanos + tally.reserved_nanos
-            caps = caps_of(tally.max_cost_nanos, used_nanos, account)
-            if (cap := without_room(caps, wish.reserved_nanos)) is not None:
-                return self._refuse(tally, wish, cap)
-            tally.needed_nanos = tally.no_room_since = None
-            if account is not None:
-                account.reserve(wish.reserved_nanos)
-        tally.in_flight += 1
-        tally.reserved_nanos += wish.reserved_nanos
-        self._attempts.append(
-            (
-                batch_id,
-                wish.seq,
-                wish.n,
-                wish.provider,
-                wish.pool,
-                wish.model,
-                wish.price,
-                wish.reserved_nanos,
-                self._moment,
-            )
-        )
-        return Admission.ADMITTED
-
-    def _refuse(self, tally: _Tally, wish: Journal, cap: Cap) -> Admission:
-        """Let a call wait that `cap` has no room for; pause its batch after the last round."""
-        smallest = min(wish.reserved_nanos, tally.needed_nanos or wish.reserved_nanos)
-        tally.needed_nanos = smallest
-        if tally.reserved_nanos > 0:
-            return Admission.NO_ROOM_YET
-        if tally.no_room_since is None:
-            tally.no_room_since = self._moment
-        if self._moment - tally.no_room_since < LAST_ROUND:
-            return Admission.NO_ROOM_YET
-        tally.state = BatchState.PAUSED
-        tally.pause_cause = cap.cause
-        tally.waiting_for = sentence(cap, smallest)
-        return Admission.RESTING
-
-    def find_days(self, journals: Sequence[Journal]) -> None:
-        """Look up the days of attempts whose project has calls of more than one day in flight."""
-        torn = {of for of, account in self._accounts.items() if len(account.open_days()) > 1}
-        keys = [_key(journal) for journal in journals if journal.lease.project_id in torn]
-        self._days_sent = days_sent(self._session, keys)
-
-    def settle(self, made: Settlement) -> None:
-        """Close an attempt whose lease holds, and keep its result."""
-        journal = made.journal
-        tally = self._tallies[journal.lease.batch_id]
-        tally.in_flight -= 1
-        tally.reserved_nanos -= journal.reserved_nanos
-        if (account := self._accounts.get(journal.lease.project_id)) is not None:
-            day = self._days_sent.get(_key(journal)) or next(iter(account.open_days()), self._day)
-            account.settle(day, journal.reserved_nanos, made.cost_nanos or 0)
-        self._book(_booked(journal), made, self._day)
-        if made.result is not None:
-            self.keep(journal.lease.batch_id, journal.seq, journal.n, made.result)
-            if made.outcome == Outcome.SUCCEEDED and made.cost_nanos is None:
-                tally.unpriced_jobs += 1
-
-    def correct(self, made: Settlement) -> None:
-        """Book a late worker's answer: `unknown` until now. No result changes."""
-        journal = made.journal
-        attempt = self._session.get(Attempt, (journal.lease.batch_id, journal.seq, journal.n))
-        if attempt is None or attempt.outcome != Outcome.UNKNOWN:
-            return
-        self._rebook(_booked(journal), attempt, attempt.sent_at.date(), made)
-
-    def reconcile(self, project_id: int, attempt: Attempt, found: Correction) -> bool:
-        """Book what the provider billed for an attempt; False if its use is known by now."""
-        if attempt.outcome is None or not is_unknown(attempt):
-            return False
-        outcome = Outcome(attempt.outcome)
-        if outcome is Outcome.UNKNOWN:
-            outcome = Outcome.FAILED if found.usage is None else Outcome.SUCCEEDED
-        # The ledger has it on the day on which its worker settled it, else on that of its sending.
-        booked_at = attempt.sent_at + timedelta(milliseconds=attempt.latency_ms or 0)
-        self._rebook(
-            _Booked(project_id, attempt.batch_id, attempt),
-            attempt,
-            booked_at.date(),
-            _Ending(outcome, found.usage, found.cost_nanos, attempt.latency_ms, attempt.error_code),
-        )
-        self._reconciled.append((attempt.batch_id, attempt.seq, attempt.n))
-        return True
-
-    def _rebook(
-        self, of: "_Booked", attempt: Attempt, day: date, ended: "Settlement | _Ending"
-    ) -> None:
-        """Replace what an attempt of unknown use was charged; `day` is where the ledger has it."""
-        tally = self._tallies[of.batch_id]
-        charged_nanos = attempt.cost_nanos or 0
-        booked = self._sums(of, Outcome(attempt.outcome or Outcome.UNKNOWN), day)
-        booked.attempts -= 1
-        booked.unpriced_attempts -= attempt.cost_nanos is None
-        booked.cost_nanos -= charged_nanos
-        tally.unknown_attempts -= 1
-        tally.spent_nanos -= charged_nanos
-        if (account := self._accounts.get(of.project_id)) is not None:
-            account.correct(attempt.sent_at.date(), charged_nanos, ended.cost_nanos or 0)
-        self._book(of, ended, day)
-
-    def keep(self, batch_id: int, seq: int, attempt: int | None, draft: ResultDraft) -> None:
-        """Append a result and count it."""
-        tally = self._tallies[batch_id]
-        match draft.status:
-            case ResultStatus.SUCCEEDED:
-                tally.succeeded += 1
-            case ResultStatus.FAILED:
-                tally.failed += 1
-            case ResultStatus.CANCELLED:
-                tally.cancelled += 1
-            case ResultStatus.EXPIRED:
-                tally.expired += 1
-        self._results.append(
-            (
-                batch_id,
-                seq,
-                tally.finished_jobs,
-                draft.status.value,
-                draft.output,
-                draft.finish_reason,
-                draft.error_code,
-                draft.error_message,
-                attempt,
-                draft.source,
-                self._moment,
-            )
-        )
-
-    def write(self) -> None:
-        """Write everything that was gathered."""
-        self._session.connection().execute(
-            _WRITE_BATCH,
-            [
-                {"batch_id": batch_id}
-                | {f"new_{name}": getattr(tally, name) for name in _WRITTEN_BACK}
-                for batch_id, tally in self._tallies.items()
-            ],
-        )
-        insert_rows(self._session, Attempt, JOURNAL_COLUMNS, self._attempts)
-        insert_rows(self._session, Result, RESULT_COLUMNS, self._results)
-        close_attempts(self._session, self._closed)
-        mark_reconciled(self._session, self._reconciled, self._moment)
-        write_accounts(self._session, self._accounts.values())
-        add_to_ledger(self._session, self._ledger)
-
-    def _book(self, of: "_Booked", ended: "Settlement | _Ending", day: date) -> None:
-        """Close an attempt and add what it used and cost to its batch and to the ledger's day."""
-        tally, usage = self._tallies[of.batch_id], ended.usage or NO_USAGE
-        tally.spent_nanos += ended.cost_nanos or 0
-        tally.input_tokens += usage.input_tokens
-        tally.cached_input_tokens += usage.cached_input_tokens
-        tally.cache_write_tokens += usage.cache_write_tokens
-        tally.output_tokens += usage.output_tokens
-        tally.reasoning_tokens += usage.reasoning_tokens
-        billed = ended.outcome in BILLED_OUTCOMES or ended.usage is not None
-        # An answer without usage is charged at its worst case as much as one that never came.
-        if has_unknown_use(ended.outcome, ended.usage, ended.cost_nanos):
-            tally.unknown_attempts += 1
-        self._sums(of, ended.outcome, day).add(
-            usage, ended.cost_nanos or 0, unpriced=billed and ended.cost_nanos is None
-        )
-        self._closed.append(
-            (
-                ended.outcome.value,
-                *((None,) * 5 if ended.usage is None else usage.counts()),
-                ended.cost_nanos,
-                ended.latency_ms,
-                ended.error_code,
-                of.batch_id,
-                of.call.seq,
-                of.call.n,
-            )
-        )
-
-    def _sums(self, of: "_Booked", outcome: Outcome, day: date) -> LedgerSums:
-        """Return the ledger sums of a day that an attempt belongs to."""
-        call = of.call
-        key = LedgerKey(day, of.project_id, call.provider, call.pool, call.model, outcome)
-        return self._ledger.setdefault(key, LedgerSums())
-
-
-class _Booked(NamedTuple):
-    """An attempt and whose it is."""
-
-    project_id: int
-    batch_id: int
-    call: Journal | Attempt
-
-
-def _booked(journal: Journal) -> _Booked:
-    return _Booked(journal.lease.project_id, journal.lease.batch_id, journal)
-
-
-class _Ending(NamedTuple):
-    """How an attempt of unknown use ended, as the provider's account tells."""
-
-    outcome: Outcome
-    usage: Usage | None
-    cost_nanos: int | None
-    latency_ms: int | None
-    error_code: str | None
-
-
-NO_USAGE = Usage()
-
-JOURNAL_COLUMNS = (
-    "batch_id",
-    "seq",
-    "n",
-    "provider",
-    "pool",
-    "model",
-    "price",
-    "reserved_nanos",
-    "sent_at",
-)
-
-RESULT_COLUMNS = (
-    "batch_id",
-    "seq",
-    "position",
-    "status",
-    "output",
-    "finish_reason",
-    "error_code",
-    "error_message",
-    "attempt",
-    "source",
-    "finished_at",
-)
-
-
-def _key(journal: Journal) -> tuple[int, int, int]:
-    return journal.lease.batch_id, journal.seq, journal.n
-
-
-def _lock_batches(session: Session, leases: Iterable[Lease]) -> dict[int, _Tally]:
-    """Lock the batches in the order of their ids, so that two flushes can't deadlock."""
-    return _lock(session, list({lease.batch_id for lease in leases}))
-
-
-def _lock(session: Session, ids: Sequence[int]) -> dict[int, _Tally]:
-    rows = session.connection().execute(_LOCK_BATCHES, {"ids": ids})
-    return {row[0]: _Tally(*row[1:]) for row in rows}
 
 
 def _held(session: Session, leases: Iterable[Lease]) -> set[Lease]:
@@ -475,15 +117,12 @@ def _held(session: Session, leases: Iterable[Lease]) -> set[Lease]:
 
 def _written(
     session: Session, journals: Sequence[Journal], settlements: Sequence[Settlement]
-) -> dict[tuple[int, int, int], str | None]:
+) -> dict[AttemptKey, str | None]:
     """Return the outcomes of those attempts that stand in the database already."""
-    keys = [_key(wish) for wish in journals] + [_key(made.journal) for made in settlements]
-    found: dict[tuple[int, int, int], str | None] = {}
-    key = (col(Attempt.batch_id), col(Attempt.seq), col(Attempt.n))
-    for start in range(0, len(keys), 300):
-        rows = session.connection().execute(
-            select(*key, col(Attempt.outcome)).where(tuple_(*key).in_(keys[start : start + 300]))
-        )
+    keys = [key_of(wish) for wish in journals] + [key_of(made.journal) for made in settlements]
+    found: dict[AttemptKey, str | None] = {}
+    for are_those in by_key(keys):
+        rows = session.connection().execute(select(*KEY, col(Attempt.outcome)).where(are_those))
         found.update({(batch_id, seq, n): outcome for batch_id, seq, n, outcome in rows})
     return found
 

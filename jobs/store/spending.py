@@ -10,18 +10,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import bindparam, or_, select, tuple_
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col
 
 from jobs.budget import Cap, month_start, next_day, next_month
 from jobs.states import PauseCause
+from jobs.store.attempt_keys import KEY, AttemptKey, by_key
 from jobs.tables import Attempt, ProjectBudget, SpendDay
-
-AttemptKey = tuple[int, int, int]
-"""batch_id, seq, n"""
-
-KEYS_PER_QUERY = 300
 
 # Built once: putting them together costs more than running them.
 _LOCK_BUDGETS = (
@@ -156,12 +152,8 @@ def write_accounts(session: Session, accounts: Collection[Account]) -> None:
 def days_sent(session: Session, keys: Sequence[AttemptKey]) -> dict[AttemptKey, date]:
     """Return the days on which attempts were journaled."""
     found: dict[AttemptKey, date] = {}
-    key = (col(Attempt.batch_id), col(Attempt.seq), col(Attempt.n))
-    for start in range(0, len(keys), KEYS_PER_QUERY):
-        some = keys[start : start + KEYS_PER_QUERY]
-        rows = session.connection().execute(
-            select(*key, col(Attempt.sent_at)).where(tuple_(*key).in_(some))
-        )
+    for are_those in by_key(keys):
+        rows = session.connection().execute(select(*KEY, col(Attempt.sent_at)).where(are_those))
         found.update({(batch_id, seq, n): sent_at.date() for batch_id, seq, n, sent_at in rows})
     return found
 

@@ -7,12 +7,11 @@ tells what it billed (`settlement.reconcile`).
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlmodel import Session, col
 
-from jobs.exchange import Usage
 from jobs.states import Outcome
-from jobs.store.spending import KEYS_PER_QUERY, AttemptKey
+from jobs.store.attempt_keys import AttemptKey, by_key
 from jobs.tables import Attempt
 
 UNKNOWN_USE: ColumnElement[bool] = or_(
@@ -25,34 +24,21 @@ Never null where the outcome is not.
 """
 
 
-def has_unknown_use(outcome: Outcome, usage: Usage | None, cost_nanos: int | None) -> bool:
+def has_unknown_use(outcome: Outcome, cost_nanos: int | None, *, has_usage: bool) -> bool:
     """Return the same of an attempt that ended so."""
-    return outcome == Outcome.UNKNOWN or (usage is None and cost_nanos is not None)
-
-
-def is_unknown(attempt: Attempt) -> bool:
-    """Return the same of a row."""
-    return attempt.outcome == Outcome.UNKNOWN or (
-        attempt.input_tokens is None and attempt.cost_nanos is not None
-    )
+    return outcome == Outcome.UNKNOWN or (not has_usage and cost_nanos is not None)
 
 
 def attempts_by_key(session: Session, keys: Sequence[AttemptKey]) -> dict[AttemptKey, Attempt]:
     """Return attempts by their keys; the caller holds their batches' locks."""
-    key = (col(Attempt.batch_id), col(Attempt.seq), col(Attempt.n))
-    found: dict[AttemptKey, Attempt] = {}
-    for start in range(0, len(keys), KEYS_PER_QUERY):
-        some = keys[start : start + KEYS_PER_QUERY]
-        for attempt in session.execute(select(Attempt).where(tuple_(*key).in_(some))).scalars():
-            found[attempt.batch_id, attempt.seq, attempt.n] = attempt
-    return found
+    return {
+        (attempt.batch_id, attempt.seq, attempt.n): attempt
+        for are_those in by_key(keys)
+        for attempt in session.execute(select(Attempt).where(are_those)).scalars()
+    }
 
 
 def mark_reconciled(session: Session, keys: Sequence[AttemptKey], moment: datetime) -> None:
     """Note when attempts were reconciled with the provider's account."""
-    key = (col(Attempt.batch_id), col(Attempt.seq), col(Attempt.n))
-    for start in range(0, len(keys), KEYS_PER_QUERY):
-        some = keys[start : start + KEYS_PER_QUERY]
-        session.connection().execute(
-            update(Attempt).where(tuple_(*key).in_(some)).values(reconciled_at=moment)
-        )
+    for are_those in by_key(keys):
+        session.connection().execute(update(Attempt).where(are_those).values(reconciled_at=moment))
