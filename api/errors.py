@@ -14,6 +14,7 @@ from starlette.routing import Match
 
 from api.headers import TOLD
 from jobs.errors import (
+    REPORTED_FAULTS,
     Conflict,
     CrossSite,
     IdempotencyKeyReused,
@@ -57,8 +58,6 @@ SHOWN_CHARACTERS = 300
 
 ECHOED_CHARACTERS = 80
 """Of a parameter's name that somebody made up."""
-
-REPORTED_FAULTS = 100
 
 PARAMETER_CODES: Mapping[str, str] = {
     "extra_forbidden": "unknown_parameter",

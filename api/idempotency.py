@@ -40,13 +40,16 @@ Key = Annotated[
 
 
 class Body:
-    """A request's body as it arrives: whoever reads it also digests it, as it is on the wire."""
+    """A request's body as it arrives: whoever reads it also digests it, as it is on the wire.
 
-    def __init__(self, request: Request) -> None:
+    Only where that `is_digested`: a gigabyte takes a second, and without a key nobody asks for it.
+    """
+
+    def __init__(self, request: Request, *, is_digested: bool) -> None:
         self._request = request
         # The order of different parameters says nothing.
         query = sorted(request.query_params.multi_items(), key=lambda pair: pair[0])
-        self._sha = hashlib.sha256(urlencode(query).encode() + b"\n")
+        self._sha = hashlib.sha256(urlencode(query).encode() + b"\n") if is_digested else None
         self._waits_since: float | None = None
 
     async def stream(self) -> AsyncIterator[bytes]:
@@ -58,7 +61,8 @@ class Body:
         self._waits_since = time.monotonic()
         async for data in self._request.stream():
             self._waits_since = None
-            self._sha.update(data)
+            if self._sha is not None:
+                self._sha.update(data)
             yield data
             self._waits_since = time.monotonic()
         self._waits_since = None
@@ -81,9 +85,9 @@ class Body:
             if size_bytes > max_bytes:
                 raise BodyTooLarge(f"the body has more than {max_bytes:,} bytes")
 
-    def digest(self) -> bytes:
+    def digest(self) -> bytes | None:
         """Return the SHA-256 of the query and of the body, which has been read to its end."""
-        return self._sha.digest()
+        return None if self._sha is None else self._sha.digest()
 
 
 @asynccontextmanager

@@ -76,7 +76,7 @@ class BatchPage(BaseModel):
 
 def batch_shape(batch: Batch, project: str) -> BatchShape:
     """Return a batch as it is read. Nothing is forecast yet, so `eta` is null."""
-    finished = batch.succeeded + batch.failed + batch.cancelled + batch.expired
+    finished = batch.finished_jobs
     running = min(batch.in_flight, batch.total_jobs - finished)
     return BatchShape(
         id=batch.ref,

@@ -96,6 +96,10 @@ class LineFault:
     column: int = 0
 
 
+REPORTED_FAULTS = 100
+"""Faults of one request that are described; more are only counted."""
+
+
 class InvalidSubmission(SubmissionError):
     """Some lines of the submission are not valid jobs."""
 

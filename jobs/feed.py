@@ -8,15 +8,18 @@ that doesn't answer is no error here: the slices are marked, and the sweep publi
 import logging
 from collections.abc import Iterable
 from datetime import timedelta
+from itertools import groupby
+from operator import attrgetter
 
 from celery import Celery
 
 from jobs.errors import ServiceUnavailable
 from jobs.queues import publish_slice, queue_length
 from jobs.store import Database, now
-from jobs.store.feeding import FedSlice, feed
-from jobs.store.slices import (
+from jobs.store.feeding import (
+    FedSlice,
     fed_slices,
+    feed,
     mark_fed,
     queues_with_waiting,
     stale_messages,
@@ -62,10 +65,8 @@ class Feeder:
         with self._database.read() as session:
             fed_before = now(session) - LOST_AFTER
             stale = stale_messages(session, fed_before)
-        by_queue: dict[str, list[FedSlice]] = {}
-        for queue, ref, number in stale:
-            by_queue.setdefault(queue, []).append(FedSlice(queue, ref, number))
-        for queue, slices in by_queue.items():
+        for queue, of_queue in groupby(stale, key=attrgetter("queue")):
+            slices = list(of_queue)
             waiting = queue_length(self._celery, queue)
             with self._database.read() as session:
                 fed = fed_slices(session, queue)

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from jobs.errors import (
+    REPORTED_FAULTS,
     BudgetTooSmall,
     DuplicateCustomId,
     EmptySubmission,
@@ -22,7 +23,7 @@ from jobs.errors import (
 from jobs.lines import MAX_LINE_BYTES, JobLine, LineReader
 from jobs.money import short_usd
 from jobs.store import Database, batches, idempotency
-from jobs.store.jobs import JobRow, SliceRange, insert_chunk, insert_slices, known_custom_ids
+from jobs.store.jobs import JobRow, SliceRange, insert_chunk, insert_slices, seqs_of
 
 CHUNK_JOBS = 4000
 """Jobs per commit: some 50 ms of the database's time, so that others get their turn."""
@@ -32,9 +33,6 @@ CHUNK_CHARACTERS = 8 << 20
 
 LINES_PER_JOB = 2
 """Lines that a submission may have for each job that it may have: blank ones cost time as well."""
-
-REPORTED_FAULTS = 100
-"""Bad lines that are described; more are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +157,10 @@ class Intake:
         with self._database.write() as session:
             batches.touch(session, self._batch_id)
 
-    def accept(self, request_digest: bytes = b"") -> Accepted:
+    def accept(self, request_digest: bytes | None = None) -> Accepted:
         """Store what is left and make the batch visible, in one commit.
 
-        `request_digest` is noted with the idempotency key, if there is one.
+        `request_digest` is noted with the idempotency key; None where there is none.
 
         Raises:
             InvalidSubmission: there are bad lines; `abandon` is to be called.
@@ -190,7 +188,8 @@ class Intake:
             batches.accept(
                 session, self._batch_id, total_jobs=self._jobs, total_slices=self._slicer.count
             )
-            idempotency.seal(session, self._batch_id, request_digest)
+            if request_digest is not None:
+                idempotency.seal(session, self._batch_id, request_digest)
         return Accepted(self._ref, tuple(sorted(self._slicer.queues)))
 
     def abandon(self) -> None:
@@ -292,7 +291,7 @@ class Intake:
     def _note_duplicates(self, chunk: Sequence[JobLine], lines: Sequence[int]) -> None:
         """Find the custom_ids that kept a chunk from being stored."""
         with self._database.read() as session:
-            seen = known_custom_ids(session, self._batch_id, [job.custom_id for job in chunk])
+            seen = set(seqs_of(session, self._batch_id, [job.custom_id for job in chunk]))
         for line_number, job in zip(lines, chunk, strict=True):
             if job.custom_id in seen:
                 self._note(

@@ -17,7 +17,7 @@ from typing import Self
 import msgspec
 
 from jobs.billing import AccountLine, BilledCall, ChargedAttempt, Comparison, compare
-from jobs.errors import InvalidSubmission, LineFault, SubmissionTooLarge
+from jobs.errors import REPORTED_FAULTS, InvalidSubmission, LineFault, SubmissionTooLarge
 from jobs.states import Outcome
 from jobs.store import Database
 from jobs.store.attempt_pages import AttemptDetail, attempts_of_jobs
@@ -42,7 +42,6 @@ takes some 165 bytes of the disk, 800 MB for all."""
 MAX_LINE_BYTES = 64 * 1024
 """A line is a few hundred; one without an end is no line."""
 
-LISTED_FAULTS = 100
 LISTED_FINDINGS = 20
 
 CORRECTED_PER_COMMIT = 300
@@ -218,7 +217,7 @@ class Account:
 
     def _fault(self, message: str) -> None:
         self._fault_count += 1
-        if len(self._faults) < LISTED_FAULTS:
+        if len(self._faults) < REPORTED_FAULTS:
             said = message[:300]
             self._faults.append(LineFault(self._line_number, "invalid_call", "", said))
 

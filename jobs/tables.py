@@ -168,6 +168,11 @@ class Batch(SQLModel, table=True):
     spent_nanos: int = Field(default=0, sa_type=BigInt)
     reserved_nanos: int = Field(default=0, sa_type=BigInt)
 
+    @property
+    def finished_jobs(self) -> int:
+        """How many jobs have their result: also the position of the newest one."""
+        return self.succeeded + self.failed + self.cancelled + self.expired
+
 
 class IdempotencyKey(SQLModel, table=True):
     """A client's key for a submission: it leads to one batch, and goes when that goes."""

@@ -201,13 +201,14 @@ class JobRun:
         if self._waiting_since is None:
             self._waiting_since = loop.time()
         left_s = work.patience.left_s(loop.time() - self._waiting_since)
-        asks = [self._ask_for(work, target) for target in work.targets]
-        first_s = PACE_PATIENCE_S if len(asks) == 1 else min(left_s, DETOUR_PATIENCE_S)
-        answer = await gate.ask(asks[0], first_s)
+        first, *others = work.targets
+        first_s = min(left_s, DETOUR_PATIENCE_S) if others else PACE_PATIENCE_S
+        answer = await gate.ask(self._ask_for(work, first), first_s)
         if isinstance(answer, Grant):
             return answer
-        if len(asks) == 1 or not work.patience.is_over(answer, left_s):
+        if not others or not work.patience.is_over(answer, left_s):
             return self._wait(work, Wait.after([answer]), first_s)
+        asks = [self._ask_for(work, target) for target in work.targets]
         answers = await first_grant(gate, asks, DETOUR_PATIENCE_S)
         if isinstance(answers, Grant):
             return answers

@@ -42,15 +42,17 @@ class Quarantine:
         self._alone_s = alone_s
         self._turn = asyncio.Lock()
         self._alone: Hashable | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def enter(self, suspect: Hashable) -> None:
         """Wait for the turn, which ends when the suspect leaves, or after `ALONE_S`."""
         await self._turn.acquire()
         self._alone = suspect
-        asyncio.get_running_loop().call_later(self._alone_s, self.leave, suspect)
+        self._timer = asyncio.get_running_loop().call_later(self._alone_s, self.leave, suspect)
 
     def leave(self, suspect: Hashable) -> None:
         """End the turn, if it still is the suspect's."""
-        if self._alone == suspect:
-            self._alone = None
+        if self._alone == suspect and self._timer is not None:
+            self._timer.cancel()  # or it would end this suspect's next turn
+            self._alone = self._timer = None
             self._turn.release()

@@ -118,7 +118,7 @@ async def submit(
             claim=claim,
         )
 
-    body = Body(request)
+    body = Body(request, is_digested=claim is not None)
     begun = await run_in_threadpool(begin)
     if isinstance(begun, Receipt):
         await body.drain(form.max_bytes)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.auth import AdminProject, ReaderProject
+from api.encodings import check_encoding, unpacked
 from api.services import Services, ServicesDep
 from jobs.money import format_usd
 from jobs.reconcile import Account, Verdict
@@ -139,7 +140,8 @@ async def reconcile(
     `{"custom_id" or "job_id", "model", "input_tokens", "output_tokens", "cached_tokens",
     "cache_write_tokens", "reasoning_tokens", "cost_nanos" or "cost_usd", "answered"}`; the tokens
     in and out are needed, and what else a line has is not read. With `apply`, attempts of unknown
-    use are charged what the provider took; doing it twice changes nothing.
+    use are charged what the provider took; doing it twice changes nothing. The body may be packed
+    with gzip or zstd, as Content-Encoding says.
     """
 
     def open_account() -> Account:
@@ -148,7 +150,9 @@ async def reconcile(
 
     with await run_in_threadpool(open_account) as account:
         block = bytearray()
-        async for data in request.stream():
+        encoding = check_encoding(request.headers.get("content-encoding", ""))
+        max_bytes = services.settings.max_upload_bytes
+        async for data in unpacked(request.stream(), encoding, max_bytes):
             block += data
             if len(block) >= BLOCK_BYTES:
                 await run_in_threadpool(account.take, bytes(block))

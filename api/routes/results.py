@@ -52,8 +52,7 @@ def get_results(
     """
     with services.database.read() as session:
         batch = batches.find(session, project_id, batch_id)
-        arrived = batch.succeeded + batch.failed + batch.cancelled + batch.expired
-        row_id, total = batch.id, batch.total_jobs
+        arrived, row_id, total = batch.finished_jobs, batch.id, batch.total_jobs
     assert row_id is not None
     # What a model wrote is saved by a browser, never shown as a page of ours.
     headers = {"content-disposition": f'attachment; filename="{batch.ref}.jsonl"'}

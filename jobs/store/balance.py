@@ -93,13 +93,12 @@ def balance(session: Session, batch: Batch) -> Balance:
     jobs = _execute(session, select(func.count()).where(col(Job.batch_id) == batch.id))[0][0]
     attempts = _Attempts(session, batch)
     batches_nanos, ledger_nanos = _project(session, batch)
-    counted = batch.succeeded + batch.failed + batch.cancelled + batch.expired
     finished = sum(results.values())
     found = Balance(
         state=batch.state,
         accepted=batch.total_jobs,
         finished=finished,
-        doubled=max(0, counted - finished),
+        doubled=max(0, batch.finished_jobs - finished),
         attempts=attempts.by_outcome,
         unknown=attempts.unknown,
         wasted=attempts.wasted,

@@ -1,4 +1,4 @@
-"""Choosing which waiting slices go to the broker next: shared by weight, within a window.
+"""Which slices go to the broker next: shared by weight, within a window; and which must go again.
 
 Beside the window each priority has a few places that no other one takes. At a slow pool a slice takes
 minutes, and a person's ten jobs would wait for one of a nightly batch's to end, or the reverse.
@@ -159,6 +159,46 @@ def feed(session: Session, queue: str) -> list[FedSlice]:
         [{"of": pick.share.batch_id, "number": pick.slice_no, "at": moment} for pick in picked],
     )
     return [FedSlice(queue, pick.share.ref, pick.slice_no) for pick in picked]
+
+
+def queues_with_waiting(session: Session) -> list[str]:
+    """Return the queues that have slices waiting to be fed."""
+    waiting = select(col(Slice.queue)).where(col(Slice.state) == SliceState.WAITING).distinct()
+    return list(session.connection().execute(waiting).scalars())
+
+
+def stale_messages(session: Session, fed_before: datetime) -> list[FedSlice]:
+    """Return the slices whose message seems to be lost, by queue."""
+    stale = (
+        select(col(Slice.queue), col(Batch.ref), col(Slice.no))
+        .join(Batch, col(Batch.id) == col(Slice.batch_id))
+        .where(col(Slice.state) == SliceState.FED, col(Slice.fed_at) < fed_before)
+        .order_by(col(Slice.queue), col(Slice.fed_at))
+    )
+    return [FedSlice(*row) for row in session.connection().execute(stale)]
+
+
+def fed_slices(session: Session, queue: str) -> int:
+    """Return for how many slices of a queue there should be a message."""
+    fed = (
+        select(func.count())
+        .select_from(Slice)
+        .where(col(Slice.queue) == queue, col(Slice.state) == SliceState.FED)
+    )
+    return session.connection().execute(fed).scalar_one()
+
+
+def mark_fed(session: Session, queue: str, fed_before: datetime) -> None:
+    """Restart the wait for the messages of a queue that were published again."""
+    session.connection().execute(
+        update(Slice)
+        .where(
+            col(Slice.queue) == queue,
+            col(Slice.state) == SliceState.FED,
+            col(Slice.fed_at) < fed_before,
+        )
+        .values(fed_at=now(session))
+    )
 
 
 @dataclass(frozen=True, slots=True)

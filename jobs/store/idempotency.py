@@ -45,7 +45,7 @@ class Receipt:
     ref: str
     request_digest: bytes
 
-    def check(self, request_digest: bytes) -> None:
+    def check(self, request_digest: bytes | None) -> None:
         """Raise IdempotencyKeyReused unless that is the digest of the same request."""
         if request_digest != self.request_digest:
             raise IdempotencyKeyReused(
@@ -132,7 +132,7 @@ def _take_over(session: Session, claim: Claim, batch_id: int, holder: int) -> No
 
 
 def seal(session: Session, batch_id: int, request_digest: bytes) -> None:
-    """Note what an upload contained, in the transaction that accepts it; without a key, nothing."""
+    """Note with its key what an upload contained, in the transaction that accepts it."""
     session.connection().execute(
         update(IdempotencyKey)
         .where(col(IdempotencyKey.batch_id) == batch_id)

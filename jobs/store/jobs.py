@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, func, insert
 from sqlalchemy import select as sa_select
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col
 
 from jobs.errors import DuplicateCustomId
 from jobs.states import BLAMELESS, COUNTED_OUTCOMES, WORKER_LOST, SliceState
@@ -110,19 +110,6 @@ def insert_slices(session: Session, batch_id: int, ranges: Sequence[SliceRange])
             for cut in ranges
         ],
     )
-
-
-def known_custom_ids(session: Session, batch_id: int, custom_ids: Sequence[str]) -> set[str]:
-    """Return which of these a batch's stored jobs have already."""
-    known: set[str] = set()
-    for start in range(0, len(custom_ids), IDS_PER_QUERY):
-        some = custom_ids[start : start + IDS_PER_QUERY]
-        known.update(
-            session.exec(
-                select(Job.custom_id).where(Job.batch_id == batch_id, col(Job.custom_id).in_(some))
-            )
-        )
-    return known
 
 
 COUNTS = col(Attempt.outcome).in_(COUNTED_OUTCOMES) & func.coalesce(

@@ -115,7 +115,7 @@ def page(
 
 def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
     """Give the open jobs of an idle slice of a locked batch the result `cancelled`."""
-    position = func.row_number().over(order_by=col(Job.seq)) + _finished(batch)
+    position = func.row_number().over(order_by=col(Job.seq)) + batch.finished_jobs
     open_jobs = (
         select(
             col(Job.batch_id),
@@ -171,10 +171,6 @@ def _attempt_row(columns: tuple[Any, ...]) -> AttemptRow:
     plain, counts = columns[: len(_OF_ATTEMPT)], columns[len(_OF_ATTEMPT) :]
     values = dict(zip(_OF_ATTEMPT, plain, strict=True))
     return AttemptRow(**values, usage=None if counts[0] is None else Usage(*counts))
-
-
-def _finished(batch: Batch) -> int:
-    return batch.succeeded + batch.failed + batch.cancelled + batch.expired
 
 
 _OF_RESULT = (

@@ -7,9 +7,9 @@ against it.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from sqlalchemy import bindparam, func, or_, tuple_, update
+from sqlalchemy import bindparam, or_, tuple_, update
 from sqlalchemy import select as sa_select
 from sqlmodel import Session, col, select
 
@@ -29,6 +29,8 @@ elsewhere within 17 s."""
 LONGEST_WAIT_S = 60.0
 """A slice that was given back is looked at again after so long at the latest: whatever it waited
 for may have recovered."""
+
+OWNED = (SliceState.LEASED, SliceState.DRAINING)
 
 # Built once: putting them together costs more than running them.
 _LOCK_FOR_CLAIM = (
@@ -76,7 +78,7 @@ _LEASE = _ONE_SLICE.values(
     not_before=None,
 )
 _DRAIN = _ONE_SLICE.where(col(Slice.state) == SliceState.LEASED).values(state=SliceState.DRAINING)
-_IS_OWNED = col(Slice.state).in_((SliceState.LEASED, SliceState.DRAINING))
+_IS_OWNED = col(Slice.state).in_(OWNED)
 _FREE = {"owner": None, "lease_until": None, "not_before": None}
 _FINISH = _ONE_SLICE.where(_IS_OWNED).values(state=SliceState.DONE, **_FREE)
 _RELEASE = _ONE_SLICE.where(_IS_OWNED).values(state=SliceState.WAITING, **_FREE)
@@ -101,8 +103,6 @@ _COUNT_DONE = (
 
 NEARLY = timedelta(seconds=5)
 """Slices that wait about as long already are left as they are when another one is given back."""
-
-OWNED = (SliceState.LEASED, SliceState.DRAINING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,45 +298,6 @@ def expire(session: Session, batch_id: int, slice_no: int) -> FedSlice | None:
     return FedSlice(piece.queue, batch.ref, slice_no)
 
 
-def queues_with_waiting(session: Session) -> list[str]:
-    """Return the queues that have slices waiting to be fed."""
-    rows = session.exec(select(Slice.queue).where(Slice.state == SliceState.WAITING).distinct())
-    return list(rows)
-
-
-def stale_messages(session: Session, fed_before: datetime) -> list[tuple[str, str, int]]:
-    """Return (queue, batch ref, slice number) of slices whose message seems to be lost."""
-    rows = session.exec(
-        select(Slice.queue, Batch.ref, Slice.no)
-        .join(Batch, col(Batch.id) == col(Slice.batch_id))
-        .where(Slice.state == SliceState.FED, col(Slice.fed_at) < fed_before)
-        .order_by(col(Slice.queue), col(Slice.fed_at))
-    )
-    return list(rows)
-
-
-def fed_slices(session: Session, queue: str) -> int:
-    """Return for how many slices of a queue there should be a message."""
-    return session.exec(
-        select(func.count())
-        .select_from(Slice)
-        .where(Slice.queue == queue, Slice.state == SliceState.FED)
-    ).one()
-
-
-def mark_fed(session: Session, queue: str, fed_before: datetime) -> None:
-    """Restart the wait for the messages of a queue that were published again."""
-    session.connection().execute(
-        update(Slice)
-        .where(
-            col(Slice.queue) == queue,
-            col(Slice.state) == SliceState.FED,
-            col(Slice.fed_at) < fed_before,
-        )
-        .values(fed_at=now(session))
-    )
-
-
 def idle_slices(session: Session, batch_id: int, *, limit: int) -> Sequence[Slice]:
     """Return slices of a batch that no worker holds and that are not done."""
     return session.exec(
@@ -353,7 +314,7 @@ def idle_slices(session: Session, batch_id: int, *, limit: int) -> Sequence[Slic
 def close(session: Session, batch: Batch, piece: Slice) -> None:
     """Mark an idle slice of a locked batch done: its jobs have been answered otherwise."""
     piece.fence += 1
-    _close(piece)
+    _free(piece, SliceState.DONE)
     batch.done_slices += 1
     session.add(piece)
     session.add(batch)
@@ -373,20 +334,13 @@ def _lost(lease: Lease) -> LeaseLost:
 def _void(session: Session, batch: Batch, piece: Slice, error_code: str) -> None:
     """Take a slice of a locked batch from its holder; the code says why open attempts are unknown."""
     piece.fence += 1
-    _release(piece, not_before=None)
+    _free(piece, SliceState.WAITING)
     session.add(piece)
     book_unknown(session, batch, piece, error_code)
 
 
-def _release(piece: Slice, not_before: datetime | None) -> None:
-    piece.state = SliceState.WAITING
-    piece.owner = None
-    piece.lease_until = None
-    piece.not_before = not_before
-
-
-def _close(piece: Slice) -> None:
-    piece.state = SliceState.DONE
-    piece.owner = None
-    piece.lease_until = None
-    piece.not_before = None
+def _free(piece: Slice, state: SliceState) -> None:
+    """Let nobody own a slice any more; the rows' own way to say so is `_FREE`."""
+    piece.state = state
+    for name, nothing in _FREE.items():
+        setattr(piece, name, nothing)

@@ -8,7 +8,7 @@ from rich.box import SIMPLE
 from rich.table import Column, Table
 
 from jobs.states import Outcome
-from scripts.command.connection import DEFAULT_URL, BatchId, Json, Key, Url, connect
+from scripts.command.connection import DEFAULT_URL, BatchId, Cursor, Json, Key, Url, connect
 from scripts.command.render import JsonObject, dollars, local_time, print_json, printable, stdout
 from scripts.command.tables import figure
 
@@ -20,9 +20,7 @@ def attempts(  # noqa: PLR0913 - a command's options are its parameters
         typer.Option(help="Only those that ended so; unknown: those charged at the worst case."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 100,
-    cursor: Annotated[
-        str | None, typer.Option(help="Go on after a list that ended with this cursor.")
-    ] = None,
+    cursor: Cursor = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: Json = False,

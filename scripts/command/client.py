@@ -145,12 +145,11 @@ class Client:
         """Return everything of a batch, counted and added up."""
         return _object(self._ask_long("GET", f"{_path(batch_id)}/reconciliation"))
 
-    def reconcile(
-        self, batch_id: str, account: Iterator[bytes], query: Mapping[str, str]
-    ) -> JsonObject:
+    def reconcile(self, batch_id: str, account: Upload, query: Mapping[str, str]) -> JsonObject:
         """Send a provider's account of a batch, and return the balance beside it."""
         path = f"{_path(batch_id)}/reconciliation"
-        return _object(self._ask_long("POST", path, params=query, content=account))
+        content, headers = account.blocks(), account.headers
+        return _object(self._ask_long("POST", path, params=query, content=content, headers=headers))
 
     def _ask_long(self, method: str, path: str, **more: Any) -> httpx.Response:
         """Ask for what takes the server some seconds for each million jobs."""

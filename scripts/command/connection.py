@@ -20,6 +20,10 @@ Key = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Cursor = Annotated[
+    str | None,
+    typer.Option("--cursor", help="Go on after a list that ended with this cursor."),
+]
 BatchId = Annotated[str, typer.Argument(metavar="ID", help="The batch.")]
 
 

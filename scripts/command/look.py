@@ -5,16 +5,14 @@ from typing import Annotated
 import typer
 
 from scripts.command.batch_list import batch_table
-from scripts.command.connection import DEFAULT_URL, BatchId, Json, Key, Url, connect
+from scripts.command.connection import DEFAULT_URL, BatchId, Cursor, Json, Key, Url, connect
 from scripts.command.render import print_json, stdout
 from scripts.command.tables import batch_summary
 
 
 def batches(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, the newest first.")] = 20,
-    cursor: Annotated[
-        str | None, typer.Option(help="Go on after a list that ended with this cursor.")
-    ] = None,
+    cursor: Cursor = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: Json = False,

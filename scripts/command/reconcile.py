@@ -65,7 +65,7 @@ def reconcile(  # noqa: PLR0913 - a command's options are its parameters
 def _send(client: Client, batch_id: str, file: Path, query: dict[str, str]) -> JsonObject:
     try:
         with open_upload(file) as upload:
-            return client.reconcile(batch_id, upload.blocks(), query)
+            return client.reconcile(batch_id, upload, query)
     except OSError as error:
         raise typer.BadParameter(f"{file} can't be read: {error.strerror}") from error
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from random import Random
@@ -107,7 +107,8 @@ class _Trial:
         finding = await self._until_at_rest()
         took_s = time.time() - self._began_at
         self._say("comparing the accounts")
-        verdict = judge(await self._accounts())
+        accounts = await self._accounts()
+        verdict = judge(accounts)
         if finding is not None:
             verdict.findings.append(finding)
         strikes = self._happened()
@@ -116,7 +117,7 @@ class _Trial:
             verdict=verdict,
             strikes=dict(strikes),
             never=tuple(kind for kind in self._options.kinds if not strikes[kind]),
-            rate_back=self._rates_back(),
+            rate_back=self._rates_back(accounts.calls),
             taken_over=self._taken_over(),
             crashes=dict(self._rig.fleet.crashes),
             peak_bytes=self._rig.fleet.peak_bytes(),
@@ -264,11 +265,9 @@ class _Trial:
                 return found
             cursor = {"cursor": page["next_cursor"]}
 
-    def _rates_back(self) -> dict[Kind, Recovery]:
+    def _rates_back(self, calls: Sequence[Mapping[str, Any]]) -> dict[Kind, Recovery]:
         now_s = self._simulator("/_sim/ledger/rate")["now_s"]
         offset_s = time.time() - now_s
-        rows = self._rig.provider.client.get("/_sim/ledger/rows").raise_for_status()
-        calls = map(orjson.loads, rows.content.splitlines())
         arrivals = sorted(call["arrived_s"] for call in calls if call["answered"])
         # The last of the work is not enough for a full second.
         calls_s = self._rig.calls_s

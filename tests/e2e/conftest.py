@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.system import System, running_system
+from tests.support.system import SPREAD_IN_FLIGHT, System, running_system
 
 if TYPE_CHECKING:
     # Imported by pytest itself, as a plugin of the modules that use it.
@@ -42,4 +42,21 @@ def one_machine(
 def own_system(simulator: "Simulator", tmp_path: Path) -> Iterator[System]:
     """A system of this test, on one machine, of which nothing runs yet."""
     with running_system(tmp_path / "own", simulator.url) as system:
+        yield system
+
+
+@pytest.fixture
+def spread_system(
+    simulator: "Simulator", tmp_path: Path, database_url: str, redis_url: str
+) -> Iterator[System]:
+    """API and beat as processes of their own, on each database; workers are the test's."""
+    with running_system(
+        tmp_path / "spread",
+        simulator.url,
+        TIDEMILL_DATABASE_URL=database_url,
+        TIDEMILL_BROKER_URL=redis_url,
+        TIDEMILL_MAX_IN_FLIGHT=str(SPREAD_IN_FLIGHT),
+    ) as system:
+        system.start_api()
+        system.start_beat()
         yield system

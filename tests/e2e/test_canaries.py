@@ -9,7 +9,6 @@ import secrets
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,12 +21,10 @@ from sqlalchemy import text
 from jobs.store.projects import create_key, ensure_project, revoke_key
 from scripts.launcher.flower_login import AUTH_VARIABLE
 from tests.support.eventually import eventually
-from tests.support.redis_servers import OwnRedis
+from tests.support.redis_servers import OwnRedis, tapped
 from tests.support.system import System, family, running_system
 
 JOBS = 40
-
-END_OF_TAP = "end-of-tap"
 
 
 def word(name: str) -> str:
@@ -172,7 +169,7 @@ def test_no_secret_and_no_text_leaves_the_database(
         revoked = create_key(session, ensure_project(session, "default"))
         revoke_key(session, revoked[:9])
     said: dict[str, str] = {}
-    with tap(own_redis) as commands:
+    with tapped(own_redis.url, REDIS_PASSWORD) as commands:
         system.http.headers["x-canary"] = HEADER
         batch = system.wait(system.submit(jobs(), name=f"name {PROMPT}"), 90.0)
         said |= answers_to_what_is_wrong(system, revoked)
@@ -210,29 +207,6 @@ def test_no_secret_and_no_text_leaves_the_database(
         if canary in everything
     }
     assert found == {}
-
-
-@contextmanager
-def tap(own_redis: OwnRedis) -> Iterator[list[str]]:
-    """Everything that is said to the broker meanwhile, logins left out, as its MONITOR does."""
-    said: list[str] = []
-    with (
-        redis.Redis.from_url(own_redis.url, password=REDIS_PASSWORD) as client,
-        client.monitor() as monitor,
-    ):
-
-        def listen() -> None:
-            for command in monitor.listen():
-                said.append(command["command"])
-                if END_OF_TAP in command["command"]:
-                    return
-
-        listener = threading.Thread(target=listen, daemon=True)
-        listener.start()
-        yield said
-        client.echo(END_OF_TAP)
-        listener.join(10.0)
-        assert not listener.is_alive()
 
 
 def answers_to_what_is_wrong(system: System, revoked: str) -> dict[str, str]:

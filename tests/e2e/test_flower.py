@@ -1,18 +1,16 @@
 """Flower shows what runs, by ids, to whoever has the password; no text of a user leaves its rows."""
 
 import ast
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import redis
 
 from jobs.queues import CONTROL_QUEUE, RUN_SLICE, SWEEP
 from scripts.launcher.flower_login import PASSWORD_FILE, USER
 from tests.support.eventually import eventually
+from tests.support.redis_servers import tapped
 from tests.support.system import LARGE, Json, System, lines, ndjson, running_system
 
 if TYPE_CHECKING:
@@ -25,8 +23,6 @@ SLICES = 5
 
 CANARY = "canary-7f3a9c"
 """In every text that a user sends: none of them may turn up anywhere but in the database."""
-
-END_OF_TAP = "end-of-tap"
 
 
 @pytest.fixture(scope="module")
@@ -129,27 +125,6 @@ def test_nothing_can_be_changed_through_it(system: System, flower: httpx.Client)
             assert reply.status_code in {401, 403}, path
 
 
-@contextmanager
-def tap(system: System) -> Iterator[list[str]]:
-    """Everything that is said to the broker meanwhile, events included."""
-    said: list[str] = []
-    address = f"unix://{system.settings.embedded_socket()}"
-    with redis.Redis.from_url(address) as client, client.monitor() as monitor:
-
-        def listen() -> None:
-            for command in monitor.listen():
-                said.append(command["command"])
-                if END_OF_TAP in command["command"]:
-                    return
-
-        listener = threading.Thread(target=listen, daemon=True)
-        listener.start()
-        yield said
-        client.echo(END_OF_TAP)
-        listener.join(10.0)
-        assert not listener.is_alive()
-
-
 def test_no_text_of_a_user_is_in_flower_the_broker_or_any_log(
     system: System, flower: httpx.Client, simulator: "Simulator"
 ) -> None:
@@ -163,7 +138,7 @@ def test_no_text_of_a_user_is_in_flower_the_broker_or_any_log(
         *lines(JOBS, prefix=CANARY, system=f"{CANARY} {'system ' * 50}"),
         *lines(3, LARGE, prefix=f"{CANARY}-bad"),
     ]
-    with tap(system) as said:
+    with tapped(f"unix://{system.settings.embedded_socket()}") as said:
         refused = system.http.post(
             "/api/batches", content=ndjson([{"custom_id": CANARY, CANARY: 1}]) + CANARY.encode()
         )

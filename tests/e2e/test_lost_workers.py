@@ -2,16 +2,12 @@
 
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import pytest
 
 from tests.e2e.judging import books_agree, each_answer_is_its_jobs, each_job_has_one_result
 from tests.support.deadly_worker import DEADLY
 from tests.support.eventually import eventually
-from tests.support.system import SMALL, System, lines, running_system, wait_for_log
+from tests.support.system import SMALL, SPREAD_IN_FLIGHT, System, lines, wait_for_log
 from workers.suspicion import POISON_AFTER
 
 if TYPE_CHECKING:
@@ -19,11 +15,10 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("tests.support.simulator",)
 
-IN_FLIGHT = 50
 JOBS = 1_500
 CALL_MS = 300
 
-MOST_JOURNALED = 2 * IN_FLIGHT
+MOST_JOURNALED = 2 * SPREAD_IN_FLIGHT
 """Calls in flight, and those about to leave: as many again at most, see `workers.in_flight`."""
 
 RECOVERED_WITHIN_S = 17.0
@@ -33,23 +28,6 @@ WORK_S = 12.0
 """Generously: all the jobs by the one worker that is left, 167 a second."""
 
 DRAIN_GRACE_S = 25.0
-
-
-@pytest.fixture
-def spread_system(
-    simulator: "Simulator", tmp_path: Path, database_url: str, redis_url: str
-) -> Iterator[System]:
-    """API and beat as processes of their own, on each database; workers are the test's."""
-    with running_system(
-        tmp_path / "spread",
-        simulator.url,
-        TIDEMILL_DATABASE_URL=database_url,
-        TIDEMILL_BROKER_URL=redis_url,
-        TIDEMILL_MAX_IN_FLIGHT=str(IN_FLIGHT),
-    ) as system:
-        system.start_api()
-        system.start_beat()
-        yield system
 
 
 def test_a_killed_workers_jobs_are_run_by_another_and_every_nano_dollar_is_accounted_for(
@@ -80,7 +58,9 @@ def test_a_job_that_kills_its_workers_is_stopped_after_three_and_harms_no_other(
 ) -> None:
     simulator.faults(latency="constant:50")
     deadly = {"custom_id": "deadly", "model": SMALL, "prompt": f"[job:deadly] {DEADLY}"}
-    batch_id = spread_system.submit([*lines(IN_FLIGHT // 2), deadly, *lines(JOBS, prefix="more")])
+    batch_id = spread_system.submit(
+        [*lines(SPREAD_IN_FLIGHT // 2), deadly, *lines(JOBS, prefix="more")]
+    )
     deaths = 0
     worker = spread_system.start_worker("mortal", module="tests.support.deadly_worker")
 

@@ -3,15 +3,14 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
-import pytest
 
 from tests.e2e.judging import attempts_of, each_job_has_one_result, nanos
-from tests.support.system import ROOT, Json, System, lines, running_system
+from tests.support.system import ROOT, Json, System, lines
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator
@@ -19,27 +18,9 @@ if TYPE_CHECKING:
 pytest_plugins = ("tests.support.simulator",)
 
 JOBS = 600
-IN_FLIGHT = 50
 CALL_MS = 300
 RECOVERED_WITHIN_S = 60.0
 UNBALANCED = 7
-
-
-@pytest.fixture
-def spread_system(
-    simulator: "Simulator", tmp_path: Path, database_url: str, redis_url: str
-) -> Iterator[System]:
-    """API and beat as processes of their own, on each database; workers are the test's."""
-    with running_system(
-        tmp_path / "spread",
-        simulator.url,
-        TIDEMILL_DATABASE_URL=database_url,
-        TIDEMILL_BROKER_URL=redis_url,
-        TIDEMILL_MAX_IN_FLIGHT=str(IN_FLIGHT),
-    ) as system:
-        system.start_api()
-        system.start_beat()
-        yield system
 
 
 def reconcile(system: System, *arguments: str) -> tuple[int, Json]:

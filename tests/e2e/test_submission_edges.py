@@ -21,7 +21,8 @@ import orjson
 import pytest
 from sqlmodel import func, select
 
-from jobs.ingest import CHUNK_JOBS, REPORTED_FAULTS
+from jobs.errors import REPORTED_FAULTS
+from jobs.ingest import CHUNK_JOBS
 from jobs.lines import MAX_LINE_BYTES
 from jobs.states import BatchState
 from jobs.tables import Attempt, Batch, Job, Result, Slice

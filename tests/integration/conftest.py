@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from api.app import create_app
 from jobs.configuration import Configuration
@@ -22,17 +23,26 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-async def client(database: Database, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """The API on that database, asked with a key of the project `default`; it has no broker."""
+def app(database: Database, tmp_path: Path) -> FastAPI:
+    """The API on that database, without a provider and without a broker."""
     url = database.engine.url.render_as_string(hide_password=False)
     settings = Settings(home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9")
-    app = create_app(settings, Configuration())
-    with database.write() as session:
-        key = create_key(session, ensure_project(session, "default"))
+    return create_app(settings, Configuration())
+
+
+@pytest.fixture
+async def keyless_client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of that API."""
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
-        headers = {"x-api-key": key}
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://tidemill", headers=headers
-        ) as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://tidemill") as client:
             yield client
+
+
+@pytest.fixture
+def client(keyless_client: httpx.AsyncClient, database: Database) -> httpx.AsyncClient:
+    """The same with a key of the project `default`."""
+    with database.write() as session:
+        key = create_key(session, ensure_project(session, "default"))
+    keyless_client.headers["x-api-key"] = key
+    return keyless_client

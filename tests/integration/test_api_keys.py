@@ -1,21 +1,15 @@
 """Who may call: a valid key in either header, and nobody else; on both databases."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from sqlalchemy import update
 
 from api import auth
-from api.app import create_app
 from api.auth import Guesses, KnownKeys
 from jobs.clock import utcnow
-from jobs.configuration import Configuration
 from jobs.scopes import EVERY_SCOPE
-from jobs.settings import Settings
 from jobs.store import Database
 from jobs.store.projects import KEY_PREFIX, Caller, create_key, ensure_project, hash_key
 from jobs.tables import ApiKey
@@ -43,18 +37,9 @@ def key(database: Database) -> str:
 
 
 @pytest.fixture
-def app(database: Database, tmp_path: Path) -> FastAPI:
-    url = database.engine.url.render_as_string(hide_password=False)
-    settings = Settings(home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9")
-    return create_app(settings, Configuration())
-
-
-@pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://tidemill") as client:
-            yield client
+def client(keyless_client: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Here every request says which key it has, or none."""
+    return keyless_client
 
 
 async def listed(client: httpx.AsyncClient, **headers: str) -> int:

@@ -87,7 +87,7 @@ def test_what_is_accepted_is_kept_byte_for_byte(database: Database, raws: list[b
         intake.abandon()
         return
     intake.take(b"\n".join(good.values()))
-    accepted = intake.accept(b"")
+    accepted = intake.accept()
     with database.read() as session:
         rows = session.exec(
             select(Job.custom_id, Job.request)

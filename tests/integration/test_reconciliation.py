@@ -1,5 +1,6 @@
 """A batch beside its provider's account: what agrees, what is learned from it, and what must not be."""
 
+import gzip
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -405,6 +406,22 @@ async def test_one_bad_line_keeps_everything_from_being_booked_and_is_named(
     assert reply.status_code == 400
     assert [fault["line"] for fault in reply.json()["errors"]] == [3, 4, 5, 6, 7]
     assert batch_of(database, story.ref).unknown_attempts == 1
+
+
+async def test_an_account_may_be_packed_as_its_header_says(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    story = Story(database, jobs=2)
+    for seq in range(2):
+        story.answer(seq, Usage(10))
+    story.end()
+    plain = b"".join(orjson.dumps(call) + b"\n" for call in story.account)
+    path = f"/api/batches/{story.ref}/reconciliation"
+    headers = {"content-encoding": "gzip"}
+    reply = await client.post(path, content=gzip.compress(plain), headers=headers)
+    assert reply.raise_for_status().json()["account"]["agreed"] == 2
+    broken = await client.post(path, content=plain, headers=headers)
+    assert (broken.status_code, broken.json()["code"]) == (400, "invalid_gzip")
 
 
 async def test_a_late_answer_after_the_account_changes_nothing(

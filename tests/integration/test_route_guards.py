@@ -1,8 +1,6 @@
 """Every route there is needs a scope or says that it is public, and nobody gets around that."""
 
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,11 +10,8 @@ from fastapi.routing import iter_route_contexts
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from api.app import create_app
 from api.auth import MAY_READ, PUBLIC, authorise, require_declared
-from jobs.configuration import Configuration
 from jobs.scopes import Scope
-from jobs.settings import Settings
 from jobs.store import Database
 from jobs.store.projects import create_key, ensure_project
 from tests.support.rows import seed_batch
@@ -51,18 +46,9 @@ UNKNOWN = "bat_00000000000000000000000000"
 
 
 @pytest.fixture
-def app(database: Database, tmp_path: Path) -> FastAPI:
-    url = database.engine.url.render_as_string(hide_password=False)
-    settings = Settings(home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9")
-    return create_app(settings, Configuration())
-
-
-@pytest.fixture
-async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://tidemill") as client:
-            yield client
+def client(keyless_client: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Here every request says which key it has, or none."""
+    return keyless_client
 
 
 def described(app: FastAPI) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -56,6 +57,29 @@ def own_number(server_url: str) -> Iterator[str]:
 
 def _lock(number: int) -> str:
     return f"tidemill:test:database:{number}"
+
+
+END_OF_TAP = "end-of-tap"
+
+
+@contextmanager
+def tapped(url: str, password: str | None = None) -> Iterator[list[str]]:
+    """Yield everything that is said to a server meanwhile, logins left out, as its MONITOR tells it."""
+    said: list[str] = []
+    with redis.Redis.from_url(url, password=password) as client, client.monitor() as monitor:
+
+        def listen() -> None:
+            for command in monitor.listen():
+                said.append(command["command"])
+                if END_OF_TAP in command["command"]:
+                    return
+
+        listener = threading.Thread(target=listen, daemon=True)
+        listener.start()
+        yield said
+        client.echo(END_OF_TAP)
+        listener.join(10.0)
+        assert not listener.is_alive()
 
 
 class OwnRedis:

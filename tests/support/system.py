@@ -25,6 +25,9 @@ READY_WITHIN_S = 40.0
 STOPS_WITHIN_S = 40.0
 """Above the drain's grace time, so that a test sees what the parts do and not what it does."""
 
+SPREAD_IN_FLIGHT = 50
+"""Calls of each worker at once in the fixture `spread_system`."""
+
 ANSWERS_WITHIN_S = 60.0
 
 PATHS = {

@@ -17,9 +17,12 @@ async def digest(query: str, *parts: bytes, max_bytes: int = 100) -> bytes:
     async def receive() -> Message:
         return messages.pop(0)
 
-    body = Body(Request({"type": "http", "query_string": query.encode(), "headers": []}, receive))
+    request = Request({"type": "http", "query_string": query.encode(), "headers": []}, receive)
+    body = Body(request, is_digested=True)
     await body.drain(max_bytes)
-    return body.digest()
+    found = body.digest()
+    assert found is not None
+    return found
 
 
 async def test_neither_the_order_of_parameters_nor_the_cut_of_packets_makes_another_request() -> (

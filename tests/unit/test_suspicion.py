@@ -58,6 +58,19 @@ async def test_a_suspect_whose_call_is_long_does_not_keep_the_others() -> None:
     await waiting
 
 
+async def test_a_turn_that_was_ended_in_time_does_not_shorten_the_next() -> None:
+    quarantine = Quarantine(alone_s=0.05)
+    await quarantine.enter("again")
+    await asyncio.sleep(0.04)
+    quarantine.leave("again")
+    await quarantine.enter("again")
+    waiting = asyncio.create_task(quarantine.enter("next"))
+    await asyncio.sleep(0.02)  # the end of the first turn's time
+    assert not waiting.done()
+    async with asyncio.timeout(5.0):
+        await waiting
+
+
 async def test_whoever_gives_up_waiting_keeps_nobody() -> None:
     quarantine = Quarantine()
     await quarantine.enter("first")
