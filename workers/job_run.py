@@ -14,15 +14,11 @@ flight are what is scarce, and not pace.
 
 import asyncio
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 from jobs.budget import no_price
 from jobs.clock import utcnow
 from jobs.errors import AuthenticationFailed, Permanent, ProviderError, TidemillError, UnknownModel
-from jobs.exchange import ModelRequest
 from jobs.kinds import KINDS
-from jobs.kinds.kind import Kind
 from jobs.lines import rebuild
 from jobs.prices import Price
 from jobs.routing import Target
@@ -30,14 +26,14 @@ from jobs.store.jobs import OpenJob
 from jobs.store.reports import Admission, Journal, Settlement, Unattempted
 from jobs.tokens import most_tokens
 from workers import conclusions
-from workers.detour import DETOUR_PATIENCE_S, LONGEST_REST_S, PACE_PATIENCE_S, Patience, Wait
-from workers.gate.gate import Ask, Ending, Grant, PoolId
+from workers.detour import Patience
+from workers.gate.gate import Ending, Grant, PoolId
 from workers.open_slice import OpenSlice
 from workers.permits import Withdrawn
 from workers.purse import ROOM_S
-from workers.race import first_grant
 from workers.retry import AskAgain, Fail, Retry, RetryPolicy, is_doubtful, next_step
-from workers.suspicion import is_poison, is_suspect
+from workers.start_search import Again, StartSearch, Work
+from workers.suspicion import is_poison
 
 RECONFIGURED_S = 30.0
 """Until a job is tried again whose model this worker's configuration does not serve."""
@@ -48,18 +44,6 @@ longer leaves late, which can't break a limit."""
 
 TOLD_S = 0.1
 """Until the gate is asked again after a failure: by then it knows of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """A job as it goes to whichever target answers it."""
-
-    kind: Kind
-    line: Any
-    request: ModelRequest
-    most_input_tokens: int
-    targets: tuple[Target, ...]
-    patience: Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +65,6 @@ class _Failure:
     is_probe: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Again:
-    """The job is to be attempted again, `wait_s` from now."""
-
-    wait_s: float
-
-
 class JobRun:
     """One job of an open slice."""
 
@@ -100,8 +77,7 @@ class JobRun:
         self._policy = RetryPolicy(max_attempts=opened.parts.settings.max_attempts)
         self._is_at_fault = False
         """Whether an attempt has failed while other calls of its pool were answered."""
-        self._waiting_since: float | None = None
-        """Since when the job asks for its next attempt without getting one."""
+        self._search = StartSearch(opened, job)
 
     async def run(self) -> None:
         """Make attempts until the job has its result, is left for later, or its slice is closing."""
@@ -130,14 +106,14 @@ class JobRun:
             if again.wait_s > 0:
                 await self._opened.rest(again.wait_s)
 
-    def _prepare(self) -> _Work:
+    def _prepare(self) -> Work:
         """Turn the stored line into a call; raises what the line or its model is refused for."""
         kind = KINDS[self._job.kind]
         line = rebuild(self._job.kind, self._job.request, self._opened.defaults)
         request = kind.request(line)
         resolved = self._parts.catalogue.resolve(line.model)
         own_s = self._opened.defaults.failover_after_s
-        return _Work(
+        return Work(
             kind=kind,
             line=line,
             request=request,
@@ -146,13 +122,13 @@ class JobRun:
             patience=Patience(resolved.failover_after_s if own_s is None else own_s),
         )
 
-    async def _attempt(self, work: _Work) -> _Again | None:
+    async def _attempt(self, work: Work) -> Again | None:
         """Make one attempt if it may be made; None if the job needs no other from here."""
         purse = self._opened.purse
         if purse.is_short and not purse.may_ask(
             self._tariff(work, work.targets[0]).reserved_nanos, asyncio.get_running_loop().time()
         ):
-            return _Again(ROOM_S)
+            return Again(ROOM_S)
         berths = self._parts.in_flight.berths
         try:
             await berths.acquire(self._opened, self._opened.weight)
@@ -160,13 +136,13 @@ class JobRun:
             return None
         berths.idle(self)
         try:
-            granted = await self._ask(work)
+            granted = await self._search.run(work)
             if not isinstance(granted, Grant):
                 return granted
             ended = await self._use(work, granted)
         finally:
             berths.leave(self)
-            self._parts.quarantine.leave(self)
+            self._search.over()
         match ended:
             case Settlement():
                 settlement, again = ended, None
@@ -177,75 +153,7 @@ class JobRun:
         await self._parts.writer.settle(settlement)
         return again
 
-    async def _ask(self, work: _Work) -> Grant | _Again | None:
-        """Ask for a start at the targets in their order; the job's task may be cancelled meanwhile."""
-        task = asyncio.current_task()
-        assert task is not None  # a coroutine runs in a task
-        self._opened.enters_gate(task)
-        try:
-            return await self._go_round(work)
-        except asyncio.CancelledError:
-            if not self._opened.is_closing:
-                raise
-            task.uncancel()
-            return None
-        finally:
-            self._opened.leaves_gate(task)
-
-    async def _go_round(self, work: _Work) -> Grant | _Again | None:
-        if self._opened.is_closing:
-            return None
-        if is_suspect(self._job):
-            await self._parts.quarantine.enter(self)
-        loop, gate = asyncio.get_running_loop(), self._parts.gate
-        if self._waiting_since is None:
-            self._waiting_since = loop.time()
-        left_s = work.patience.left_s(loop.time() - self._waiting_since)
-        first, *others = work.targets
-        first_s = min(left_s, DETOUR_PATIENCE_S) if others else PACE_PATIENCE_S
-        answer = await gate.ask(self._ask_for(work, first), first_s)
-        if isinstance(answer, Grant):
-            return answer
-        if not others or not work.patience.is_over(answer, left_s):
-            return self._wait(work, Wait.after([answer]), first_s)
-        asks = [self._ask_for(work, target) for target in work.targets]
-        answers = await first_grant(gate, asks, DETOUR_PATIENCE_S)
-        if isinstance(answers, Grant):
-            return answers
-        return self._wait(work, Wait.after(answers), first_s + DETOUR_PATIENCE_S)
-
-    def _ask_for(self, work: _Work, target: Target) -> Ask:
-        forecast, most = self._parts.forecast, work.request.max_tokens
-        lease = self._opened.lease
-        return Ask(
-            provider=target.provider,
-            model=target.model,
-            input_tokens=forecast.cautious_input_tokens(
-                target.provider, target.model, self._job.estimated_tokens
-            ),
-            output_tokens=forecast.output_tokens(lease.batch_id, target.model, most),
-            max_output_tokens=most,
-            priority=lease.priority,
-            renew=partial(self._ask_for, work, target),
-        )
-
-    def _wait(self, work: _Work, wait: Wait, patience_s: float) -> _Again | None:
-        """Wait for the gate within the lease, or leave the job to a later one.
-
-        `patience_s` is how long it may be until the job has asked again.
-        """
-        opened, provider = self._opened, work.targets[0].provider
-        if wait.is_short or (
-            wait.is_blocked
-            and wait.wait_s <= LONGEST_REST_S
-            and self._parts.vigil.joins(provider, opened)
-        ):
-            opened.waits(wait.reason, wait.told_again_s(patience_s))
-            return _Again(wait.rest_s)
-        opened.park(wait.wait_s, wait.reason)
-        return None
-
-    async def _use(self, work: _Work, grant: Grant) -> Settlement | _Failure | _Again | None:
+    async def _use(self, work: Work, grant: Grant) -> Settlement | _Failure | Again | None:
         """Make the call that was granted, if it may still be made.
 
         Returns:
@@ -253,15 +161,14 @@ class JobRun:
         """
         ending = Ending(sent=False)
         try:
-            self._waiting_since = None
-            self._opened.goes_on()
+            self._search.found()
             loop = asyncio.get_running_loop()
             if (wait_s := grant.start_at - JOURNAL_AHEAD_S - loop.time()) > 0:
                 await asyncio.sleep(wait_s)
             if self._opened.is_closing:
                 return None
             if not self._parts.in_flight.berths.recall(self):
-                return _Again(0)
+                return Again(0)
             tariff = self._tariff(work, Target(grant.pool.provider, grant.ask.model))
             journal = self._journal(grant, tariff)
             asked_at = loop.time()
@@ -284,7 +191,7 @@ class JobRun:
         finally:
             self._parts.gate.settle(grant, ending)
 
-    def _tariff(self, work: _Work, target: Target) -> _Tariff:
+    def _tariff(self, work: Work, target: Target) -> _Tariff:
         price = self._parts.prices.price(target.provider, target.model, utcnow())
         if price is None:
             return _Tariff(None, None, 0)
@@ -303,13 +210,13 @@ class JobRun:
             reserved_nanos=tariff.reserved_nanos,
         )
 
-    def _refused(self, admission: Admission, wish: Journal) -> _Again | None:
+    def _refused(self, admission: Admission, wish: Journal) -> Again | None:
         """Say what a refusal of the journal means for the job and its slice."""
         match admission:
             case Admission.NO_ROOM_YET:
                 now_s = asyncio.get_running_loop().time()
                 self._opened.purse.refused(wish.reserved_nanos, now_s)
-                return _Again(ROOM_S)
+                return Again(ROOM_S)
             case Admission.UNPRICED:
                 # It had a price, or no budget, when the job was accepted.
                 self._opened.park(RECONFIGURED_S, no_price(f"{wish.provider}/{wish.model}"))
@@ -320,7 +227,7 @@ class JobRun:
         return None
 
     async def _call(
-        self, work: _Work, tariff: _Tariff, journal: Journal, grant: Grant
+        self, work: Work, tariff: _Tariff, journal: Journal, grant: Grant
     ) -> tuple[Ending, Settlement | _Failure]:
         """Call the provider; return how it ended for the gate and for the books."""
         loop, caller = asyncio.get_running_loop(), self._parts.caller
@@ -363,7 +270,7 @@ class JobRun:
         )
         return ending, settlement
 
-    async def _judged(self, failure: _Failure) -> tuple[Settlement, _Again | None]:
+    async def _judged(self, failure: _Failure) -> tuple[Settlement, Again | None]:
         """Find out whether the job is to blame, and do what the retry policy decides."""
         journal, error = failure.journal, failure.error
         is_blameless = failure.is_probe
@@ -376,10 +283,10 @@ class JobRun:
         match next_step(error, self._counted, self._policy, is_blameless=is_blameless):
             case Retry(wait_s):
                 self._counted += 1
-                return conclusions.of_error(journal, error, latency_ms), _Again(wait_s)
+                return conclusions.of_error(journal, error, latency_ms), Again(wait_s)
             case AskAgain():
                 settlement = conclusions.of_error(journal, error, latency_ms, counts=False)
-                return settlement, _Again(TOLD_S)
+                return settlement, Again(TOLD_S)
             case Fail():
                 return conclusions.of_error(journal, error, latency_ms, is_final=True), None
 

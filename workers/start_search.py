@@ -1,0 +1,126 @@
+"""The search for a job's next start: its targets asked at the gate, and what to do if none has one."""
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from jobs.exchange import ModelRequest
+from jobs.kinds.kind import Kind
+from jobs.routing import Target
+from jobs.store.jobs import OpenJob
+from workers.detour import DETOUR_PATIENCE_S, LONGEST_REST_S, PACE_PATIENCE_S, Patience, Wait
+from workers.gate.gate import Ask, Grant
+from workers.open_slice import OpenSlice
+from workers.race import first_grant
+from workers.suspicion import is_suspect
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A job as it goes to whichever target answers it."""
+
+    kind: Kind
+    line: Any
+    request: ModelRequest
+    most_input_tokens: int
+    targets: tuple[Target, ...]
+    patience: Patience
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The job is to be attempted again, `wait_s` from now."""
+
+    wait_s: float
+
+
+class StartSearch:
+    """The search of one job, for one attempt after the other."""
+
+    def __init__(self, opened: OpenSlice, job: OpenJob) -> None:
+        self._opened = opened
+        self._parts = opened.parts
+        self._job = job
+        self._waiting_since: float | None = None
+        """Since when the job asks for its next attempt without getting one."""
+
+    async def run(self, work: Work) -> Grant | Again | None:
+        """Return a start, or when to look again; None if that is a later lease's matter.
+
+        The job's task may be cancelled meanwhile, by its slice that is closing.
+        """
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine runs in a task
+        self._opened.enters_gate(task)
+        try:
+            return await self._go_round(work)
+        except asyncio.CancelledError:
+            if not self._opened.is_closing:
+                raise
+            task.uncancel()
+            return None
+        finally:
+            self._opened.leaves_gate(task)
+
+    async def _go_round(self, work: Work) -> Grant | Again | None:
+        if self._opened.is_closing:
+            return None
+        if is_suspect(self._job):
+            await self._parts.quarantine.enter(self)
+        loop, gate = asyncio.get_running_loop(), self._parts.gate
+        if self._waiting_since is None:
+            self._waiting_since = loop.time()
+        left_s = work.patience.left_s(loop.time() - self._waiting_since)
+        first, *others = work.targets
+        first_s = min(left_s, DETOUR_PATIENCE_S) if others else PACE_PATIENCE_S
+        answer = await gate.ask(self._ask_for(work, first), first_s)
+        if isinstance(answer, Grant):
+            return answer
+        if not others or not work.patience.is_over(answer, left_s):
+            return self._wait(work, Wait.after([answer]), first_s)
+        asks = [self._ask_for(work, target) for target in work.targets]
+        answers = await first_grant(gate, asks, DETOUR_PATIENCE_S)
+        if isinstance(answers, Grant):
+            return answers
+        return self._wait(work, Wait.after(answers), first_s + DETOUR_PATIENCE_S)
+
+    def _ask_for(self, work: Work, target: Target) -> Ask:
+        forecast, most = self._parts.forecast, work.request.max_tokens
+        lease = self._opened.lease
+        return Ask(
+            provider=target.provider,
+            model=target.model,
+            input_tokens=forecast.cautious_input_tokens(
+                target.provider, target.model, self._job.estimated_tokens
+            ),
+            output_tokens=forecast.output_tokens(lease.batch_id, target.model, most),
+            max_output_tokens=most,
+            priority=lease.priority,
+            renew=partial(self._ask_for, work, target),
+        )
+
+    def _wait(self, work: Work, wait: Wait, patience_s: float) -> Again | None:
+        """Wait for the gate within the lease, or leave the job to a later one.
+
+        `patience_s` is how long it may be until the job has asked again.
+        """
+        opened, provider = self._opened, work.targets[0].provider
+        if wait.is_short or (
+            wait.is_blocked
+            and wait.wait_s <= LONGEST_REST_S
+            and self._parts.vigil.joins(provider, opened)
+        ):
+            opened.waits(wait.reason, wait.told_again_s(patience_s))
+            return Again(wait.rest_s)
+        opened.park(wait.wait_s, wait.reason)
+        return None
+
+    def found(self) -> None:
+        """Note that a start is used: the next attempt waits anew."""
+        self._waiting_since = None
+        self._opened.goes_on()
+
+    def over(self) -> None:
+        """Note that the attempt has ended, or was not made."""
+        self._parts.quarantine.leave(self)
