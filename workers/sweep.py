@@ -12,6 +12,7 @@ from jobs.errors import ServiceUnavailable
 from jobs.feed import Feeder
 from jobs.states import BatchState
 from jobs.store import Database, batches, budgets, now, results, slices, workers
+from jobs.store.feeding import FedSlice
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +68,18 @@ class Sweep:
             return
         with self._database.read() as session:
             expired = slices.expired(session, limit=PER_SWEEP)
+        fed: list[FedSlice] = []
         for batch_id, slice_no in expired:
-            with self._none_keeps_the_others(f"slice {slice_no} of batch {batch_id}"):
-                with self._database.write() as session:
-                    fed = slices.expire(session, batch_id, slice_no)
-                if fed is not None:
-                    log.warning("the lease of slice %d of %s ran out", slice_no, fed.batch_ref)
-                    self._feeder.publish([fed])
+            with (
+                self._none_keeps_the_others(f"slice {slice_no} of batch {batch_id}"),
+                self._database.write() as session,
+            ):
+                piece = slices.expire(session, batch_id, slice_no)
+                if piece is not None:
+                    log.warning("the lease of slice %d of %s ran out", slice_no, piece.batch_ref)
+                    fed.append(piece)
+        # Together, so that a broker that hangs is waited for once.
+        self._feeder.publish(fed)
 
     def cancel_batches(self) -> None:
         """Answer the jobs of cancelled batches that no worker holds."""

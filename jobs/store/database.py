@@ -35,8 +35,8 @@ POSTGRES_GUARDS = (
 )
 """Nobody's forgotten lock may stop the fleet; the caller tries again. A transaction of ours is idle for
 milliseconds: one that isn't belongs to a process that is frozen or cut off, and its locks are free
-before its leases run out. And what was committed is on the
-disk, whatever the server, the database or the role is set to."""
+before its leases run out. And what was committed is on the disk, whatever the server, the database
+or the role is set to."""
 
 
 _LIMIT_EXCEEDED = "54"

@@ -164,12 +164,11 @@ def tell(pool: Told, models: Told, charging: Charging, grant: Grant, ending: End
             # Limits are told per model, and a pool whose limits are configured knows its own.
             models.readings[lesson.dimension] = (lesson.limit, lesson.remaining)
     error = ending.error
-    if ending.cut_off:
-        pass
-    elif ending.sent and (error is None or isinstance(error, Permanent)):
-        models.answered(ending.latency_s, ending.usage)
-    elif ending.sent and error is not None and not ending.spares_pool:
-        _stop(pool, models, error)
+    if ending.sent and not ending.cut_off:
+        if error is None or isinstance(error, Permanent):
+            models.answered(ending.latency_s, ending.usage)
+        elif not ending.spares_pool:
+            _stop(pool, models, error)
     if grant.is_probe:
         pool.probe, models.probe = _verdicts(ending)
 

@@ -73,8 +73,7 @@ local function is_probe_out(scope)
   -- One that nobody will tell about is not: its process is gone, or never heard that it may send it.
   if (number(scope, 'bp') or 0) <= now then return false end
   if scope.f.bw == order.process then return scope.said.flights > 0 end
-  local _, expiry = string.match(scope.f['p:' .. (scope.f.bw or '')] or '', '^(%d+) (%S+)$')
-  return expiry ~= nil and tonumber(expiry) > now
+  return flights_of(scope, 'p:' .. (scope.f.bw or '')) ~= nil
 end
 
 local function blocked(scope)

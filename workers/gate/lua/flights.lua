@@ -3,9 +3,9 @@
 local function count_flights(scope)
   local total = scope.said.flights
   for _, field in ipairs(scope.others) do
-    local count, expiry = string.match(scope.f[field], '^(%d+) (%S+)$')
-    if tonumber(expiry) > now then
-      total = total + tonumber(count)
+    local count = flights_of(scope, field)
+    if count then
+      total = total + count
     else
       redis.call('HDEL', scope.key, field)
     end

@@ -17,6 +17,13 @@ local function number(scope, field)
   return value and tonumber(value) or nil
 end
 
+local function flights_of(scope, field)
+  -- The calls in flight that a process has told of, nil once it was not heard of for SILENT_S.
+  local count, expiry = string.match(scope.f[field] or '', '^(%d+) (%S+)$')
+  if expiry and tonumber(expiry) > now then return tonumber(count) end
+  return nil
+end
+
 local function load(index)
   local flat = redis.call('HGETALL', KEYS[index])
   local f, others, mine = {}, {}, 'p:' .. order.process
