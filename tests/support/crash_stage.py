@@ -5,6 +5,7 @@ start. The broker's messages are taken as Celery takes them, without Celery's wo
 """
 
 import dataclasses
+import faulthandler
 import multiprocessing
 import os
 import queue
@@ -163,10 +164,11 @@ def _forks() -> multiprocessing.context.ForkServerContext:
 
 
 def _live(stage: Stage, act: Act, ends_at: Point | None) -> None:
-    signal.alarm(LIFE_S)
     with stage.log.open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+    faulthandler.register(signal.SIGALRM, chain=True)  # one that hangs says where
+    signal.alarm(LIFE_S)
     patch = pytest.MonkeyPatch()
     make_small(patch)
     if stage.max_in_flight == 1:

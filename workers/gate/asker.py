@@ -61,6 +61,7 @@ class Asker:
         self._sweep_at = 0.0
         self._gone_until = 0.0
         self._is_gone = False
+        self._is_closing = False
         self._task: asyncio.Task[None] | None = None
         self._seeding: dict[str, asyncio.Task[None]] = {}
 
@@ -102,6 +103,9 @@ class Asker:
 
     async def stop(self) -> None:
         """End the asking, answer whoever waits, and tell what is left to tell."""
+        # Cancelling alone may be in vain: up to Python 3.11 `asyncio.wait_for`, which redis-py sends
+        # by, forgets it where the sending ends at that moment.
+        self._is_closing = True
         tasks = [task for task in (self._task, *self._seeding.values()) if task is not None]
         for task in tasks:
             task.cancel()
@@ -120,7 +124,7 @@ class Asker:
 
     async def _keep_asking(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._is_closing:
             await self._until_due()
             try:
                 for desk in sorted(self._desks.values(), key=lambda desk: desk.lead_at):
@@ -136,7 +140,7 @@ class Asker:
 
     async def _until_due(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._is_closing:
             self._wake.clear()
             wait_s = self._due_at() - loop.time()
             if wait_s <= 0:
