@@ -107,7 +107,8 @@ async def read_pools(redis: Redis, configuration: Configuration) -> list[PoolSta
     now = utcnow()
     for (place, pool), fields in zip(places, pools, strict=True):
         states.append(_state(place, fields, now))
-        names = sorted(name[2:] for name in fields if name.startswith("m:"))
+        listed = (name[2:] for name in fields if name.startswith("m:"))
+        names = sorted({*listed, *("|".join(entry.models) for entry in pool.model_limits)})
         keys = [model_key(place.provider, place.pool, name) for name in names]
         for name, own in zip(names, await _read(redis, keys), strict=True):
             if own:

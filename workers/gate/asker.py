@@ -270,6 +270,9 @@ class Asker:
             else:
                 queue.dismiss(max(now, refusal.start_at), _come_back(refusal, queue, now))
         self._room.forget_empty()
+        waited_for = list(self._room.waited_for())
+        for desk in self._desks.values():
+            desk.forget(waited_for, now)
 
     def _lose(self, error: Exception) -> None:
         """Tell everybody that the shared state can't be reached; what is in it is not lost."""

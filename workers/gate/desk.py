@@ -1,7 +1,7 @@
 """One pool as this process sees it: its calls in flight, what is to be told, what was refused."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ TELL_WITHIN_S = 0.05
 
 REPORT_EVERY_S = 2.0
 """The calls in flight are told so often, without any change; the script forgets them after 15 s."""
+
+KEPT = 256
+"""Lanes and scopes that are kept though nobody needs them just now; callers may make names up."""
 
 FIRST_BATCH, LARGEST_BATCH = 16, 256
 """Asks of a queue in one round: what may be granted, not what waits."""
@@ -68,6 +71,17 @@ class Desk:
         if found is None:
             found = self._lanes[key] = Lane()
         return found
+
+    def forget(self, waited_for: Collection[Queue], now: float) -> None:
+        """Drop the lanes and scopes that tell nothing any more, once there are many."""
+        if len(self._lanes) > KEPT:
+            waiting = {(queue.model, queue.rank) for queue in waited_for}
+            self._lanes = {
+                key: lane for key, lane in self._lanes.items() if key in waiting or lane.until > now
+            }
+        if len(self._scopes) > KEPT:
+            needed = {self.plan.scope.key, *self._flights, *self._told, *self._taken_along}
+            self._scopes = {key: self._scopes[key] for key in needed if key in self._scopes}
 
     def due_at(self) -> float:
         """Return when something is to be told, whoever asks."""

@@ -16,6 +16,7 @@ from workers.gate.scopes import Scope
 PARTS = (
     "order",
     "scope",
+    "models",
     "rates",
     "days",
     "ledger",

@@ -2,7 +2,7 @@
 -- The files of this folder are one script, joined in the order that workers/gate/script.py names.
 --
 -- KEYS[1]   hash: the scope of the pool; the others: scopes of its models. They share a hash tag.
---           Every key lives for LIFETIME_S after its last round. Fields of a scope:
+--           Every key lives for LIFETIME_S after its last round, or less (models.lua). Fields of a scope:
 --           t:DIM  seconds since the epoch until which the dimension is paid for (as in GCRA)
 --           c:DIM  seconds of it that endings gave back and that have not been released yet
 --           s:N    cumulative cost of kind N (1 requests, 2 tokens, 3 input, 4 output)
@@ -19,7 +19,7 @@
 --           ar af an  rate per second that a pool without limits has found, where it failed, and when
 --           cw cs cl  window of calls in flight that it has found, slow start's end, last shrinking
 --           ls lm  latency per token, smoothed, and its floor;  at  the last round;  born  the first;  live  when the lifetime was renewed
---           m:NAME (pool only) a model scope that exists, and when it was used last
+--           m:NAME (pool only) a model scope that is shown, and when it was used last; see models.lua
 -- ARGV[1]   JSON, see workers/gate/script.py: process, scopes, told, asks
 -- ARGV[2]   seconds since the epoch instead of the server's clock; given by tests only
 -- Returns   {seconds, microseconds of the clock, JSON {refused, probes, unseeded}, then for each ask the

@@ -52,15 +52,14 @@ for _, lane in pairs(lanes) do
         scope.sums[kind] = (scope.sums[kind] or number(scope, 's:' .. kind) or 0) + amounts[kind]
       end
     end
-    local known = 'm:' .. lane.scope.said.name
-    if now - (number(pool, known) or 0) > 60 then put(pool, known, now) end
+    list_model(pool, lane.scope.said.name)
   end
 end
 for index = 1, #KEYS do
   local scope = scopes[index]
   close_day(scope)
   take_snapshot(scope)
-  save(scope)
+  save(scope, lifetime_of(scope, pool))
 end
 local missing = {}
 for index in pairs(unseeded) do missing[#missing + 1] = index end

@@ -26,15 +26,18 @@ end
 
 local function load(index)
   local flat = redis.call('HGETALL', KEYS[index])
-  local f, others, mine = {}, {}, 'p:' .. order.process
+  local f, others, models, mine = {}, {}, {}, 'p:' .. order.process
   for i = 1, #flat, 2 do
     local field = flat[i]
     f[field] = flat[i + 1]
     local first, second = byte(field, 1, 2)
-    if second == 58 and first == 112 and field ~= mine then others[#others + 1] = field end
+    if second == 58 then -- "p:" and "m:"
+      if first == 112 and field ~= mine then others[#others + 1] = field end
+      if first == 109 then models[#models + 1] = field end
+    end
   end
   local said = order.scopes[index]
-  local scope = {f = f, others = others, out = {}, said = said, key = KEYS[index], is_new = #flat == 0}
+  local scope = {f = f, others = others, models = models, out = {}, said = said, key = KEYS[index], is_new = #flat == 0}
   scope.dt = now - (tonumber(f.at) or now)
   if scope.dt < 0 then scope.dt = 0 end
   if scope.is_new then put(scope, 'born', now) end
@@ -46,7 +49,7 @@ local function load(index)
   return scope
 end
 
-local function save(scope)
+local function save(scope, lifetime_s)
   local own = scope.said.flights + (scope.granted or 0)
   local mine = 'p:' .. order.process
   if own > 0 or scope.f[mine] then put(scope, mine, own .. ' ' .. ceil(now + SILENT_S)) end
@@ -62,5 +65,5 @@ local function save(scope)
   local is_stale = now - (number(scope, 'live') or 0) > 60
   if is_stale then put(scope, 'live', now) end
   redis.call('HSET', scope.key, unpack(scope.out))
-  if is_stale then redis.call('EXPIRE', scope.key, LIFETIME_S) end
+  if is_stale then redis.call('EXPIRE', scope.key, lifetime_s) end
 end
