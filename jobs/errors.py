@@ -39,6 +39,7 @@
           ConnectFailed
           ConnectionLost
           MalformedReply
+          CallBrokeDown
         Permanent
           RequestRejected
           ContextTooLong
@@ -378,6 +379,13 @@ class MalformedReply(Transient):
     """The provider's answer could not be understood."""
 
     code = "malformed_reply"
+    may_have_run = True
+
+
+class CallBrokeDown(Transient):
+    """Tidemill itself failed while it made the call or read its answer; its log says more."""
+
+    code = "internal_error"
     may_have_run = True
 
 

@@ -25,7 +25,10 @@ MESSAGE_CHARACTERS = 500
 USAGE_MISSING = "usage_missing"
 """Code of an attempt whose answer is good and whose cost is a guess."""
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+UNSTORABLE = "unstorable"
+"""Code of a job, and of its last attempt, of which the database takes no row."""
+
+_REFUSED_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 """What PostgreSQL refuses in a text."""
 
 
@@ -110,6 +113,17 @@ def unsent(journal: Journal) -> Settlement:
     return Settlement(journal=journal, outcome=Outcome.UNSENT)
 
 
+def unstorable(journal: Journal) -> Settlement:
+    """Settle an attempt whose true end the database will never take: it was paid for, and is final."""
+    return Settlement(
+        journal=journal,
+        outcome=Outcome.UNKNOWN,
+        cost_nanos=None if journal.price is None else journal.reserved_nanos,
+        error_code=UNSTORABLE,
+        result=failure(UNSTORABLE, "its answer can't be stored; the worker's log says why"),
+    )
+
+
 def outcome_of(error: ProviderError) -> Outcome:
     """Return how an attempt that ended in this error ended."""
     match error:
@@ -132,4 +146,4 @@ def failure(code: str, message: str) -> ResultDraft:
 
 def storable(message: str) -> str:
     """Return a message as both databases store it, cut to a readable length."""
-    return _UNSTORABLE.sub("\ufffd", message)[:MESSAGE_CHARACTERS]
+    return _REFUSED_CHARACTERS.sub("\ufffd", message)[:MESSAGE_CHARACTERS]

@@ -13,11 +13,19 @@ flight are what is scarce, and not pace.
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
 from jobs.budget import no_price
 from jobs.clock import utcnow
-from jobs.errors import AuthenticationFailed, Permanent, ProviderError, TidemillError, UnknownModel
+from jobs.errors import (
+    AuthenticationFailed,
+    CallBrokeDown,
+    Permanent,
+    ProviderError,
+    TidemillError,
+    UnknownModel,
+)
 from jobs.kinds import KINDS
 from jobs.lines import rebuild
 from jobs.prices import Price
@@ -35,6 +43,8 @@ from workers.retry import AskAgain, Fail, Retry, RetryPolicy, is_doubtful, next_
 from workers.start_search import Again, StartSearch, Work
 from workers.suspicion import is_poison
 
+log = logging.getLogger(__name__)
+
 RECONFIGURED_S = 30.0
 """Until a job is tried again whose model this worker's configuration does not serve."""
 
@@ -44,6 +54,13 @@ longer leaves late, which can't break a limit."""
 
 TOLD_S = 0.1
 """Until the gate is asked again after a failure: by then it knows of it."""
+
+UNRUNNABLE = "unrunnable"
+"""Code of a job that was accepted, and of which no call can be made any more."""
+
+_ORDERS = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+"""What is raised in a job without a fault. Of the rest a BaseException is one as well: libraries in
+Rust panic so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +107,29 @@ class JobRun:
         if self._counted >= self._policy.max_attempts:
             await self._decide("attempts_exhausted", "its attempts were used up without an answer")
             return
-        try:
-            work = self._prepare()
-        except UnknownModel as error:
-            # It was known when the job was accepted: this worker's configuration is another one.
-            self._opened.park(RECONFIGURED_S, error.message)
-            return
-        except TidemillError as error:
-            await self._decide("unrunnable", f"the job can't be run any more: {error}")
-            return
-        while not self._opened.is_closing:
+        work = await self._prepared()
+        while work is not None and not self._opened.is_closing:
             again = await self._attempt(work)
             if again is None:
                 return
             if again.wait_s > 0:
                 await self._opened.rest(again.wait_s)
+
+    async def _prepared(self) -> Work | None:
+        """Return the call to make; None if there is none, and the job is dealt with."""
+        try:
+            return self._prepare()
+        except UnknownModel as error:
+            # It was known when the job was accepted: this worker's configuration is another one.
+            self._opened.park(RECONFIGURED_S, error.message)
+        except TidemillError as error:
+            await self._decide(UNRUNNABLE, f"the job can't be run any more: {error}")
+        except Exception:
+            log.exception("a job of %s can't be prepared", self._opened)
+            await self._decide(
+                UNRUNNABLE, "the job can't be turned into a call; the worker's log says why"
+            )
+        return None
 
     def _prepare(self) -> Work:
         """Turn the stored line into a call; raises what the line or its model is refused for."""
@@ -144,16 +169,29 @@ class JobRun:
             berths.leave(self)
             self._search.over()
         match ended:
+            case Unattempted():
+                await self._parts.writer.settle(ended)
+                return None
             case Settlement():
-                settlement, again = ended, None
+                return await self._settled(ended, None)
             case _Failure():
-                settlement, again = await self._judged(ended)
+                return await self._settled(*await self._judged(ended))
             case _:
                 return ended
-        await self._parts.writer.settle(settlement)
+
+    async def _settled(self, settlement: Settlement, again: Again | None) -> Again | None:
+        """Store how an attempt ended; return whether another one follows."""
+        try:
+            await self._parts.writer.settle(settlement)
+        except Exception:  # noqa: BLE001  (the writer has logged it)
+            # Tried again, such a call would be paid for again, and its end as little stored.
+            await self._parts.writer.settle(conclusions.unstorable(settlement.journal))
+            return None
         return again
 
-    async def _use(self, work: Work, grant: Grant) -> Settlement | _Failure | Again | None:
+    async def _use(
+        self, work: Work, grant: Grant
+    ) -> Settlement | Unattempted | _Failure | Again | None:
         """Make the call that was granted, if it may still be made.
 
         Returns:
@@ -171,9 +209,7 @@ class JobRun:
                 return Again(0)
             tariff = self._tariff(work, Target(grant.pool.provider, grant.ask.model))
             journal = self._journal(grant, tariff)
-            asked_at = loop.time()
-            admission = await self._parts.writer.journal(journal)
-            self._parts.in_flight.journaled(loop.time() - asked_at)
+            admission = await self._admission(journal)
             if admission is not Admission.ADMITTED:
                 return self._refused(admission, journal)
             self._opened.purse.admitted()
@@ -186,7 +222,7 @@ class JobRun:
                 if self._opened.is_closing:
                     return conclusions.unsent(journal)
                 ending = Ending(sent=True, cut_off=True)  # if the call is cancelled
-                ending, ended = await self._call(work, tariff, journal, grant)
+                ending, ended = await self._call_once(work, tariff, journal, grant)
                 return ended
         finally:
             self._parts.gate.settle(grant, ending)
@@ -210,9 +246,24 @@ class JobRun:
             reserved_nanos=tariff.reserved_nanos,
         )
 
-    def _refused(self, admission: Admission, wish: Journal) -> Again | None:
+    async def _admission(self, wish: Journal) -> Admission | None:
+        """Journal an attempt; None if the database will never take it."""
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        try:
+            admission = await self._parts.writer.journal(wish)
+        except Exception:  # noqa: BLE001  (the writer has logged it)
+            return None
+        self._parts.in_flight.journaled(loop.time() - asked_at)
+        return admission
+
+    def _refused(self, admission: Admission | None, wish: Journal) -> Unattempted | Again | None:
         """Say what a refusal of the journal means for the job and its slice."""
         match admission:
+            case None:
+                return self._unattempted(
+                    conclusions.UNSTORABLE, "its call can't be noted; the worker's log says why"
+                )
             case Admission.NO_ROOM_YET:
                 now_s = asyncio.get_running_loop().time()
                 self._opened.purse.refused(wish.reserved_nanos, now_s)
@@ -225,6 +276,21 @@ class JobRun:
             case Admission.RESTING | Admission.ADMITTED:
                 self._opened.close()
         return None
+
+    async def _call_once(
+        self, work: Work, tariff: _Tariff, journal: Journal, grant: Grant
+    ) -> tuple[Ending, Settlement | _Failure]:
+        """Call the provider. A fault of our own is a failure as well: it must be counted."""
+        loop = asyncio.get_running_loop()
+        sent_at = loop.time()
+        try:
+            return await self._call(work, tariff, journal, grant)
+        except _ORDERS:
+            raise
+        except BaseException:
+            log.exception("a call for a job of %s broke down", self._opened)
+            failure = _Failure(journal, CallBrokeDown(), loop.time() - sent_at, grant.is_probe)
+            return Ending(sent=True, cut_off=True), failure
 
     async def _call(
         self, work: Work, tariff: _Tariff, journal: Journal, grant: Grant
@@ -273,8 +339,9 @@ class JobRun:
     async def _judged(self, failure: _Failure) -> tuple[Settlement, Again | None]:
         """Find out whether the job is to blame, and do what the retry policy decides."""
         journal, error = failure.journal, failure.error
-        is_blameless = failure.is_probe
-        if is_doubtful(error) and not failure.is_probe and not self._is_at_fault:
+        is_ours = isinstance(error, CallBrokeDown)
+        is_blameless = failure.is_probe and not is_ours
+        if is_doubtful(error) and not (is_ours or failure.is_probe or self._is_at_fault):
             pool = PoolId(journal.provider, journal.pool)
             job = (journal.lease.batch_id, journal.seq)
             verdict = await self._parts.blame.is_jobs(job, pool)
@@ -292,5 +359,8 @@ class JobRun:
 
     async def _decide(self, code: str, message: str) -> None:
         """Give the job its result without another call."""
+        await self._parts.writer.settle(self._unattempted(code, message))
+
+    def _unattempted(self, code: str, message: str) -> Unattempted:
         result = conclusions.failure(code, message)
-        await self._parts.writer.settle(Unattempted(self._opened.lease, self._job.seq, result))
+        return Unattempted(self._opened.lease, self._job.seq, result)

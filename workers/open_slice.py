@@ -68,12 +68,13 @@ class OpenSlice:
             self._waits_for = None
             self.parts.vigil.leaves(self)
 
-    def close(self, *, wait_s: float = 0.0) -> None:
+    def close(self, *, wait_s: float = 0.0, reason: str | None = None) -> None:
         """Start no more calls: those in flight end, the rest is given back, due in `wait_s`.
 
-        Jobs that wait at the gate are called off.
+        Jobs that wait at the gate are called off. `reason` says what the rest waits for.
         """
         self._closed_s = max(wait_s, self._closed_s)
+        self.parked_for = reason or self.parked_for
         self._closing.set()
         self.parts.in_flight.berths.withdraw(self)
         for task in self._at_the_gate:

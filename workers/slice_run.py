@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from jobs.errors import LeaseLost
+from jobs.states import BROKE_DOWN, CUT_OFF
 from jobs.store import slices
 from jobs.store.jobs import OpenJob
 from workers.job_run import JobRun
@@ -21,6 +22,8 @@ meets a running one.
 BREAKDOWN_WAIT_S = 5.0
 """Before a slice of which a job broke down by our own fault is tried again: no hot loop."""
 
+BREAKDOWN = "a job broke down by Tidemill's own fault; the log of its worker says more"
+
 
 class SliceRun:
     """The tasks of one open slice."""
@@ -29,6 +32,8 @@ class SliceRun:
         self._opened = opened
         self._jobs = jobs
         self._tasks: list[asyncio.Task[None]] = []
+        self._open_ends = CUT_OFF
+        """Why nobody knows how the attempts ended that have no end."""
 
     @property
     def waits_for(self) -> tuple[int, str] | None:
@@ -49,9 +54,11 @@ class SliceRun:
                 asyncio.create_task(JobRun(self._opened, job).run()) for job in self._jobs
             ]
             for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
-                if isinstance(ended, Exception):
+                # Not only an Exception: libraries in Rust panic with a BaseException.
+                if ended is not None and not isinstance(ended, asyncio.CancelledError):
                     log.error("a job of %s broke down", self._opened, exc_info=ended)
-                    self._opened.close(wait_s=BREAKDOWN_WAIT_S)
+                    self._opened.close(wait_s=BREAKDOWN_WAIT_S, reason=BREAKDOWN)
+                    self._open_ends = BROKE_DOWN
         finally:
             life.cancel()
         try:
@@ -83,6 +90,7 @@ class SliceRun:
                     wait_s=opened.wait_s,
                     reason=opened.parked_for,
                     holds_queue=opened.holds_queue,
+                    error_code=self._open_ends,
                 ),
                 about=opened.lease.batch_ref,
             )

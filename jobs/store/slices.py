@@ -197,6 +197,7 @@ def give_back(
     wait_s: float = 0.0,
     reason: str | None = None,
     holds_queue: bool = False,
+    error_code: str = CUT_OFF,
 ) -> None:
     """Return a slice with open jobs to the waiting ones, due `wait_s` from now.
 
@@ -209,13 +210,14 @@ def give_back(
         reason: why it waits, which the batch tells the operator.
         holds_queue: the batch's other slices of the queue wait as well, instead of being leased one
             by one to find out the same.
+        error_code: why nobody knows how the attempts ended that are still open.
 
     Raises:
         LeaseLost: the fence is newer; nothing was changed.
     """
     batch = batches.lock(session, lease.batch_id)
     piece = _held(session, lease)
-    _void(session, batch, piece, CUT_OFF)
+    _void(session, batch, piece, error_code)
     if wait_s <= 0:
         return
     due = now(session) + timedelta(seconds=min(wait_s, LONGEST_WAIT_S))

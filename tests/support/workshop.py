@@ -70,7 +70,7 @@ MESSAGE = {
     "stop_reason": "end_turn",
     "usage": {"input_tokens": 3, "output_tokens": 2},
 }
-Reply = httpx.Response | Exception
+Reply = httpx.Response | BaseException
 
 
 @dataclass
@@ -87,7 +87,7 @@ class Provider:
         if self.before is not None:
             await self.before()
         reply: Reply | None = self.replies.popleft() if self.replies else None
-        if isinstance(reply, Exception):
+        if isinstance(reply, BaseException):
             raise reply
         return reply or httpx.Response(
             200, json=CHAT if request.url.host == "first.test" else MESSAGE

@@ -9,6 +9,7 @@ import pytest
 from jobs.errors import (
     AccessForbidden,
     AuthenticationFailed,
+    CallBrokeDown,
     ConnectFailed,
     ConnectionLost,
     ContextTooLong,
@@ -99,6 +100,7 @@ OUTCOMES: dict[type[ProviderError], Outcome] = {
     TimedOut: Outcome.UNKNOWN,
     ConnectionLost: Outcome.UNKNOWN,
     MalformedReply: Outcome.UNKNOWN,
+    CallBrokeDown: Outcome.UNKNOWN,
     ServerFailed: Outcome.FAILED,
     Transient: Outcome.FAILED,
     ProviderError: Outcome.FAILED,

@@ -2,15 +2,20 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from api.errors import PARAMETER_CODES, STATUSES
 from jobs import errors
-from jobs.errors import TidemillError
+from jobs.errors import Permanent, ProviderError, TidemillError
+from workers import conclusions, job_run
+from workers.retry import is_doubtful
+
+Kind = TypeVar("Kind", bound=TidemillError)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,6 +30,12 @@ FROM_ELSEWHERE = {
     *PARAMETER_CODES.values(),
 }
 
+DECIDED = {"Bad": 0, "self._decide": 0}
+"""What is called with a result's code, and as which argument."""
+
+NAMED = {job_run.UNRUNNABLE, conclusions.UNSTORABLE}
+"""Codes of results that have a name."""
+
 UNSEEN = {
     "lease_lost",  # between workers
     "duplicate_custom_id",  # told of lines
@@ -32,13 +43,19 @@ UNSEEN = {
 }
 
 
-def documented() -> set[str]:
+def documented() -> tuple[set[str], set[str]]:
+    """Return the codes of answers, lines and parameters, and those of results."""
     text = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
-    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    answers, _heading, results = text.partition("## Of a result")
+    return codes_in(answers), codes_in(results)
+
+
+def codes_in(tables: str) -> set[str]:
+    rows = [line.split("|")[1] for line in tables.splitlines() if line.startswith("| `")]
     return {code for cell in rows for code in re.findall(r"`(\w+)`", cell)}
 
 
-def classes(kind: type[TidemillError]) -> Iterator[type[TidemillError]]:
+def classes(kind: type[Kind]) -> Iterator[type[Kind]]:
     yield kind
     for sub in kind.__subclasses__():
         yield from classes(sub)
@@ -53,14 +70,15 @@ def of_the_tree() -> set[str]:
     } - UNSEEN
 
 
-def in_calls() -> set[str]:
+def given(callees: Mapping[str, int], *folders: str) -> set[str]:
+    """Return the codes that the folders' code gives, as plain texts, to whom it calls with one."""
     found = set()
-    for folder in ("api", "jobs"):
+    for folder in folders:
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                if not isinstance(node, ast.Call):
                     continue
-                place = FAULTS.get(node.func.id)
+                place = callees.get(ast.unparse(node.func))
                 if place is None or len(node.args) <= place:
                     continue
                 if isinstance(code := node.args[place], ast.Constant):
@@ -68,8 +86,28 @@ def in_calls() -> set[str]:
     return found
 
 
+def of_results() -> set[str]:
+    """Return the codes that the code gives to results, and those of the errors that end a job."""
+    final = {
+        kind.code
+        for kind in classes(ProviderError)
+        if kind.__module__ == errors.__name__
+        and not kind.__subclasses__()
+        and (issubclass(kind, Permanent) or is_doubtful(kind()))
+    }
+    return final | NAMED | given(DECIDED, "jobs", "workers")
+
+
 def test_the_codes_are_those_that_are_documented() -> None:
-    assert documented() == of_the_tree() | in_calls() | FROM_ELSEWHERE | {"duplicate_custom_id"}
+    answers, _results = documented()
+    assert answers == of_the_tree() | given(FAULTS, "api", "jobs") | FROM_ELSEWHERE | {
+        "duplicate_custom_id"
+    }
+
+
+def test_the_codes_of_results_are_those_that_are_documented() -> None:
+    _answers, results = documented()
+    assert results == of_results() | {"cancelled"}
 
 
 @pytest.mark.parametrize(("kind", "status"), STATUSES)

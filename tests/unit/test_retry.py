@@ -7,6 +7,7 @@ import pytest
 from jobs.errors import (
     AccessForbidden,
     AuthenticationFailed,
+    CallBrokeDown,
     ConnectFailed,
     ConnectionLost,
     ContextTooLong,
@@ -36,7 +37,15 @@ ASKS_AGAIN = (
     QuotaExhausted,
 )
 FAILS = (Permanent, RequestRejected, ContextTooLong)
-COUNTS = (ProviderError, Transient, ServerFailed, TimedOut, ConnectionLost, MalformedReply)
+COUNTS = (
+    ProviderError,
+    Transient,
+    ServerFailed,
+    TimedOut,
+    ConnectionLost,
+    MalformedReply,
+    CallBrokeDown,
+)
 
 
 def tree(root: type[ProviderError]) -> Iterator[type[ProviderError]]:
