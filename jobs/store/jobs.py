@@ -11,7 +11,7 @@ from sqlmodel import Session, col
 from jobs.errors import DuplicateCustomId
 from jobs.states import BLAMELESS, COUNTED_OUTCOMES, WORKER_LOST, SliceState
 from jobs.store.bulk import insert_rows
-from jobs.store.workers import deaths
+from jobs.store.workers import deaths, remembered_since
 from jobs.tables import Attempt, Job, Result, Slice
 
 JobRow = tuple[int, int, str, str, str, str, int, bytes]
@@ -47,8 +47,9 @@ class SliceRange:
 class OpenJob:
     """A job without a result. `last_attempt` is its newest attempt's number, 0 if there is none.
 
-    `lost_workers` is how many workers were lost while they called for it, and `deaths_since` how many
-    have died since the first of these, those included; it is 0 where no more than one was lost.
+    `lost_workers` is how many workers were lost while they called for it, as far as dead workers are
+    remembered, and `deaths_since` how many have died since the first of these, those included; it is
+    0 where no more than one was lost.
     """
 
     seq: int
@@ -117,7 +118,10 @@ COUNTS = col(Attempt.outcome).in_(COUNTED_OUTCOMES) & func.coalesce(
 ).not_in(BLAMELESS)
 """Whether an attempt uses up one of its job's, in SQL."""
 
-_LOST_ITS_WORKER = col(Attempt.error_code) == WORKER_LOST
+# An older one has outlived the deaths that might have spoken for its job.
+_LOST_ITS_WORKER = (col(Attempt.error_code) == WORKER_LOST) & (
+    col(Attempt.sent_at) >= bindparam("remembered_since")
+)
 
 # Built once: putting these together costs more than running them.
 _OPEN_JOBS = (
@@ -175,7 +179,8 @@ def _attempts(
     session: Session, batch_id: int, cut: SliceRange
 ) -> Mapping[int, tuple[int, int, int, int]]:
     """Return what `OpenJob` says of the attempts of each job that has any."""
-    rows = session.connection().execute(_ATTEMPTS, _range(batch_id, cut)).all()
+    values = _range(batch_id, cut) | {"remembered_since": remembered_since(session)}
+    rows = session.connection().execute(_ATTEMPTS, values).all()
     firsts = [first for _, _, _, lost, first in rows if lost > 1]
     died = deaths(session, since=min(firsts)) if firsts else []
     return {

@@ -5,13 +5,14 @@ from datetime import timedelta
 from sqlalchemy import update
 from sqlmodel import col, select
 
-from jobs.states import CUT_OFF, WORKER_LOST, Outcome
+from jobs.states import CUT_OFF, WORKER_LOST, Outcome, SliceState
 from jobs.store import Database, now, slices, workers
 from jobs.store.jobs import OpenJob
 from jobs.store.settlement import flush
-from jobs.store.workers import ALIVE, WorkerCard
+from jobs.store.workers import ALIVE, FORGOTTEN, WorkerCard
 from jobs.tables import Attempt, Slice, Worker
 from tests.support.rows import journal_of, leased, seed_batch
+from workers.suspicion import is_poison, is_suspect
 
 
 def lose_worker(database: Database, ref: str, name: str) -> None:
@@ -30,6 +31,14 @@ def lose_worker(database: Database, ref: str, name: str) -> None:
             update(Slice).where(col(Slice.owner) == name).values(lease_until=long_ago)
         )
         assert slices.expire(session, lease.batch_id, lease.slice_no)
+
+
+def lease_is_over(database: Database) -> None:
+    """Let the slice be leased again, by whoever looks next."""
+    with database.write() as session:
+        session.connection().execute(
+            update(Slice).values(state=SliceState.WAITING, owner=None, lease_until=None)
+        )
 
 
 def first_jobs(database: Database, ref: str) -> tuple[OpenJob, OpenJob]:
@@ -60,6 +69,31 @@ def test_workers_that_die_elsewhere_speak_for_the_job(database: Database) -> Non
         workers.beat(session, WorkerCard("alive", "host", 1, ("sim",), 8), in_flight=0)
     first, _second = first_jobs(database, ref)
     assert (first.lost_workers, first.deaths_since) == (2, 7)
+
+
+def test_deaths_are_remembered_as_long_as_the_calls_that_they_cut_off(database: Database) -> None:
+    ref = seed_batch(database)
+    for night in range(3):
+        lose_worker(database, ref, f"of night {night}")
+        with database.write() as session:
+            for number in range(9):
+                workers.beat(session, WorkerCard(f"{night}-{number}", "host", 1, ("sim",), 8), 0)
+            session.flush()
+            dead = now(session) - ALIVE - timedelta(seconds=1)
+            session.connection().execute(update(Worker).values(seen_at=dead))
+    first, _second = first_jobs(database, ref)
+    assert (first.lost_workers, first.deaths_since) == (3, 30)
+    lease_is_over(database)
+    for age in (FORGOTTEN - timedelta(seconds=1), FORGOTTEN + timedelta(seconds=1)):
+        with database.write() as session:
+            then = now(session) - age
+            session.connection().execute(update(Attempt).values(sent_at=then))
+            session.connection().execute(update(Worker).values(seen_at=then))
+            workers.forget_silent(session)
+        first, _second = first_jobs(database, ref)
+        lease_is_over(database)
+        assert not is_suspect(first)
+        assert not is_poison(first)
 
 
 def test_a_call_that_its_worker_cuts_off_to_stop_is_no_lost_worker(database: Database) -> None:
