@@ -3,7 +3,7 @@
 import itertools
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import SecretStr
 
@@ -18,9 +18,9 @@ REST_S = 15.0
 
 
 class _Keys:
-    """The keys of one pool, which takes them in turn."""
+    """The keys of one pool, which takes them in turn; none is there twice."""
 
-    def __init__(self, keys: list[SecretStr | None]) -> None:
+    def __init__(self, keys: Sequence[SecretStr | None]) -> None:
         self._turns: Iterator[SecretStr | None] = itertools.cycle(keys)
         self._count = len(keys)
         self._rests_until: dict[SecretStr | None, float] = {}
@@ -51,7 +51,8 @@ class Keyring:
             for pool in provider.pools:
                 pool_id = PoolId(provider_name, pool.name)
                 try:
-                    keys = [read_key(reference) for reference in pool.keys]
+                    # Two references to one key: it is refused under both.
+                    keys = list(dict.fromkeys(read_key(reference) for reference in pool.keys))
                 except ConfigurationError as error:
                     log.warning("pool %s/%s can't be used: %s", *pool_id, error)
                     self._faults[pool_id] = error.message

@@ -48,3 +48,8 @@ def test_of_the_last_key_the_pool_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_only_key_of_a_pool_is_the_pools_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     ring = keyring(monkeypatch, "a")
     assert not ring.rests(POOL, ring.key(POOL))
+
+
+def test_a_key_that_two_references_name_is_one_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = keyring(monkeypatch, "a", "a")
+    assert not ring.rests(POOL, ring.key(POOL))
