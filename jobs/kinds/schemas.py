@@ -31,7 +31,8 @@ REASON_CHARACTERS = 200
 ECHOED_CHARACTERS = 80
 """Of a schema that can't be used, and of the reason, which quotes it."""
 
-_FENCED = re.compile(r"\s*```[A-Za-z0-9_-]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```\s*", re.DOTALL)
+_FENCE = "```"
+_OPENING = re.compile(r"```[A-Za-z0-9_-]*[ \t]*\r?")
 
 
 class UnusableSchema(SubmissionError):
@@ -93,9 +94,8 @@ def judge_json(text: str, schema: Schema) -> Verdict:
     The JSON may stand plain or inside one fence of backticks, as some models write it whatever they
     are told.
     """
-    fenced = _FENCED.fullmatch(text)
     try:
-        value = msgspec.json.decode(fenced[1] if fenced else text)
+        value = msgspec.json.decode(_unfenced(text))
         broken = next(schema.validator.iter_errors(value), None)
     except (
         ValueError,
@@ -111,6 +111,17 @@ def judge_json(text: str, schema: Schema) -> Verdict:
         "schema_violation",
         f"{pointer[:REASON_CHARACTERS]}: {broken.message[:REASON_CHARACTERS]}",
     )
+
+
+def _unfenced(text: str) -> str:
+    """Return what stands inside one fence, or the text if it has none.
+
+    In linear time: a model may say anything, such as a megabyte of blanks.
+    """
+    opening, line_end, rest = text.strip().partition("\n")
+    if line_end and rest.endswith(_FENCE) and _OPENING.fullmatch(opening):
+        return rest.removesuffix(_FENCE)
+    return text
 
 
 def _escaped(part: str) -> str:

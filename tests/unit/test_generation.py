@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -171,6 +172,10 @@ JSON_VERDICTS: list[tuple[str, Finish, Good | Bad | str]] = [
     ('\n {"hour": 5} \n', Finish.COMPLETE, Good({"hour": 5})),
     ('```json\n{"hour": 5}\n```', Finish.COMPLETE, Good({"hour": 5})),
     ('```\r\n{"hour": 5}\r\n```\n', Finish.COMPLETE, Good({"hour": 5})),
+    ('```\n{"hour": 5}```', Finish.COMPLETE, Good({"hour": 5})),
+    ('```json {"hour": 5}\n```', Finish.COMPLETE, "invalid_json"),
+    ('```json\n{"hour": 5}', Finish.COMPLETE, "invalid_json"),
+    ("```", Finish.COMPLETE, "invalid_json"),
     ('{"hour": 5}', Finish.TRUNCATED, "truncated"),
     ('{"hour": 5}', Finish.REFUSED, "refused"),
     ("", Finish.COMPLETE, "empty_output"),
@@ -214,6 +219,15 @@ def test_a_reason_does_not_repeat_a_long_answer() -> None:
     )
     assert isinstance(verdict, Bad)
     assert len(verdict.message) < 250
+
+
+def test_a_fence_is_looked_for_in_linear_time() -> None:
+    """In quadratic time this would be minutes, in which a worker's loop does nothing else."""
+    text = "```json\n{}" + 1_000_000 * " " + "x"
+    since_s = time.process_time()
+    verdict = GENERATION.judge(line(prompt="x", schema=HOURS), answer(text))
+    assert time.process_time() - since_s < 5.0
+    assert isinstance(verdict, Bad)
 
 
 def test_a_pattern_runs_in_linear_time() -> None:
