@@ -1,4 +1,4 @@
-"""A start at whichever of several targets grants one first, on the true gate."""
+"""A start at whichever of several targets grants one first, whatever becomes of the others."""
 
 import asyncio
 
@@ -49,3 +49,29 @@ async def test_whoever_is_cancelled_leaves_no_ask_behind(gate: FakeGate) -> None
     await asyncio.sleep(0)
     assert gate.called_off == 2
     assert gate.granted == []
+
+
+class Broken(FakeGate):
+    """A gate that fails for one provider."""
+
+    async def ask(self, ask: Ask, patience_s: float) -> Grant | ComeBack:
+        if ask.provider == "first":
+            await asyncio.sleep(0)
+            raise KeyError
+        return await super().ask(ask, patience_s)
+
+
+async def test_an_ask_that_fails_keeps_no_other_from_serving() -> None:
+    gate = Broken({"first": "blue", "second": "main", "third": "main"})
+    asks = [*ASKS, Ask("third", "small", 10, 20, 50, "normal")]
+    won = await first_grant(gate, asks, 5.0)
+    assert isinstance(won, Grant)
+    assert won.pool.provider == "second"
+    assert [grant.pool.provider for grant, _ in gate.settled] == ["third"]
+
+
+async def test_an_ask_that_fails_is_told_if_nothing_is_granted() -> None:
+    gate = Broken({"first": "blue", "second": "main"})
+    gate.blocked["second"] = BLOCKED
+    with pytest.raises(KeyError):
+        await first_grant(gate, ASKS, 5.0)
