@@ -179,11 +179,15 @@ class Runtime:
         card, in_flight = self._options.card, self.parts.in_flight.in_use
         running = [run.slice_key for run in self._running]
 
-        def beat(session: Session) -> None:
+        def beat(session: Session) -> set[int]:
             workers.beat(session, card, in_flight)
-            slices.renew(session, card.id, running)
+            return slices.renew(session, card.id, running)
 
-        await self.parts.transactions.write(beat, about=card.id, tries=1)
+        at_rest = await self.parts.transactions.write(beat, about=card.id, tries=1)
+        # Jobs that wait for a paused pool would not hear of it: they never get to the journal.
+        for run in self._running:
+            if run.slice_key[0] in at_rest:
+                run.drain()
 
     async def _tell_waits(self) -> None:
         """Note with the batches that run here why they wait; each time, as a lease clears it."""

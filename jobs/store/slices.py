@@ -241,13 +241,16 @@ def give_back(
     )
 
 
-def renew(session: Session, owner: str, running: Collection[tuple[int, int]]) -> None:
+def renew(session: Session, owner: str, running: Collection[tuple[int, int]]) -> set[int]:
     """Extend the leases of those slices (batch id, number) that a worker really runs.
 
     A lease that it holds without knowing, because the answer to its claim was lost, runs out.
 
     A slice whose row is locked is being written by its own worker, or taken from it; it is left for
     the next time, because whoever waits here with other slices' locks in hand can deadlock.
+
+    Returns:
+        Their batches that rest, such as paused ones: nothing more of these may be sent.
     """
     mine = (
         select(col(Slice.batch_id), col(Slice.no))
@@ -268,6 +271,11 @@ def renew(session: Session, owner: str, running: Collection[tuple[int, int]]) ->
             )
             .values(lease_until=now(session) + LEASE)
         )
+    at_rest = sa_select(col(Batch.id)).where(
+        col(Batch.id).in_({batch_id for batch_id, _ in running}),
+        col(Batch.state).not_in(FED_BATCH_STATES),
+    )
+    return {row.id for row in session.connection().execute(at_rest)}
 
 
 def expired(session: Session, *, limit: int) -> list[tuple[int, int]]:

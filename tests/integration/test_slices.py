@@ -120,6 +120,20 @@ def test_a_heartbeat_keeps_the_lease(database: Database) -> None:
         assert slices.expired(session, limit=10) == []
 
 
+def test_a_heartbeat_tells_of_batches_that_rest(database: Database) -> None:
+    refs = [seed_batch(database) for _ in range(3)]
+    for ref in refs:
+        lease_of(database, ref)
+    running = [(1, 0), (2, 0)]
+    with database.write() as session:
+        assert slices.renew(session, "worker-1", running) == set()
+    with database.write() as session:
+        batches.move(session, 1, refs[1], BatchState.PAUSED)
+        batches.move(session, 1, refs[2], BatchState.PAUSED)
+        assert slices.renew(session, "worker-1", running) == {2}
+        assert slices.renew(session, "worker-1", []) == set()
+
+
 def test_a_slice_that_must_wait_may_hold_its_batch_back_on_that_queue(database: Database) -> None:
     ref = seed_batch(database, jobs=30)
     lease = lease_of(database, ref)

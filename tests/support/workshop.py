@@ -107,6 +107,9 @@ class _Feed:
     def drained(self, lease: Lease) -> None:
         self.drained_slices.append(lease)
 
+    async def close(self) -> None:
+        pass
+
 
 @dataclass
 class Workshop:
@@ -175,30 +178,40 @@ def line(custom_id: str = "a", model: str = "small") -> dict[str, Any]:
     return {"custom_id": custom_id, "model": model, "prompt": "Say hello."}
 
 
+def fake_gate() -> FakeGate:
+    """Return a gate of the pools of `CONFIGURATION`."""
+    return FakeGate({"first": "blue", "second": "main"})
+
+
+def parts_of(settings: Settings, database: Database, gate: FakeGate, provider: Provider) -> Parts:
+    """Return a worker's parts; to be called on the loop that they run on."""
+    return Parts(
+        settings=settings,
+        configuration=CONFIGURATION,
+        catalogue=Catalogue(CONFIGURATION),
+        prices=PriceBook(CONFIGURATION),
+        keys=Keyring(CONFIGURATION),
+        transactions=Transactions(database),
+        writer=Writer(database),
+        feed=cast("FeedLine", _Feed()),
+        in_flight=InFlight(settings.max_in_flight),
+        gate=gate,
+        forecast=Forecast(),
+        vigil=Vigil(),
+        blame=Blame(),
+        quarantine=Quarantine(),
+        transport=AiohttpTransport(),
+        caller=Caller(httpx.MockTransport(provider.answer), deadline_s=5.0),
+    )
+
+
 @asynccontextmanager
 async def workshop(folder: Path, *, max_in_flight: int = 8) -> AsyncIterator[Workshop]:
     """Yield a worker's parts on a database of their own; at the end nothing may be left unsettled."""
-    gate, provider = FakeGate({"first": "blue", "second": "main"}), Provider()
-    transport = AiohttpTransport()
+    gate, provider = fake_gate(), Provider()
+    settings = Settings(home=folder, max_attempts=3, max_in_flight=max_in_flight)
     with migrated(f"sqlite:///{folder / 'tidemill.db'}") as database:
-        parts = Parts(
-            settings=Settings(home=folder, max_attempts=3, max_in_flight=max_in_flight),
-            configuration=CONFIGURATION,
-            catalogue=Catalogue(CONFIGURATION),
-            prices=PriceBook(CONFIGURATION),
-            keys=Keyring(CONFIGURATION),
-            transactions=Transactions(database),
-            writer=Writer(database),
-            feed=cast("FeedLine", _Feed()),
-            in_flight=InFlight(max_in_flight),
-            gate=gate,
-            forecast=Forecast(),
-            vigil=Vigil(),
-            blame=Blame(),
-            quarantine=Quarantine(),
-            transport=transport,
-            caller=Caller(httpx.MockTransport(provider.answer), deadline_s=5.0),
-        )
+        parts = parts_of(settings, database, gate, provider)
         try:
             yield Workshop(parts, database, gate, provider)
             assert parts.in_flight.in_use == 0
@@ -207,4 +220,4 @@ async def workshop(folder: Path, *, max_in_flight: int = 8) -> AsyncIterator[Wor
         finally:
             await parts.writer.close()
             parts.transactions.close()
-            await transport.aclose()
+            await parts.transport.aclose()
