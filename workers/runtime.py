@@ -14,10 +14,13 @@ from dataclasses import dataclass
 import uvloop
 
 from jobs.configuration import Configuration
+from jobs.errors import LeaseLost, ServiceUnavailable
 from jobs.settings import Settings
 from jobs.store import Session, batches, slices, workers
-from jobs.store.jobs import open_jobs
+from jobs.store.jobs import SliceRange, open_jobs
+from jobs.store.slices import Lease
 from jobs.store.workers import WorkerCard
+from workers.job_run import RECONFIGURED_S
 from workers.open_slice import OpenSlice
 from workers.parts import Parts
 from workers.slice_run import SliceRun
@@ -29,6 +32,10 @@ HEARTBEAT_S = 4.0
 
 CLAIM_TRIES = 3
 """A slice that can't be claimed stays fed, and the sweep publishes it again."""
+
+UNREADABLE = (
+    "a worker that can read its jobs: one can't, which may be of an older version; see its log"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,7 @@ class Runtime:
         self._thread = threading.Thread(target=self._serve, name="runtime", daemon=True)
         self._ready = threading.Event()
         self._parts: Parts | None = None
+        self._leases: set[Lease] = set()  # from their claims on, so none runs out unread
         self._running: set[SliceRun] = set()
         self._tasks: set[asyncio.Task[None]] = set()  # from before their claim on
         self._draining = False
@@ -126,10 +134,40 @@ class Runtime:
         if claimed is None:
             return
         lease, cut = claimed
-        jobs = await self.parts.transactions.read(
-            lambda session: open_jobs(session, lease.batch_id, cut, is_first_lease=lease.fence == 1)
-        )
-        run = SliceRun(OpenSlice(self.parts, lease, len(jobs)), jobs)
+        self._leases.add(lease)
+        try:
+            run = await self._open(lease, cut)
+            if run is not None:
+                await self._run(run)
+        finally:
+            self._leases.discard(lease)
+
+    async def _open(self, lease: Lease, cut: SliceRange) -> SliceRun | None:
+        """Read a leased slice's jobs; one that can't be read is given back, and None returned."""
+        parts = self.parts
+        try:
+            jobs = await parts.transactions.read(
+                lambda session: open_jobs(
+                    session, lease.batch_id, cut, is_first_lease=lease.fence == 1
+                )
+            )
+            return SliceRun(OpenSlice(parts, lease, len(jobs)), jobs)
+        except ServiceUnavailable as error:
+            log.warning("slice %d of %s is not read: %s", lease.slice_no, lease.batch_ref, error)
+            wait_s, reason = 0.0, None
+        except Exception:
+            log.exception("slice %d of %s can't be read", lease.slice_no, lease.batch_ref)
+            wait_s, reason = RECONFIGURED_S, UNREADABLE
+        try:
+            await parts.transactions.write(
+                lambda session: slices.give_back(session, lease, wait_s=wait_s, reason=reason),
+                about=lease.batch_ref,
+            )
+        except LeaseLost as error:
+            log.warning("%s", error)
+        return None
+
+    async def _run(self, run: SliceRun) -> None:
         self._running.add(run)
         if self._draining:
             run.drain()
@@ -177,16 +215,16 @@ class Runtime:
 
     async def _beat(self) -> None:
         card, in_flight = self._options.card, self.parts.in_flight.in_use
-        running = [run.slice_key for run in self._running]
+        held = [(lease.batch_id, lease.slice_no) for lease in self._leases]
 
         def beat(session: Session) -> set[int]:
             workers.beat(session, card, in_flight)
-            return slices.renew(session, card.id, running)
+            return slices.renew(session, card.id, held)
 
         at_rest = await self.parts.transactions.write(beat, about=card.id, tries=1)
         # Jobs that wait for a paused pool would not hear of it: they never get to the journal.
         for run in self._running:
-            if run.slice_key[0] in at_rest:
+            if run.batch_id in at_rest:
                 run.drain()
 
     async def _tell_waits(self) -> None:

@@ -42,9 +42,9 @@ class SliceRun:
         return None if reason is None else (self._opened.lease.batch_id, reason)
 
     @property
-    def slice_key(self) -> tuple[int, int]:
-        """The batch's id and the slice's number."""
-        return self._opened.lease.batch_id, self._opened.lease.slice_no
+    def batch_id(self) -> int:
+        """Whose slice it is."""
+        return self._opened.lease.batch_id
 
     async def run(self) -> None:
         """Run every open job, then finish the slice or give it back."""

@@ -4,14 +4,21 @@ import gc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from sqlalchemy import update
 
+from jobs.errors import ServiceUnavailable
 from jobs.settings import Settings
-from jobs.states import BatchState, SliceState
-from jobs.store import Database, batches
+from jobs.states import BatchState, Outcome, SliceState
+from jobs.store import Database, batches, now
+from jobs.store.jobs import open_jobs
+from jobs.store.slices import LEASE
 from jobs.store.workers import WorkerCard
-from jobs.tables import Slice
+from jobs.tables import Batch, Slice
 from tests.support.eventually import eventually
 from tests.support.fake_gate import FakeGate
 from tests.support.rows import migrated
@@ -24,7 +31,7 @@ from tests.support.workshop import (
     parts_of,
 )
 from workers import runtime as runtime_module
-from workers.runtime import Runtime, RuntimeOptions
+from workers.runtime import UNREADABLE, Runtime, RuntimeOptions
 
 CARD = WorkerCard("worker-1", "here", 1, ("first", "second"), 8)
 
@@ -41,8 +48,17 @@ def gate() -> FakeGate:
 
 
 @pytest.fixture
+def provider() -> Provider:
+    return Provider()
+
+
+@pytest.fixture
 def runtime(
-    tmp_path: Path, database: Database, gate: FakeGate, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    database: Database,
+    gate: FakeGate,
+    provider: Provider,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Runtime]:
     """A running one whose heart beats fast."""
     monkeypatch.setattr(runtime_module, "HEARTBEAT_S", 0.05)
@@ -53,7 +69,7 @@ def runtime(
             settings=settings,
             configuration=CONFIGURATION,
             card=CARD,
-            build=lambda: parts_of(settings, database, gate, Provider()),
+            build=lambda: parts_of(settings, database, gate, provider),
         )
     )
     runtime.start()
@@ -63,27 +79,77 @@ def runtime(
     gc.set_threshold(*collected)
 
 
-def slice_of(database: Database) -> Slice:
-    with database.read() as session:
-        piece = session.get(Slice, (1, 0))
-        assert piece is not None
-        return piece
+@pytest.fixture
+def shop(runtime: Runtime, database: Database, gate: FakeGate, provider: Provider) -> Workshop:
+    """What the runtime works with; its parts are for its own loop."""
+    return Workshop(runtime.parts, database, gate, provider)
 
 
 @pytest.mark.parametrize("state", [BatchState.PAUSED, BatchState.CANCELLING])
 def test_jobs_that_wait_at_the_gate_are_called_off_when_their_batch_rests(
-    runtime: Runtime, database: Database, gate: FakeGate, state: BatchState
+    runtime: Runtime, shop: Workshop, state: BatchState
 ) -> None:
-    ref = Workshop(runtime.parts, database, gate, Provider()).submit([line()])
-    gate.is_open.clear()
+    ref = shop.submit([line()])
+    shop.gate.is_open.clear()
     with ThreadPoolExecutor(1) as thread:
         try:
             running = thread.submit(runtime.run_slice, ref, 0)
-            eventually(lambda: bool(gate.asked))
-            with database.write() as session:
+            eventually(lambda: bool(shop.gate.asked))
+            with shop.database.write() as session:
                 batches.move(session, 1, ref, state)
             running.result(timeout=10.0)
         finally:
             runtime.drain()
-    assert slice_of(database).state == SliceState.WAITING
-    assert gate.granted == []
+    assert shop.slice().state == SliceState.WAITING
+    assert shop.gate.granted == []
+
+
+def test_a_slice_that_this_worker_can_not_read_is_left_to_another_one(
+    runtime: Runtime, shop: Workshop
+) -> None:
+    ref = shop.submit([line()])
+    with shop.database.write() as session:
+        session.connection().execute(update(Batch).values(defaults='{"of_a_newer_version": 1}'))
+    runtime.run_slice(ref, 0)
+    piece = shop.slice()
+    assert piece.state == SliceState.WAITING
+    assert piece.not_before is not None  # no hot loop
+    assert shop.batch(ref).waiting_for == UNREADABLE
+
+
+def test_a_slice_that_is_not_read_for_a_moment_is_run_by_whoever_leases_it_next(
+    runtime: Runtime, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = shop.submit([line()])
+    with monkeypatch.context() as broken:
+        broken.setattr(runtime_module, "open_jobs", Mock(side_effect=ServiceUnavailable))
+        runtime.run_slice(ref, 0)
+    assert shop.slice().state == SliceState.WAITING
+    runtime.run_slice(ref, 0)
+    assert [result.error_code for result in shop.results()] == [None]
+    assert shop.outcomes() == [Outcome.SUCCEEDED]
+
+
+def test_a_lease_is_renewed_from_its_claim_on(
+    runtime: Runtime, shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = shop.submit([line()])
+    may_read, read = Event(), open_jobs
+
+    def slowly(*of: Any, **more: Any) -> Any:
+        assert may_read.wait(10.0)
+        return read(*of, **more)
+
+    monkeypatch.setattr(runtime_module, "open_jobs", slowly)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(runtime.run_slice, ref, 0)
+        eventually(lambda: shop.slice().state == SliceState.LEASED)
+        with shop.database.write() as session:
+            long_ago = now(session) - LEASE
+            session.connection().execute(update(Slice).values(lease_until=long_ago))
+        try:
+            eventually(lambda: (shop.slice().lease_until or long_ago) > long_ago)
+        finally:
+            may_read.set()
+        running.result(timeout=10.0)
+    assert shop.outcomes() == [Outcome.SUCCEEDED]
