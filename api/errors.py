@@ -55,7 +55,6 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SHOWN_CHARACTERS = 300
 """Of a message about a parameter."""
 
-
 ECHOED_CHARACTERS = 80
 """Of a parameter's name that somebody made up."""
 

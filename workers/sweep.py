@@ -25,7 +25,6 @@ SILENT_UPLOAD = timedelta(minutes=10)
 PER_SWEEP = 200
 """Leases that one sweep expires, and slices that it cancels per batch: bounded, the next goes on."""
 
-
 CANCEL_STEPS = 5
 """Times `PER_SWEEP` slices of a batch that one sweep cancels: some 100,000 jobs, two seconds."""
 

@@ -38,7 +38,6 @@ milliseconds: one that isn't belongs to a process that is frozen or cut off, and
 before its leases run out. And what was committed is on the disk, whatever the server, the database
 or the role is set to."""
 
-
 _LIMIT_EXCEEDED = "54"
 """The class of PostgreSQL's codes for what is too large for it, such as a value for its index."""
 

@@ -20,7 +20,6 @@ RANKS: dict[str, int] = {
 MEMORY_S = 5.0
 """Over what time a queue's pace is averaged."""
 
-
 FORETOLD_S = 0.25
 """For so long what a call is expected to use is not asked again. Of the first hundreds of a batch
 nothing is known: at what they were foretold at first, a limit on output would idle for ten seconds."""
