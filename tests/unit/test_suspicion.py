@@ -59,15 +59,15 @@ async def test_a_suspect_whose_call_is_long_does_not_keep_the_others() -> None:
 
 
 async def test_a_turn_that_was_ended_in_time_does_not_shorten_the_next() -> None:
-    quarantine = Quarantine(alone_s=0.05)
+    quarantine = Quarantine(alone_s=1.0)
     await quarantine.enter("again")
-    await asyncio.sleep(0.04)
+    await asyncio.sleep(0.5)
     quarantine.leave("again")
     await quarantine.enter("again")
     waiting = asyncio.create_task(quarantine.enter("next"))
-    await asyncio.sleep(0.02)  # the end of the first turn's time
+    await asyncio.sleep(0.6)  # beyond the end of the first turn's time
     assert not waiting.done()
-    async with asyncio.timeout(5.0):
+    async with asyncio.timeout(10.0):
         await waiting
 
 
