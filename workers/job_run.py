@@ -15,6 +15,7 @@ flight are what is scarce, and not pace.
 import asyncio
 import logging
 from dataclasses import dataclass
+from typing import Literal, assert_never
 
 from jobs.budget import no_price
 from jobs.clock import utcnow
@@ -61,6 +62,11 @@ UNRUNNABLE = "unrunnable"
 _ORDERS = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 """What is raised in a job without a fault. Of the rest a BaseException is one as well: libraries in
 Rust panic so."""
+
+
+_Refusal = Literal[
+    Admission.NO_ROOM_YET, Admission.RESTING, Admission.UNPRICED, Admission.LEASE_LOST
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +263,7 @@ class JobRun:
         self._parts.in_flight.journaled(loop.time() - asked_at)
         return admission
 
-    def _refused(self, admission: Admission | None, wish: Journal) -> Unattempted | Again | None:
+    def _refused(self, admission: _Refusal | None, wish: Journal) -> Unattempted | Again | None:
         """Say what a refusal of the journal means for the job and its slice."""
         match admission:
             case None:
@@ -273,8 +279,10 @@ class JobRun:
                 self._opened.park(RECONFIGURED_S, no_price(f"{wish.provider}/{wish.model}"))
             case Admission.LEASE_LOST:
                 self._opened.lose_lease()
-            case Admission.RESTING | Admission.ADMITTED:
+            case Admission.RESTING:
                 self._opened.close()
+            case _:
+                assert_never(admission)
         return None
 
     async def _call_once(
