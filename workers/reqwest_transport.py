@@ -79,9 +79,6 @@ class ReqwestTransport(httpx.AsyncBaseTransport):
                 .headers([(name.decode(), value.decode()) for name, value in request.headers.raw])
                 .body_bytes(await content(request))
             )
-            read_s = request.extensions.get("timeout", {}).get("read")
-            if read_s is not None:
-                building = building.timeout(timedelta(seconds=read_s))
             async with building.build_streamed() as response:
                 body = await self._read(response)
                 headers = _headers(response.headers)

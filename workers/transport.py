@@ -61,12 +61,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         self._max_response_bytes = max_response_bytes
-        self._connect_timeout_s = connect_timeout_s
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=KEEPALIVE_S, socket_factory=_probed_socket
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout_s),
         )
 
     async def aclose(self) -> None:
@@ -76,13 +76,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request and return the reply with its body read and decoded.
 
-        Of httpx's time-outs, `read` (between two bytes) is observed.
+        Of httpx's time-outs none is observed: how long a call may take is its caller's matter.
 
         Raises:
             httpx.TransportError: the exact subclass; ConnectError, ConnectTimeout and
                 LocalProtocolError alone mean that nothing was sent.
         """
-        read_s = request.extensions.get("timeout", {}).get("read")
         try:
             response = await self._session.request(
                 request.method,
@@ -90,7 +89,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 data=aiohttp.BytesPayload(await content(request)),
                 headers=_wire_headers(tuple(request.headers.raw)),
                 allow_redirects=False,
-                timeout=_timeout(self._connect_timeout_s, read_s),
             )
             try:
                 body = await self._read(response)
@@ -98,7 +96,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 # Also when cancelled: a connection in the middle of a reply is of no use any more.
                 response.close()
                 raise
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise translated(error, request) from error
         headers = [pair for pair in response.raw_headers if pair[0].lower() not in WIRE_HEADERS]
         # A stream instead of content: httpx would copy, count and wrap it, at four times the cost.
@@ -133,8 +131,6 @@ def translated(error: Exception, request: httpx.Request) -> httpx.RequestError:
     match error:
         case aiohttp.ConnectionTimeoutError():
             kind = httpx.ConnectTimeout
-        case TimeoutError():
-            kind = httpx.ReadTimeout
         case aiohttp.ClientConnectorError() | aiohttp.ServerFingerprintMismatch():
             kind = httpx.ConnectError
         case aiohttp.ClientConnectionResetError():
@@ -180,11 +176,6 @@ def _url(text: str) -> URL:
 def _wire_headers(pairs: tuple[tuple[bytes, bytes], ...]) -> CIMultiDict[str]:
     # The same for all calls with one key; aiohttp takes a copy of it.
     return CIMultiDict((name.decode(), value.decode()) for name, value in pairs)
-
-
-@lru_cache(maxsize=16)
-def _timeout(connect_s: float, read_s: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=read_s)
 
 
 def _probed_socket(address: aiohttp.AddrInfoType) -> socket.socket:
