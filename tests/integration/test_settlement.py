@@ -4,17 +4,18 @@ from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlmodel import col, select
 
 from jobs.exchange import Usage
-from jobs.states import BatchState, Outcome, PauseCause, ResultStatus
+from jobs.states import BROKE_DOWN, BatchState, Outcome, PauseCause, ResultStatus
 from jobs.store import Database, batches, slices
 from jobs.store.ledger import UsageQuery, usage
 from jobs.store.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
 from jobs.store.settlement import flush
 from jobs.tables import Attempt, Result
-from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
+from tests.support.rows import batch_of, journal_of, lease_of, leased, seed_batch
+from workers.conclusions import unstorable
 
 SPENT = Usage(input_tokens=7, output_tokens=3)
 GOOD = ResultDraft(ResultStatus.SUCCEEDED, output='"fine"', finish_reason="complete")
@@ -213,3 +214,30 @@ def test_a_row_that_is_too_large_for_the_database_is_no_outage(database: Databas
     else:
         with pytest.raises(OperationalError, match="index row"):
             settle()
+
+
+def test_an_end_that_the_database_never_takes_leaves_room_for_one_at_the_worst_case(
+    database: Database,
+) -> None:
+    ref = seed_batch(database)
+    journal = journal_of(lease_of(database, ref), 0)
+    admit(database, journal)
+    with pytest.raises((OverflowError, DBAPIError)) as raised:
+        settle(database, answered(journal, 2**70))
+    assert not isinstance(raised.value, OperationalError)
+    settle(database, unstorable(journal))
+    after = batch_of(database, ref)
+    assert (after.reserved_nanos, after.spent_nanos, after.in_flight) == (0, 100, 0)
+    assert (after.failed, after.unknown_attempts) == (1, 1)
+    assert results_of(database) == [(0, 1, "failed")]
+
+
+def test_an_attempt_whose_end_was_lost_by_a_fault_of_our_own_counts(database: Database) -> None:
+    ref = seed_batch(database)
+    lease = lease_of(database, ref)
+    admit(database, journal_of(lease, 0))
+    with database.write() as session:
+        slices.give_back(session, lease, error_code=BROKE_DOWN)
+    _lease, [job, *_] = leased(database, ref)
+    assert (job.last_attempt, job.counted_attempts, job.lost_workers) == (1, 1, 0)
+    assert batch_of(database, ref).spent_nanos == 100
