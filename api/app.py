@@ -23,7 +23,7 @@ from api.routes import (
     results,
     usage,
 )
-from api.services import Services
+from api.services import PATIENCE_S, Services
 from jobs.configuration import Configuration
 from jobs.feed import Feeder
 from jobs.prices import PriceBook
@@ -42,7 +42,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         RuntimeError: a route of this version says neither which scope it needs nor that it is public.
     """
     count_tokens = token_counter(settings.token_counting)
-    database = open_database(settings.resolved_database_url())
+    database = open_database(settings.resolved_database_url(), patience_s=PATIENCE_S)
     services = Services(
         settings=settings,
         configuration=configuration,

@@ -17,6 +17,12 @@ from jobs.tokens import CountTokens
 
 log = logging.getLogger(__name__)
 
+PATIENCE_S = 2.0
+"""How long an answer waits for the database; then it is 503. What is usual takes milliseconds."""
+
+COUNTING_S = 60.0
+"""How long it may take to look at every attempt of a batch, or of a project's batches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Services:

@@ -31,6 +31,9 @@ CHUNK_JOBS = 4000
 CHUNK_CHARACTERS = 8 << 20
 """Of the lines of a chunk: two of them are in memory, and each is a sign of life of the upload."""
 
+STORING_S = 10.0
+"""How long a chunk may take to be stored: an upload that is cut off begins again from its start."""
+
 LINES_PER_JOB = 2
 """Lines that a submission may have for each job that it may have: blank ones cost time as well."""
 
@@ -105,7 +108,8 @@ class Intake:
         claim: idempotency.Claim | None = None,
     ) -> None:
         """Begin; with a claim on an idempotency key, raise RequestInProgress if another has it."""
-        self._database = database
+        self._database = database.with_patience(STORING_S, insists=True)
+        self._leaving = database.with_patience(STORING_S)
         self._reader = reader
         self._max_jobs = max_jobs
         self._max_cost_nanos = draft.max_cost_nanos
@@ -195,7 +199,7 @@ class Intake:
     def abandon(self) -> None:
         """Delete whatever was stored of a submission that will not be accepted."""
         self._thread.shutdown()
-        batches.discard(self._database, self._batch_id)
+        batches.discard(self._leaving, self._batch_id)
 
     def _check_budget(self) -> None:
         least_nanos, limit_nanos = self._reader.least_nanos, self._max_cost_nanos

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from api.auth import ReaderProject
 from api.cursors import decode_pair, encode_pair
 from api.query import WholeNumber
-from api.services import ServicesDep
+from api.services import COUNTING_S, ServicesDep
 from api.shapes import Tokens
 from jobs.money import format_usd
 from jobs.states import Outcome
@@ -69,7 +69,7 @@ def list_attempts(
 ) -> AttemptPage:
     """List the attempts of a batch, in the order of its jobs."""
     after = (-1, 0) if cursor is None else decode_pair(cursor)
-    with services.database.read() as session:
+    with services.database.with_patience(COUNTING_S).read() as session:
         batch = batches.find(session, project_id, batch_id)
         assert batch.id is not None
         found = attempt_page(session, batch.id, outcome=outcome, after=after, limit=limit + 1)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 from api.amounts import UsdOrNone, nanos_of
 from api.auth import AdminProject, ReaderProject
 from api.bodies import StrictRoute
-from api.services import ServicesDep
+from api.services import COUNTING_S, ServicesDep
 from jobs.budget import next_day, next_month
 from jobs.errors import InvalidParameter
 from jobs.money import format_usd
@@ -76,7 +76,7 @@ def change_budget(
     nothing more is sent then.
     """
     changes = wanted.changes()
-    with services.database.write() as session:
+    with services.database.with_patience(COUNTING_S).write() as session:
         budgets.set_caps(session, project_id, changes)
         shape = _shape(session, project_id)
     services.feed_all()

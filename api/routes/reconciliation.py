@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth import AdminProject, ReaderProject
 from api.encodings import check_encoding, unpacked
-from api.services import Services, ServicesDep
+from api.services import COUNTING_S, Services, ServicesDep
 from jobs.money import format_usd
 from jobs.reconcile import Account, Verdict
 from jobs.store import batches
@@ -146,7 +146,10 @@ async def reconcile(
 
     def open_account() -> Account:
         with services.database.read() as session:
-            return Account(services.database, batches.find(session, project_id, batch_id))
+            return Account(
+                services.database.with_patience(COUNTING_S),
+                batches.find(session, project_id, batch_id),
+            )
 
     with await run_in_threadpool(open_account) as account:
         block = bytearray()
@@ -171,7 +174,7 @@ async def reconcile(
 def _reconciliation(
     services: Services, project_id: int, ref: str, verdict: Verdict | None
 ) -> Reconciliation:
-    with services.database.snapshot() as session:
+    with services.database.with_patience(COUNTING_S).snapshot() as session:
         found = balance(session, batches.find(session, project_id, ref))
     account = None if verdict is None else _account(verdict)
     return Reconciliation(

@@ -18,6 +18,9 @@ router = APIRouter(tags=["results"])
 ROWS_PER_PAGE = 1000
 """Rows that are read in one short transaction: a slow reader holds no snapshot of the database."""
 
+PAGE_S = 10.0
+"""How long a page may take to be read: an answer that has begun can only be cut off."""
+
 
 @router.get(
     "/batches/{batch_id}/results",
@@ -71,8 +74,9 @@ def get_results(
 def _lines(
     services: Services, batch_id: int, order: ResultOrder, after: int, left: int
 ) -> Iterator[bytes]:
+    database = services.database.with_patience(PAGE_S, insists=True)
     while left > 0:
-        with services.database.read() as session:
+        with database.read() as session:
             rows = page(session, batch_id, order=order, after=after, limit=min(left, ROWS_PER_PAGE))
         if not rows:
             return

@@ -5,15 +5,17 @@ is locked" as soon as two of them meet, however long the time-out. Writers of on
 on a lock of our own, because SQLite lets waiters sleep and poll.
 """
 
+import copy
+import math
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -22,6 +24,7 @@ from sqlmodel import Session
 
 from jobs.clock import UTC, utcnow
 from jobs.errors import ConfigurationError, ServiceUnavailable
+from jobs.store.patience import Reach, left_s, until
 
 BUSY_TIMEOUT_S = 30
 """How long a SQLite writer waits for writers of other processes; their transactions take ms."""
@@ -29,27 +32,71 @@ BUSY_TIMEOUT_S = 30
 LOOK_AGAIN_S = 0.001
 """Between two looks whether a writer of another process has ended."""
 
-POSTGRES_GUARDS = (
-    "-c lock_timeout=10s -c statement_timeout=60s -c idle_in_transaction_session_timeout=8s"
-    " -c synchronous_commit=on"
-)
-"""Nobody's forgotten lock may stop the fleet; the caller tries again. A transaction of ours is idle for
-milliseconds: one that isn't belongs to a process that is frozen or cut off, and its locks are free
-before its leases run out. And what was committed is on the disk, whatever the server, the database
-or the role is set to."""
+PATIENCE_S = 80.0
+"""How long a transaction may take, of a process that has nothing better to do than to wait."""
+
+SERVER_SHARE = 0.75
+"""Of the patience that the server has for a statement: where it is alive it says no itself, and the
+connection lives on."""
+
+LOCK_TIMEOUT_MS = 10_000
+"""Nobody's forgotten lock may stop the fleet; the caller tries again."""
+
+CONNECT_TIMEOUT_S = 5
+"""How long a new connection may take to be made, at most; libpq knows no less than 2."""
+
+POSTGRES_GUARDS = "-c idle_in_transaction_session_timeout=8s -c synchronous_commit=on"
+"""A transaction of ours is idle for milliseconds: one that isn't belongs to a process that is frozen
+or cut off, and its locks are free before its leases run out. And what was committed is on the disk,
+whatever the server, the database or the role is set to."""
+
+POSTGRES_NETWORK = {
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,  # ms
+}
+"""A server whose machine is gone, or behind a cut, is noticed after half a minute at most."""
+
+POOL_TIMEOUT_S = 30.0
+"""How long a connection is waited for that others use, at most."""
+
+_ALLOW = text("SELECT set_config('statement_timeout', :statement_ms, true)")
+"""Longer statements in this transaction. Locks are waited for no longer than in others."""
 
 _LIMIT_EXCEEDED = "54"
 """The class of PostgreSQL's codes for what is too large for it, such as a value for its index."""
 
 
 class Database:
-    """One process's way to the rows: short transactions, read or write."""
+    """One process's way to the rows: short transactions, read or write.
 
-    def __init__(self, engine: Engine) -> None:
+    `patience_s` is how long a transaction may take, the wait for a connection included. Whatever the
+    server does, or doesn't do, the thread is free again after that.
+    """
+
+    def __init__(self, engine: Engine, patience_s: float = PATIENCE_S) -> None:
         self.engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._reader = engine.execution_options(read_only=True)
         self._sqlite_writer = threading.Lock()
+        self._usual_s = self._reach_s = self._patience_s = patience_s
+        self._to_write = Reach()
+        # On SQLite only writers wait, for each other.
+        self._to_read = Reach() if self.is_sqlite else self._to_write
+
+    def with_patience(self, patience_s: float, *, insists: bool = False) -> Self:
+        """Return the same database for transactions that may take so long once it is reached.
+
+        Who insists also waits so long for a connection, or for its turn to write, whatever others
+        have met: there is much to lose.
+        """
+        patient = copy.copy(self)
+        patient._patience_s = patience_s
+        if insists:
+            patient._reach_s = patience_s
+            patient._to_write = patient._to_read = Reach()
+        return patient
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -59,13 +106,13 @@ class Database:
             ServiceUnavailable: the database doesn't answer, is locked for too long, or its disk is
                 full. If that happened at the commit, it is not known whether it took place.
         """
-        with self._sqlite_writer if self.is_sqlite else nullcontext():
-            yield from self._transact(self.engine)
+        with ExitStack() as turn:
+            yield from self._transact(self.engine, self._to_write, turn)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Open a transaction that only reads; on SQLite it never waits for a writer. Raises alike."""
-        yield from self._transact(self._reader)
+        yield from self._transact(self._reader, self._to_read)
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
@@ -73,15 +120,32 @@ class Database:
         engine = self._reader  # SQLite's every transaction is one
         if not self.is_sqlite:
             engine = engine.execution_options(isolation_level="REPEATABLE READ")
-        yield from self._transact(engine)
+        yield from self._transact(engine, self._to_read)
 
-    def _transact(self, engine: Engine) -> Iterator[Session]:
+    def _transact(
+        self, engine: Engine, reach: Reach, turn: ExitStack | None = None
+    ) -> Iterator[Session]:
+        began_s = time.monotonic()
         with (
+            until(began_s + self._patience_s),
+            reach.noted(),
             self.reachability(),
             Session(engine, expire_on_commit=False) as session,
             session.begin(),
         ):
+            with until(began_s + self._reach_s), reach.tried(), self.reachability():
+                if turn is not None and self.is_sqlite:
+                    self._take_turn(turn)
+                connection = session.connection()
+            if not self.is_sqlite and self._patience_s != self._usual_s:
+                connection.execute(_ALLOW, {"statement_ms": str(_statement_ms(self._patience_s))})
             yield session
+
+    def _take_turn(self, turn: ExitStack) -> None:
+        """Let no other thread of this process write until the end of `turn`."""
+        if not self._sqlite_writer.acquire(timeout=left_s() or 0.0):
+            raise ServiceUnavailable("the database can't be used now: others write for too long")
+        turn.callback(self._sqlite_writer.release)
 
     @contextmanager
     def reachability(self) -> Iterator[None]:
@@ -102,8 +166,10 @@ class Database:
         self.engine.dispose()
 
 
-def open_database(url: str, *, connections: int = 10) -> Database:
+def open_database(url: str, *, connections: int = 10, patience_s: float = PATIENCE_S) -> Database:
     """Return the database at a SQLAlchemy address; no connection is made yet.
+
+    `patience_s` is how long a transaction may take, unless it is opened with another patience.
 
     Raises:
         ConfigurationError: the address is malformed or its driver is not installed.
@@ -111,15 +177,20 @@ def open_database(url: str, *, connections: int = 10) -> Database:
     try:
         sqlite = make_url(url).get_backend_name() == "sqlite"
         arguments: dict[str, Any] = (
-            {"timeout": BUSY_TIMEOUT_S, "isolation_level": None, "check_same_thread": False}
+            {
+                "timeout": min(BUSY_TIMEOUT_S, patience_s),
+                "isolation_level": None,
+                "check_same_thread": False,
+            }
             if sqlite
-            else {"options": POSTGRES_GUARDS, "connect_timeout": 5, "keepalives_idle": 15}
+            else _postgres_arguments(patience_s)
         )
         engine = create_engine(
             url,
             connect_args=arguments,
             pool_size=connections,
             max_overflow=connections,
+            pool_timeout=min(POOL_TIMEOUT_S, patience_s),
             pool_pre_ping=not sqlite,
             insertmanyvalues_page_size=500,
             hide_parameters=True,  # an error's text goes to the log, the rows must not
@@ -129,7 +200,9 @@ def open_database(url: str, *, connections: int = 10) -> Database:
     if sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-    return Database(engine)
+    else:
+        event.listen(engine, "do_connect", _connect_postgres)
+    return Database(engine, patience_s)
 
 
 def now(session: Session) -> datetime:
@@ -159,13 +232,15 @@ def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry)
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    if connection.get_execution_options().get("read_only", False):
-        connection.exec_driver_sql("BEGIN")
-        return
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    driver.execute("PRAGMA busy_timeout=0")
+    busy_s = min(BUSY_TIMEOUT_S, left_s() or BUSY_TIMEOUT_S)
+    deadline = time.monotonic() + busy_s
+    if connection.get_execution_options().get("read_only", False):
+        driver.execute(_busy_timeout(busy_s))
+        connection.exec_driver_sql("BEGIN")
+        return
+    driver.execute(_busy_timeout(0))
     try:
         while (obstacle := _obstacle_to_begin(driver)) == sqlite3.SQLITE_BUSY:
             if time.monotonic() >= deadline:
@@ -174,7 +249,11 @@ def _begin_sqlite(connection: Connection) -> None:
         if obstacle is not None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises it as SQLAlchemy's own error
     finally:
-        driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
+        driver.execute(_busy_timeout(busy_s))
+
+
+def _busy_timeout(wait_s: float) -> str:
+    return f"PRAGMA busy_timeout={round(wait_s * 1000)}"
 
 
 def _obstacle_to_begin(driver: sqlite3.Connection) -> int | None:
@@ -188,3 +267,26 @@ def _obstacle_to_begin(driver: sqlite3.Connection) -> int | None:
     except sqlite3.OperationalError as error:
         return error.sqlite_errorcode & 0xFF
     return None
+
+
+def _postgres_arguments(patience_s: float) -> dict[str, Any]:
+    statement_ms = _statement_ms(patience_s)
+    lock_ms = min(LOCK_TIMEOUT_MS, statement_ms)
+    limits = f"-c statement_timeout={statement_ms} -c lock_timeout={lock_ms}"
+    return {
+        "options": f"{POSTGRES_GUARDS} {limits}",
+        "connect_timeout": min(CONNECT_TIMEOUT_S, math.ceil(patience_s)),
+        **POSTGRES_NETWORK,
+    }
+
+
+def _statement_ms(patience_s: float) -> int:
+    return round(SERVER_SHARE * patience_s * 1000)
+
+
+def _connect_postgres(
+    _dialect: Dialect, _entry: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
+) -> Any:
+    from jobs.store.postgres import PatientConnection  # noqa: PLC0415  (an extra)
+
+    return PatientConnection.connect(*arguments, **options)

@@ -42,8 +42,8 @@ def check_schema(database: Database) -> None:
         SchemaMismatch: it is older (migrate first) or newer (upgrade Tidemill first).
         ServiceUnavailable: the database doesn't answer.
     """
-    with database.reachability(), database.engine.connect() as connection:
-        if not _is_current(connection):
+    with database.read() as session:
+        if not _is_current(session.connection()):
             raise SchemaMismatch(
                 "the database's schema is older than this version; "
                 "start `tidemill api` (or `tidemill up`), which upgrades it"
