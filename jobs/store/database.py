@@ -234,7 +234,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry)
 def _begin_sqlite(connection: Connection) -> None:
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)
-    busy_s = min(BUSY_TIMEOUT_S, left_s() or BUSY_TIMEOUT_S)
+    left = left_s()
+    busy_s = BUSY_TIMEOUT_S if left is None else min(BUSY_TIMEOUT_S, left)
     deadline = time.monotonic() + busy_s
     if connection.get_execution_options().get("read_only", False):
         driver.execute(_busy_timeout(busy_s))

@@ -1,0 +1,341 @@
+"""A database that hangs, is gone, locked or crowded: every route says so in time, and then works again."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+import orjson
+import psycopg
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import text
+
+from api.app import create_app
+from api.auth import KnownKeys
+from api.services import PATIENCE_S
+from jobs import ingest
+from jobs.configuration import Configuration
+from jobs.errors import ConfigurationError, ServiceUnavailable
+from jobs.settings import Settings
+from jobs.states import BatchState
+from jobs.store import Database, open_database
+from scripts.fault_injection.servers import own_cluster
+from tests.support.eventually import eventually_async
+from tests.support.own_postgres import OwnPostgres
+from tests.support.postgres import fresh_database
+from tests.support.processes import ProcessUnderTest
+from tests.support.rows import migrated, seed_batch
+
+IN_TIME_S = PATIENCE_S + 2.0
+"""Patience, and what a machine with other things to do adds."""
+
+BACK_WITHIN_S = 10.0
+
+UPLOAD_IN_TIME_S = 10.0
+
+LINE = {"model": "sim/small", "prompt": "Hello", "max_tokens": 5}
+
+
+@pytest.fixture(scope="module")
+def postgres(
+    tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]
+) -> Iterator[OwnPostgres]:
+    folder = tmp_path_factory.mktemp("postgres")
+    started: list[ProcessUnderTest] = []
+
+    def start(argv: list[str]) -> ProcessUnderTest:
+        started.append(ProcessUnderTest(argv, folder / f"{len(started)}.log", cwd=folder))
+        return started[-1]
+
+    with ExitStack() as stack:
+        try:
+            data = stack.enter_context(own_cluster())
+        except ConfigurationError as error:
+            missing(str(error))
+        server = OwnPostgres(data, start)
+        yield server
+        for process in started:
+            process.clear_away()
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """On the server of our own, unless the test says that it is about SQLite."""
+    if getattr(request, "param", "") == "sqlite":
+        yield f"sqlite:///{tmp_path / 'tidemill.db'}"
+        return
+    server: OwnPostgres = request.getfixturevalue("postgres")
+    with fresh_database(server.url) as url:
+        yield url
+        server.thaw()
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    with migrated(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+def app(database: Database, tmp_path: Path) -> FastAPI:
+    """As the shared one, with a provider, so that work is accepted."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    settings = Settings(home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9")
+    provider = {"protocol": "openai", "base_url": "http://127.0.0.1:9/v1"}
+    return create_app(settings, Configuration.model_validate({"providers": {"sim": provider}}))
+
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def operations(app: FastAPI) -> list[tuple[str, str]]:
+    """Every route that needs the database; the front page and its like do not."""
+    return [
+        (method.upper(), path)
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+        if path == "/readyz" or (path.startswith("/api/") and path != "/api/pools")
+    ]
+
+
+async def ask(client: httpx.AsyncClient, method: str, path: str, ref: str) -> httpx.Response:
+    body: dict[str, Any] = {}
+    if (method, path) == ("POST", "/api/batches"):
+        body = {"content": orjson.dumps({"custom_id": "a", **LINE})}
+    elif path == "/api/budget" and method == "PATCH":
+        body = {"json": {"daily_usd": "5"}}
+    elif method == "PATCH":
+        body = {"json": {"max_cost_usd": "5"}}
+    return await client.request(method, path.replace("{batch_id}", ref), **body)
+
+
+async def ask_all(client: httpx.AsyncClient, app: FastAPI, ref: str) -> dict[str, httpx.Response]:
+    """Ask every route at the same moment, so that each waits by itself; return the answers in time."""
+    asked = operations(app)
+    async with asyncio.timeout(IN_TIME_S):
+        replies = await asyncio.gather(*(ask(client, *each, ref) for each in asked))
+    return {" ".join(each): reply for each, reply in zip(asked, replies, strict=True)}
+
+
+def is_told(reply: httpx.Response) -> bool:
+    if reply.status_code != 503:
+        return False
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.json()["code"] == "service_unavailable"
+    assert int(reply.headers["retry-after"]) > 0
+    return True
+
+
+async def works_again(client: httpx.AsyncClient, app: FastAPI, ref: str) -> None:
+    """Return once nothing is left of the trouble: all routes answer, no connection is still in use."""
+
+    async def is_ready() -> bool:
+        return (await client.get("/readyz")).status_code == 200
+
+    await eventually_async(is_ready, BACK_WITHIN_S, "the API is ready")
+    replies = await ask_all(client, app, ref)
+    assert all(reply.status_code < 500 for reply in replies.values()), replies
+    pool = app.state.services.database.engine.pool
+
+    async def is_free() -> bool:
+        return pool.checkedout() == 0
+
+    await eventually_async(is_free, BACK_WITHIN_S, "no connection is in use")
+
+
+async def test_every_route_tells_in_time_that_the_database_hangs(
+    client: httpx.AsyncClient, app: FastAPI, database: Database, postgres: OwnPostgres
+) -> None:
+    ref = seed_batch(database)
+    await works_again(client, app, ref)
+    postgres.freeze()
+    replies = await ask_all(client, app, ref)
+    assert not {name for name, reply in replies.items() if not is_told(reply)}
+    assert (await client.get("/healthz")).status_code == 200
+    postgres.thaw()
+    await works_again(client, app, ref)
+
+
+async def test_a_key_that_is_not_known_yet_is_told_as_well(
+    client: httpx.AsyncClient, app: FastAPI, database: Database, postgres: OwnPostgres
+) -> None:
+    ref = seed_batch(database)
+    await works_again(client, app, ref)
+    app.state.known_keys = KnownKeys()
+    postgres.freeze()
+    replies = await ask_all(client, app, ref)
+    assert not {name for name, reply in replies.items() if not is_told(reply)}
+    postgres.thaw()
+    await works_again(client, app, ref)
+
+
+async def test_a_hundred_requests_wait_no_longer_than_one(
+    client: httpx.AsyncClient, app: FastAPI, database: Database, postgres: OwnPostgres
+) -> None:
+    ref = seed_batch(database)
+    await works_again(client, app, ref)
+    postgres.freeze()
+    async with asyncio.timeout(IN_TIME_S):
+        replies = await asyncio.gather(*(client.get(f"/api/batches/{ref}") for _ in range(100)))
+    assert all(map(is_told, replies))
+    postgres.thaw()
+    await works_again(client, app, ref)
+
+
+async def test_a_database_that_is_gone_is_told_and_used_again_when_it_is_back(
+    client: httpx.AsyncClient, app: FastAPI, database: Database, postgres: OwnPostgres
+) -> None:
+    ref = seed_batch(database)
+    await works_again(client, app, ref)
+    postgres.stop()
+    try:
+        replies = await ask_all(client, app, ref)
+    finally:
+        postgres.start()
+    assert not {name for name, reply in replies.items() if not is_told(reply)}
+    await works_again(client, app, ref)
+
+
+async def test_a_table_that_somebody_has_locked_is_not_waited_for(
+    client: httpx.AsyncClient, app: FastAPI, database: Database
+) -> None:
+    ref = seed_batch(database)
+    await works_again(client, app, ref)
+    with database.engine.connect() as other:
+        other.execute(text("LOCK TABLE batch"))
+        replies = await ask_all(client, app, ref)
+        other.rollback()
+    about_batches = {name: reply for name, reply in replies.items() if "/batches" in name}
+    assert not {name for name, reply in about_batches.items() if not is_told(reply)}
+    assert replies["GET /readyz"].is_success  # it reads another table
+    await works_again(client, app, ref)
+
+
+async def test_a_server_without_a_free_connection_is_told_of(
+    client: httpx.AsyncClient, app: FastAPI, database: Database, postgres: OwnPostgres
+) -> None:
+    ref = seed_batch(database)
+    with ExitStack() as held:
+        with suppress(psycopg.OperationalError):
+            while True:
+                held.enter_context(psycopg.connect(postgres.url))
+        replies = await ask_all(client, app, ref)
+        assert not {name for name, reply in replies.items() if not is_told(reply)}
+    await works_again(client, app, ref)
+
+
+async def test_connections_that_are_all_in_use_are_waited_for_no_longer(
+    client: httpx.AsyncClient, app: FastAPI, database: Database
+) -> None:
+    ref = seed_batch(database)
+    engine = app.state.services.database.engine
+    with ExitStack() as held:
+        for _ in range(engine.pool.size() * 2):
+            held.enter_context(engine.connect())
+        replies = await ask_all(client, app, ref)
+        assert not {name for name, reply in replies.items() if not is_told(reply)}
+    await works_again(client, app, ref)
+
+
+def lines(count: int) -> bytes:
+    return b"".join(
+        orjson.dumps({"custom_id": f"job-{number}", **LINE}) + b"\n" for number in range(count)
+    )
+
+
+async def pieces(body: bytes, meanwhile: Callable[[], object]) -> AsyncIterator[bytes]:
+    """Send most of a body, do something, send the rest."""
+    cut = len(body) * 3 // 4
+    yield body[:cut]
+    await asyncio.sleep(0.5)  # the first chunks are stored
+    meanwhile()
+    yield body[cut:]
+
+
+async def test_an_upload_in_which_the_database_hangs_leaves_nothing_accepted(
+    client: httpx.AsyncClient,
+    postgres: OwnPostgres,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ingest, "STORING_S", PATIENCE_S)
+    body = lines(30_000)
+    headers = {"idempotency-key": "tonight"}
+    async with asyncio.timeout(UPLOAD_IN_TIME_S):
+        reply = await client.post(
+            "/api/batches", content=pieces(body, postgres.freeze), headers=headers
+        )
+    assert is_told(reply)
+    postgres.thaw()
+
+    async def is_accepted() -> bool:
+        again = await client.post("/api/batches", content=body, headers=headers)
+        assert again.status_code in {202, 409, 503}, again.text
+        return again.status_code == 202
+
+    await eventually_async(is_accepted, 30.0, "the same upload is accepted")
+    shown = (await client.get("/api/batches")).json()["data"]
+    assert [batch["counts"]["total"] for batch in shown] == [30_000]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+async def test_an_upload_may_take_longer_than_anybody_waits_for_the_database(
+    client: httpx.AsyncClient,
+) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        began_s = time.monotonic()
+        for line in lines(10).splitlines(keepends=True):
+            yield line
+            await asyncio.sleep(1.5 * PATIENCE_S / 10)
+        assert time.monotonic() - began_s > PATIENCE_S
+
+    reply = await client.post("/api/batches", content=slowly())
+    assert reply.status_code == 202, reply.text
+
+
+@on_sqlite
+async def test_a_file_that_another_process_has_locked_can_be_read_and_its_writers_are_told(
+    client: httpx.AsyncClient, app: FastAPI, database: Database
+) -> None:
+    ref = seed_batch(database)
+    assert database.engine.url.database is not None
+    other = sqlite3.connect(database.engine.url.database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    replies = await ask_all(client, app, ref)
+    told = {name for name, reply in replies.items() if is_told(reply)}
+    assert told == {
+        "POST /api/batches",
+        "PATCH /api/batches/{batch_id}",
+        "POST /api/batches/{batch_id}/pause",
+        "POST /api/batches/{batch_id}/resume",
+        "POST /api/batches/{batch_id}/cancel",
+        "PATCH /api/budget",
+    }
+    assert all(reply.is_success for name, reply in replies.items() if name not in told), replies
+    other.execute("ROLLBACK")
+    other.close()
+
+    async def can_be_written() -> bool:
+        return (await client.post(f"/api/batches/{ref}/pause")).is_success
+
+    await eventually_async(can_be_written, BACK_WITHIN_S, "the file can be written")
+    with database.read() as session:
+        assert session.execute(text("SELECT state FROM batch")).scalars().all() == [
+            BatchState.PAUSED
+        ]
+
+
+def test_what_takes_long_is_cut_off_by_the_server_unless_there_is_patience(
+    database_url: str,
+) -> None:
+    impatient = open_database(database_url, patience_s=1.0)
+    with pytest.raises(ServiceUnavailable, match="statement timeout"), impatient.read() as session:
+        session.execute(text("SELECT pg_sleep(5)"))
+    with impatient.with_patience(20.0).read() as session:
+        session.execute(text("SELECT pg_sleep(1.5)"))
+    assert impatient.engine.pool.checkedin() == 1  # type: ignore[attr-defined]  # it is a QueuePool
+    impatient.close()
