@@ -24,6 +24,7 @@ from jobs.errors import (
     NotFound,
     RequestInProgress,
     ServiceUnavailable,
+    StorageFull,
     SubmissionError,
     SubmissionTooLarge,
     TidemillError,
@@ -46,6 +47,7 @@ STATUSES: tuple[tuple[type[TidemillError], HTTPStatus], ...] = (
     (SubmissionError, HTTPStatus.BAD_REQUEST),
     (IdempotencyKeyReused, HTTPStatus.UNPROCESSABLE_ENTITY),
     (Conflict, HTTPStatus.CONFLICT),
+    (StorageFull, HTTPStatus.INSUFFICIENT_STORAGE),
     (ServiceUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 """The first match counts. Whatever is not here is our own fault: 500, without internals."""
@@ -151,6 +153,8 @@ def _headers_of(error: TidemillError) -> dict[str, str]:
             return {"www-authenticate": challenge}
         case TooManyGuesses():
             return {"retry-after": str(error.wait_s)}
+        case StorageFull():
+            return {"retry-after": "30"}  # room is made by people
         case ServiceUnavailable() | RequestInProgress():
             return {"retry-after": "2"}
         case _:

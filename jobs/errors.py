@@ -30,6 +30,7 @@
         IdempotencyKeyReused
       SchemaMismatch
       ServiceUnavailable
+        StorageFull
       ProviderError
         Transient
           RateLimited
@@ -299,6 +300,12 @@ class ServiceUnavailable(TidemillError):
     """A service that is needed does not answer; try again shortly."""
 
     code = "service_unavailable"
+
+
+class StorageFull(ServiceUnavailable):
+    """The disk is full; nothing can be stored until there is room."""
+
+    code = "storage_full"
 
 
 class ProviderError(TidemillError):

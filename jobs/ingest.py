@@ -24,6 +24,7 @@ from jobs.lines import MAX_LINE_BYTES, JobLine, LineReader
 from jobs.money import short_usd
 from jobs.store import Database, batches, idempotency
 from jobs.store.jobs import JobRow, SliceRange, insert_chunk, insert_slices, seqs_of
+from jobs.store.room import require_room
 
 CHUNK_JOBS = 4000
 """Jobs per commit: some 50 ms of the database's time, so that others get their turn."""
@@ -107,7 +108,10 @@ class Intake:
         max_jobs: int,
         claim: idempotency.Claim | None = None,
     ) -> None:
-        """Begin; with a claim on an idempotency key, raise RequestInProgress if another has it."""
+        """Begin; with a claim on an idempotency key, raise RequestInProgress if another has it.
+
+        This and whatever stores something raise StorageFull if there is no room.
+        """
         self._database = database.with_patience(STORING_S, insists=True)
         self._leaving = database.with_patience(STORING_S)
         self._reader = reader
@@ -126,6 +130,7 @@ class Intake:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="intake")
         self._storing: _Storing | None = None
         with database.write() as session:
+            require_room(session)
             self._batch_id, self._ref = batches.begin(session, draft)
             if claim is not None:
                 idempotency.take(session, claim, self._batch_id)
@@ -288,6 +293,7 @@ class Intake:
 
     def _commit(self, rows: Sequence[JobRow], cut: Sequence[SliceRange]) -> None:
         with self._database.write() as session:
+            require_room(session)
             batches.touch(session, self._batch_id)
             insert_chunk(session, rows)
             insert_slices(session, self._batch_id, cut)

@@ -23,7 +23,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
 from jobs.clock import UTC, utcnow
-from jobs.errors import ConfigurationError, ServiceUnavailable
+from jobs.errors import ConfigurationError, ServiceUnavailable, StorageFull
 from jobs.store.patience import Reach, left_s, until
 
 BUSY_TIMEOUT_S = 30
@@ -63,6 +63,8 @@ POOL_TIMEOUT_S = 30.0
 
 _ALLOW = text("SELECT set_config('statement_timeout', :statement_ms, true)")
 """Longer statements in this transaction. Locks are waited for no longer than in others."""
+
+_DISK_FULL = "53100"
 
 _LIMIT_EXCEEDED = "54"
 """The class of PostgreSQL's codes for what is too large for it, such as a value for its index."""
@@ -156,9 +158,11 @@ class Database:
             driver_error = getattr(error, "orig", None)
             if str(getattr(driver_error, "sqlstate", "")).startswith(_LIMIT_EXCEEDED):
                 raise  # it works, and will never take this row
+            where = f" ({self.engine.url.database})" if self.is_sqlite else ""
+            if _is_full(driver_error):
+                raise StorageFull(f"the database's disk is full{where}") from error
             # The rest of it is hints for people who look at the server's own machine.
             reason = str(error.args[0]).partition("\n")[0]
-            where = f" ({self.engine.url.database})" if self.is_sqlite else ""
             raise ServiceUnavailable(f"the database can't be used now: {reason}{where}") from error
 
     def close(self) -> None:
@@ -268,6 +272,12 @@ def _obstacle_to_begin(driver: sqlite3.Connection) -> int | None:
     except sqlite3.OperationalError as error:
         return error.sqlite_errorcode & 0xFF
     return None
+
+
+def _is_full(driver_error: object) -> bool:
+    if isinstance(driver_error, sqlite3.Error):
+        return driver_error.sqlite_errorcode in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+    return getattr(driver_error, "sqlstate", None) == _DISK_FULL
 
 
 def _postgres_arguments(patience_s: float) -> dict[str, Any]:

@@ -143,7 +143,7 @@ async def works_again(client: httpx.AsyncClient, app: FastAPI, ref: str) -> None
     pool = app.state.services.database.engine.pool
 
     async def is_free() -> bool:
-        return pool.checkedout() == 0
+        return int(pool.checkedout()) == 0
 
     await eventually_async(is_free, BACK_WITHIN_S, "no connection is in use")
 
