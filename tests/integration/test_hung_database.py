@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import httpx
 import orjson
@@ -20,15 +20,13 @@ from api.auth import KnownKeys
 from api.services import PATIENCE_S
 from jobs import ingest
 from jobs.configuration import Configuration
-from jobs.errors import ConfigurationError, ServiceUnavailable
+from jobs.errors import ServiceUnavailable
 from jobs.settings import Settings
 from jobs.states import BatchState
 from jobs.store import Database, open_database
-from scripts.fault_injection.servers import own_cluster
 from tests.support.eventually import eventually_async
 from tests.support.own_postgres import OwnPostgres
 from tests.support.postgres import fresh_database
-from tests.support.processes import ProcessUnderTest
 from tests.support.rows import migrated, seed_batch
 
 IN_TIME_S = PATIENCE_S + 2.0
@@ -41,35 +39,13 @@ UPLOAD_IN_TIME_S = 10.0
 LINE = {"model": "sim/small", "prompt": "Hello", "max_tokens": 5}
 
 
-@pytest.fixture(scope="module")
-def postgres(
-    tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]
-) -> Iterator[OwnPostgres]:
-    folder = tmp_path_factory.mktemp("postgres")
-    started: list[ProcessUnderTest] = []
-
-    def start(argv: list[str]) -> ProcessUnderTest:
-        started.append(ProcessUnderTest(argv, folder / f"{len(started)}.log", cwd=folder))
-        return started[-1]
-
-    with ExitStack() as stack:
-        try:
-            data = stack.enter_context(own_cluster())
-        except ConfigurationError as error:
-            missing(str(error))
-        server = OwnPostgres(data, start)
-        yield server
-        for process in started:
-            process.clear_away()
-
-
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """On the server of our own, unless the test says that it is about SQLite."""
     if getattr(request, "param", "") == "sqlite":
         yield f"sqlite:///{tmp_path / 'tidemill.db'}"
         return
-    server: OwnPostgres = request.getfixturevalue("postgres")
+    server: OwnPostgres = request.getfixturevalue("own_postgres")
     with fresh_database(server.url) as url:
         yield url
         server.thaw()
@@ -149,54 +125,54 @@ async def works_again(client: httpx.AsyncClient, app: FastAPI, ref: str) -> None
 
 
 async def test_every_route_tells_in_time_that_the_database_hangs(
-    client: httpx.AsyncClient, app: FastAPI, database: Database, postgres: OwnPostgres
+    client: httpx.AsyncClient, app: FastAPI, database: Database, own_postgres: OwnPostgres
 ) -> None:
     ref = seed_batch(database)
     await works_again(client, app, ref)
-    postgres.freeze()
+    own_postgres.freeze()
     replies = await ask_all(client, app, ref)
     assert not {name for name, reply in replies.items() if not is_told(reply)}
     assert (await client.get("/healthz")).status_code == 200
-    postgres.thaw()
+    own_postgres.thaw()
     await works_again(client, app, ref)
 
 
 async def test_a_key_that_is_not_known_yet_is_told_as_well(
-    client: httpx.AsyncClient, app: FastAPI, database: Database, postgres: OwnPostgres
+    client: httpx.AsyncClient, app: FastAPI, database: Database, own_postgres: OwnPostgres
 ) -> None:
     ref = seed_batch(database)
     await works_again(client, app, ref)
     app.state.known_keys = KnownKeys()
-    postgres.freeze()
+    own_postgres.freeze()
     replies = await ask_all(client, app, ref)
     assert not {name for name, reply in replies.items() if not is_told(reply)}
-    postgres.thaw()
+    own_postgres.thaw()
     await works_again(client, app, ref)
 
 
 async def test_a_hundred_requests_wait_no_longer_than_one(
-    client: httpx.AsyncClient, app: FastAPI, database: Database, postgres: OwnPostgres
+    client: httpx.AsyncClient, app: FastAPI, database: Database, own_postgres: OwnPostgres
 ) -> None:
     ref = seed_batch(database)
     await works_again(client, app, ref)
-    postgres.freeze()
+    own_postgres.freeze()
     async with asyncio.timeout(IN_TIME_S):
         replies = await asyncio.gather(*(client.get(f"/api/batches/{ref}") for _ in range(100)))
     assert all(map(is_told, replies))
-    postgres.thaw()
+    own_postgres.thaw()
     await works_again(client, app, ref)
 
 
 async def test_a_database_that_is_gone_is_told_and_used_again_when_it_is_back(
-    client: httpx.AsyncClient, app: FastAPI, database: Database, postgres: OwnPostgres
+    client: httpx.AsyncClient, app: FastAPI, database: Database, own_postgres: OwnPostgres
 ) -> None:
     ref = seed_batch(database)
     await works_again(client, app, ref)
-    postgres.stop()
+    own_postgres.stop()
     try:
         replies = await ask_all(client, app, ref)
     finally:
-        postgres.start()
+        own_postgres.start()
     assert not {name for name, reply in replies.items() if not is_told(reply)}
     await works_again(client, app, ref)
 
@@ -217,13 +193,13 @@ async def test_a_table_that_somebody_has_locked_is_not_waited_for(
 
 
 async def test_a_server_without_a_free_connection_is_told_of(
-    client: httpx.AsyncClient, app: FastAPI, database: Database, postgres: OwnPostgres
+    client: httpx.AsyncClient, app: FastAPI, database: Database, own_postgres: OwnPostgres
 ) -> None:
     ref = seed_batch(database)
     with ExitStack() as held:
         with suppress(psycopg.OperationalError):
             while True:
-                held.enter_context(psycopg.connect(postgres.url))
+                held.enter_context(psycopg.connect(own_postgres.url))
         replies = await ask_all(client, app, ref)
         assert not {name for name, reply in replies.items() if not is_told(reply)}
     await works_again(client, app, ref)
@@ -259,7 +235,7 @@ async def pieces(body: bytes, meanwhile: Callable[[], object]) -> AsyncIterator[
 
 async def test_an_upload_in_which_the_database_hangs_leaves_nothing_accepted(
     client: httpx.AsyncClient,
-    postgres: OwnPostgres,
+    own_postgres: OwnPostgres,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ingest, "STORING_S", PATIENCE_S)
@@ -267,10 +243,10 @@ async def test_an_upload_in_which_the_database_hangs_leaves_nothing_accepted(
     headers = {"idempotency-key": "tonight"}
     async with asyncio.timeout(UPLOAD_IN_TIME_S):
         reply = await client.post(
-            "/api/batches", content=pieces(body, postgres.freeze), headers=headers
+            "/api/batches", content=pieces(body, own_postgres.freeze), headers=headers
         )
     assert is_told(reply)
-    postgres.thaw()
+    own_postgres.thaw()
 
     async def is_accepted() -> bool:
         again = await client.post("/api/batches", content=body, headers=headers)

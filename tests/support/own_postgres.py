@@ -23,6 +23,7 @@ class OwnPostgres:
         """Start the server on a free port."""
         self.port = free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        self.owner = data.stat().st_uid
         self._argv = list(postgres_part(data, self.port).argv)
         self._start_process = start_process
         self._frozen: list[psutil.Process] = []

@@ -7,14 +7,18 @@ for the wrong reason.
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn, Protocol
 
 import pytest
 
+from jobs.errors import ConfigurationError
+from scripts.fault_injection.servers import own_cluster
 from tests.support import postgres, rabbitmq, redis_servers
 from tests.support.environment import Machine
 from tests.support.eventually import eventually
+from tests.support.own_postgres import OwnPostgres
 from tests.support.ports import free_port
 from tests.support.processes import ProcessUnderTest
 
@@ -100,6 +104,28 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     """The SQLAlchemy address of an empty PostgreSQL database of this test."""
     with postgres.fresh_database(postgres_server) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def own_postgres(
+    tmp_path_factory: pytest.TempPathFactory, missing: Callable[[str], NoReturn]
+) -> Iterator[OwnPostgres]:
+    """A PostgreSQL of a module's own, which its tests may freeze and stop."""
+    folder = tmp_path_factory.mktemp("postgres")
+    started: list[ProcessUnderTest] = []
+
+    def start(argv: list[str]) -> ProcessUnderTest:
+        started.append(ProcessUnderTest(argv, folder / f"{len(started)}.log", cwd=folder))
+        return started[-1]
+
+    with ExitStack() as stack:
+        try:
+            data = stack.enter_context(own_cluster())
+        except ConfigurationError as error:
+            missing(str(error))
+        yield OwnPostgres(data, start)
+        for process in started:
+            process.clear_away()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

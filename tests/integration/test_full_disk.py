@@ -1,0 +1,179 @@
+"""A full disk: submissions are refused whole, jobs that run wait for room and go on by themselves."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import psycopg
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import event
+
+from api.app import create_app
+from jobs.configuration import Configuration
+from jobs.settings import Settings
+from jobs.store import Database
+from tests.support.eventually import eventually_async
+from tests.support.own_postgres import OwnPostgres
+from tests.support.postgres import fresh_database
+from tests.support.rows import migrated
+from tests.support.small_disk import enlarge, filled, small_disk
+from tests.support.workshop import line, workshop
+
+MOST_PAGES = 200
+"""Of 16 KiB: some 1,500 jobs, after the empty tables."""
+
+PROVIDER = {"protocol": "openai", "base_url": "http://127.0.0.1:9/v1"}
+
+
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A disk of 160 MB, of which uploads leave 40 MB to jobs that run."""
+    with small_disk(160) as folder:
+        if folder is None:
+            pytest.skip("nothing may be mounted here")
+        yield folder
+
+
+@pytest.fixture
+def server_disk(own_postgres: OwnPostgres) -> Iterator[Path]:
+    """A disk of 24 MB for a server's tables."""
+    with small_disk(24, own_postgres.owner) as folder:
+        if folder is None:
+            pytest.skip("nothing may be mounted here")
+        yield folder
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Of a database without limits, with little room in its file, on a small disk, or on a server."""
+    match getattr(request, "param", ""):
+        case "disk":
+            yield f"sqlite:///{request.getfixturevalue('disk') / 'tidemill.db'}"
+        case "server":
+            disk = request.getfixturevalue("server_disk")
+            yield from full_soon(request.getfixturevalue("own_postgres"), disk)
+        case _:
+            yield f"sqlite:///{tmp_path / 'tidemill.db'}"
+
+
+def full_soon(server: OwnPostgres, disk: Path) -> Iterator[str]:
+    """Yield the address of a database whose tables are on a small disk; the server's log is not."""
+    with psycopg.connect(server.url, autocommit=True) as administrator:
+        administrator.execute(f"CREATE TABLESPACE small LOCATION '{disk}'")
+        with fresh_database(server.url) as url:
+            name = url.rpartition("/")[2]
+            administrator.execute(f"ALTER DATABASE {name} SET default_tablespace = small")
+            yield url
+        administrator.execute("DROP TABLESPACE small")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    with migrated(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+def app(database: Database, tmp_path: Path) -> FastAPI:
+    url = database.engine.url.render_as_string(hide_password=False)
+    settings = Settings(home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9")
+    return create_app(settings, Configuration.model_validate({"providers": {"sim": PROVIDER}}))
+
+
+def lines(count: int) -> bytes:
+    job = {"model": "sim/small", "prompt": "x" * 1000, "max_tokens": 5}
+    return b"".join(
+        orjson.dumps({"custom_id": f"job-{number}", **job}) + b"\n" for number in range(count)
+    )
+
+
+async def submit(client: httpx.AsyncClient, jobs: int) -> httpx.Response:
+    return await client.post("/api/batches", content=lines(jobs))
+
+
+def is_told(reply: httpx.Response) -> bool:
+    if reply.status_code != 507:
+        return False
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.json()["code"] == "storage_full"
+    assert int(reply.headers["retry-after"]) > 0
+    return True
+
+
+async def batches(client: httpx.AsyncClient) -> list[dict[str, Any]]:
+    data: list[dict[str, Any]] = (await client.get("/api/batches")).json()["data"]
+    return data
+
+
+def rows_left(database: Database) -> int:
+    """How much is left of uploads that nobody sees."""
+    with database.read() as session:
+        counted = "SELECT (SELECT count(*) FROM job) + (SELECT count(*) FROM batch)"
+        left: int = session.connection().exec_driver_sql(counted).scalar_one()
+    return left
+
+
+async def test_a_file_that_can_grow_no_more_refuses_an_upload_whole(
+    client: httpx.AsyncClient, app: FastAPI, database: Database
+) -> None:
+    def limit(connection: sqlite3.Connection, _entry: object) -> None:
+        connection.execute(f"PRAGMA max_page_count={MOST_PAGES}")
+
+    engine = app.state.services.database.engine
+    event.listen(engine, "connect", limit)
+    assert is_told(await submit(client, 10_000))
+    assert await batches(client) == []
+    assert rows_left(database) == 0
+    assert (await submit(client, 10)).status_code == 202
+    event.remove(engine, "connect", limit)
+    engine.dispose()
+    assert (await submit(client, 10_000)).status_code == 202
+
+
+@pytest.mark.parametrize("database_url", ["disk"], indirect=True)
+async def test_uploads_leave_room_on_the_disk_and_what_they_took_is_free_again(
+    client: httpx.AsyncClient, disk: Path
+) -> None:
+    assert is_told(await submit(client, 150_000))
+    assert await batches(client) == []
+    assert (await submit(client, 1_000)).status_code == 202
+    with filled(disk):
+        refused = await submit(client, 100_000)
+    assert is_told(refused)
+    assert (await submit(client, 1_000)).status_code == 202
+    assert [batch["counts"]["total"] for batch in await batches(client)] == [1_000, 1_000]
+
+
+@pytest.mark.parametrize("database_url", ["server"], indirect=True)
+async def test_a_server_without_room_refuses_an_upload_whole(
+    client: httpx.AsyncClient, database: Database, server_disk: Path
+) -> None:
+    assert is_told(await submit(client, 30_000))
+    assert await batches(client) == []
+    assert rows_left(database) == 0
+    enlarge(server_disk, 96)
+    assert (await submit(client, 30_000)).status_code == 202
+
+
+async def test_a_job_whose_answer_finds_no_room_waits_and_is_paid_for_once(
+    disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with workshop(disk) as shop:
+        ref = shop.submit([line(str(number)) for number in range(20)])
+        _, run = shop.open(ref)
+        with filled(disk):
+            running = asyncio.create_task(run.run())
+
+            async def has_failed() -> bool:
+                return "disk is full" in caplog.text
+
+            await eventually_async(has_failed, 10.0, "nothing can be written")
+            assert not running.done()
+        await running
+        assert [result.status for result in shop.results()] == ["succeeded"] * 20
+        assert len(shop.provider.seen) == 20
