@@ -17,12 +17,15 @@ from jobs.errors import ServiceUnavailable
 from jobs.queues import publish_slice, queue_length
 from jobs.store import Database, now
 from jobs.store.feeding import (
+    BROKER,
     FedSlice,
     fed_slices,
     feed,
+    forget_broker_wait,
     mark_fed,
     queues_with_waiting,
     stale_messages,
+    tell_broker_wait,
 )
 
 log = logging.getLogger(__name__)
@@ -60,7 +63,8 @@ class Feeder:
         """Publish slices again whose messages seem to be lost.
 
         While the broker holds as many messages of a queue as there are fed slices, none is: the
-        workers are only busy. A message too many does nothing, as the slice's lease decides.
+        workers are only busy. A message too many does nothing, as the slice's lease decides. What
+        waits for the broker says so by then, or does no longer.
         """
         with self._database.read() as session:
             fed_before = now(session) - LOST_AFTER
@@ -70,17 +74,32 @@ class Feeder:
             waiting = queue_length(self._celery, queue)
             with self._database.read() as session:
                 fed = fed_slices(session, queue)
-            if waiting is None or waiting >= fed:
-                continue
-            log.warning("publishing %d slices of %s again", len(slices), queue)
-            with self._database.write() as session:
-                mark_fed(session, queue, fed_before)
-            self.publish(slices)
+            if waiting is None:
+                self._tell(f"{BROKER}does not answer, or takes no messages")
+                return  # nor would it for another queue
+            if waiting < fed:
+                log.warning("publishing %d slices of %s again", len(slices), queue)
+                with self._database.write() as session:
+                    mark_fed(session, queue, fed_before)
+                if not self.publish(slices):
+                    return
+        with self._database.write() as session:
+            forget_broker_wait(session, fed_before)
 
-    def publish(self, slices: Iterable[FedSlice]) -> None:
-        """Publish slices that are marked as fed; without a broker, the sweep does it later."""
+    def publish(self, slices: Iterable[FedSlice]) -> bool:
+        """Publish slices that are marked as fed, and return whether the broker took them.
+
+        Without it the sweep does it later, and the batches tell what they wait for.
+        """
         try:
             for piece in slices:
                 publish_slice(self._celery, piece.queue, piece.batch_ref, piece.slice_no)
         except ServiceUnavailable as error:
-            log.warning("the broker takes no messages, the sweep will publish them: %s", error)
+            log.warning("the sweep will publish them: %s", error)
+            self._tell(error.message)
+            return False
+        return True
+
+    def _tell(self, reason: str) -> None:
+        with self._database.write() as session:
+            tell_broker_wait(session, reason)

@@ -130,7 +130,15 @@ def publish_slice(app: Celery, queue: str, batch_ref: str, slice_no: int) -> Non
                 confirm_timeout=BROKER_PATIENCE_S,
             )
     except _broker_faults(app) as error:
-        raise ServiceUnavailable(f"the broker did not take a message for {queue!r}") from error
+        raise ServiceUnavailable(
+            f"the broker did not take a message for {queue!r}{_refusal(error)}"
+        ) from error
+
+
+def _refusal(error: BaseException) -> str:
+    """Return a server's word for why it refuses, such as MISCONF with a full disk; empty without one."""
+    word = str(error).partition(" ")[0]
+    return f" ({word})" if word.isalpha() and word.isupper() else ""
 
 
 def queue_length(app: Celery, queue: str) -> int | None:

@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from typing import Any
 
 from celery import Celery, bootsteps, signals
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 CONTROL_SLOTS = 2
 """One sweeps, one finds that out and returns."""
+
+UNTOLD_S = 5.0
+"""Without a message for so long one sweeps without."""
 
 EXPIRES_S = 10
 """A sweep that nobody has begun for so long is forgotten: the next one does its work."""
@@ -69,21 +73,16 @@ def run_beat(settings: Settings) -> int:
     celery = make_celery(settings)
     database = open_database(settings.resolved_database_url(), connections=CONTROL_SLOTS)
     check_schema(database)
-    sweep = Sweep(database, celery)
-    one_at_a_time = threading.Lock()
+    sweeper = Sweeper(Sweep(database, celery))
 
     @celery.task(name=SWEEP)
     def run_sweep() -> None:
-        if one_at_a_time.acquire(blocking=False):
-            try:
-                sweep.run()
-            finally:
-                one_at_a_time.release()
+        sweeper.run()
 
     every_sweep = {"task": SWEEP, "schedule": SWEEP_S}
     every_sweep["options"] = {"queue": CONTROL_QUEUE, "expires": EXPIRES_S}
     celery.conf.beat_schedule = {"sweep": every_sweep}
-    celery.steps["worker"].add(_clock_step(celery))
+    celery.steps["worker"].add(_clock_step(celery, sweeper))
     try:
         return _serve(celery, [CONTROL_QUEUE], slots=CONTROL_SLOTS, name=f"beat-{os.getpid()}")
     finally:
@@ -106,7 +105,42 @@ def _runtime_step(runtime: Runtime) -> type[bootsteps.StartStopStep]:
     return RuntimeStep
 
 
-def _clock_step(celery: Celery) -> type[bootsteps.StartStopStep]:
+class Sweeper:
+    """Sweeps when it is told to, once at a time, and by itself when for a while nobody has told it.
+
+    Then the broker is away: batches are to say so, and what is cancelled needs no broker.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._turn = threading.Lock()
+        self._swept_at_s = time.monotonic()
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Sweep, unless that is being done."""
+        if self._turn.acquire(blocking=False):
+            try:
+                self._sweep.run()
+            finally:
+                self._swept_at_s = time.monotonic()
+                self._turn.release()
+
+    def start(self) -> None:
+        """Watch from now on."""
+        threading.Thread(target=self._watch, name="sweeper", daemon=True).start()
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._stopped.set()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(SWEEP_S):
+            if time.monotonic() - self._swept_at_s > UNTOLD_S:
+                self.run()
+
+
+def _clock_step(celery: Celery, sweeper: Sweeper) -> type[bootsteps.StartStopStep]:
     """Return the step that runs Celery's beat in a thread; it keeps nothing on disk."""
 
     class ClockStep(bootsteps.StartStopStep):
@@ -118,8 +152,10 @@ def _clock_step(celery: Celery) -> type[bootsteps.StartStopStep]:
             )
             service.start()
             self.clock = service
+            sweeper.start()
 
         def stop(self, worker: Any) -> None:
+            sweeper.stop()
             self.clock.stop()
 
     return ClockStep

@@ -12,7 +12,7 @@ from sqlmodel import SQLModel, col, func, select
 
 from jobs.configuration import Configuration
 from jobs.errors import IllegalTransition
-from jobs.feed import LOST_AFTER, Feeder
+from jobs.feed import Feeder
 from jobs.ingest import CHUNK_JOBS, Intake
 from jobs.lines import JobDefaults, LineReader
 from jobs.queues import make_celery, queue_length
@@ -27,7 +27,7 @@ from jobs.store.settlement import flush
 from jobs.store.workers import FORGOTTEN, WorkerCard
 from jobs.tables import Attempt, Batch, Job, Result, Slice, Worker
 from tests.support.eventually import eventually
-from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
+from tests.support.rows import age_messages, batch_of, journal_of, lease_of, seed_batch
 from tests.support.system import configuration, lines, ndjson
 from workers.sweep import PER_SWEEP, SILENT_UPLOAD, Sweep
 
@@ -58,12 +58,6 @@ def age_leases(database: Database) -> None:
     with database.write() as session:
         past = now(session) - timedelta(seconds=1)
         session.connection().execute(update(Slice).values(lease_until=past))
-
-
-def age_messages(database: Database) -> None:
-    with database.write() as session:
-        past = now(session) - LOST_AFTER - timedelta(seconds=1)
-        session.connection().execute(update(Slice).values(fed_at=past))
 
 
 def age_uploads(database: Database, silent: timedelta) -> None:

@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
+from sqlalchemy import update
+
+from jobs.feed import LOST_AFTER
 from jobs.states import Priority
-from jobs.store import Database, batches, migrate, open_database
+from jobs.store import Database, batches, migrate, now, open_database
 from jobs.store.batches import BatchDraft
 from jobs.store.jobs import OpenJob, SliceRange, insert_chunk, insert_slices, open_jobs
 from jobs.store.projects import ensure_project
 from jobs.store.reports import Journal
 from jobs.store.slices import Lease, claim
-from jobs.tables import Batch
+from jobs.tables import Batch, Slice
 
 
 @contextmanager
@@ -61,6 +65,13 @@ def batch_of(database: Database, ref: str) -> Batch:
     """Read a batch of the project `default`."""
     with database.read() as session:
         return batches.find(session, 1, ref)
+
+
+def age_messages(database: Database) -> None:
+    """Let every slice have been fed so long ago that its message may be lost."""
+    with database.write() as session:
+        past = now(session) - LOST_AFTER - timedelta(seconds=1)
+        session.connection().execute(update(Slice).values(fed_at=past))
 
 
 def lease_of(database: Database, ref: str, slice_no: int = 0, owner: str = "worker-1") -> Lease:
