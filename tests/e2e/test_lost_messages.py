@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.judging import books_agree, each_answer_is_its_jobs, each_job_has_one_result
 from tests.support.processes import ProcessUnderTest
 from tests.support.redis_servers import OwnRedis, redis_binary
-from tests.support.system import System, finished, lines, running_system, wait_for_log
+from tests.support.system import Json, System, finished, lines, running_system, wait_for_log
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator
@@ -108,6 +108,28 @@ def test_a_broker_that_dies_and_comes_back_empty_costs_seconds(
     assert batch["unknown_attempts"] == 0
     each_answer_is_its_jobs(each_job_has_one_result(system, batch_id, JOBS))
     assert simulator.ledger()["answered"] == JOBS + SLICE_SIZE
+
+
+def test_while_the_broker_is_gone_batches_say_so_and_what_is_cancelled_ends(
+    system: System, broker: OwnRedis
+) -> None:
+    broker.kill(signal.SIGKILL)
+    waiting, cancelled = (
+        system.submit(lines(SLICE_SIZE, prefix=prefix)) for prefix in ("waiting", "cancelled")
+    )
+
+    def is_told(batch: Json) -> bool:
+        return (batch["waiting_for"] or "").startswith("the broker ")
+
+    system.wait_until(waiting, is_told, 10.0, "it waits for the broker")
+    system.act(cancelled, "cancel")
+    assert system.wait(cancelled, 30.0)["state"] == "cancelled"
+    assert is_told(system.batch(waiting))
+
+    broker.start()
+
+    batch = system.wait(waiting, 40.0)
+    assert (batch["state"], batch["waiting_for"]) == ("completed", None)
 
 
 def test_without_the_beat_work_goes_on_and_a_new_one_finds_what_was_lost_meanwhile(
