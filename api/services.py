@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 2.0
 """How long an answer waits for the database; then it is 503. What is usual takes milliseconds."""
 
-COUNTING_S = 60.0
+COUNTING_S = 120.0
 """How long it may take to look at every attempt of a batch, or of a project's batches."""
 
 

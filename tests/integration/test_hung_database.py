@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -314,4 +315,24 @@ def test_what_takes_long_is_cut_off_by_the_server_unless_there_is_patience(
     with impatient.with_patience(20.0).read() as session:
         session.execute(text("SELECT pg_sleep(1.5)"))
     assert impatient.engine.pool.checkedin() == 1  # type: ignore[attr-defined]  # it is a QueuePool
+    impatient.close()
+
+
+def test_a_server_that_falls_silent_within_a_statement_is_given_up(
+    database_url: str, own_postgres: OwnPostgres
+) -> None:
+    impatient = open_database(database_url, patience_s=4.0)
+    freezing = threading.Timer(0.2, own_postgres.freeze)
+
+    def sleep_long() -> None:
+        with impatient.read() as session:
+            freezing.start()
+            session.execute(text("SELECT pg_sleep(60)"))
+
+    with pytest.raises(ServiceUnavailable, match="does not answer"):
+        sleep_long()
+    freezing.join()
+    own_postgres.thaw()
+    with impatient.with_patience(BACK_WITHIN_S, insists=True).read() as session:
+        assert session.execute(text("SELECT 1")).scalar_one() == 1
     impatient.close()
