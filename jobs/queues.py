@@ -93,6 +93,9 @@ def make_celery(settings: Settings) -> Celery:
         task_send_sent_event=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A Redis that answers and takes no writes (memory or disk full, a replica by now) is as good
+        # as one that is gone. Celery would end the worker, and with it the calls in flight.
+        broker_channel_error_retry=True,
         broker_connection_timeout=5,
         broker_pool_limit=10,
         task_publish_retry_policy=dict(_RETRY),

@@ -1,10 +1,12 @@
 """The broker forgets, the broker dies, the beat dies: it costs seconds, never a job."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+import redis
 
 from tests.e2e.judging import books_agree, each_answer_is_its_jobs, each_job_has_one_result
 from tests.support.processes import ProcessUnderTest
@@ -23,6 +25,8 @@ SLOTS = 8
 
 IN_FLIGHT = 60
 LOST_MESSAGES_FOUND_WITHIN_S = 10.0
+REFUSES_S = 5.0
+"""Long enough for every part to meet the refusal: a consumer, a sweep, an acknowledgement."""
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +134,42 @@ def test_while_the_broker_is_gone_batches_say_so_and_what_is_cancelled_ends(
 
     batch = system.wait(waiting, 40.0)
     assert (batch["state"], batch["waiting_for"]) == ("completed", None)
+
+
+@pytest.mark.parametrize(
+    ("refuse", "allow"),
+    [
+        (("CONFIG SET", "maxmemory", "1"), ("CONFIG SET", "maxmemory", "0")),
+        (
+            ("CONFIG SET", "min-replicas-to-write", "1"),
+            ("CONFIG SET", "min-replicas-to-write", "0"),
+        ),
+        (("REPLICAOF", "127.0.0.1", "9"), ("REPLICAOF", "NO", "ONE")),
+    ],
+    ids=["its memory is full", "it refuses as for a full disk", "it became a replica"],
+)
+def test_a_broker_that_takes_no_writes_ends_no_process_and_is_waited_for(
+    system: System,
+    simulator: "Simulator",
+    broker: OwnRedis,
+    batch_id: str,
+    refuse: tuple[str, ...],
+    allow: tuple[str, ...],
+) -> None:
+    running = [process for process in system.processes if process.exit_status is None]
+    with redis.Redis.from_url(broker.url) as client:
+        client.execute_command(*refuse)
+        try:
+            system.wait_until(
+                batch_id, lambda batch: batch["counts"]["running"] == 0, 10.0, "calls have ended"
+            )
+            time.sleep(REFUSES_S)
+            assert finished(system.batch(batch_id)) < JOBS
+        finally:
+            client.execute_command(*allow)
+
+    assert_nothing_was_lost(system, simulator, batch_id)
+    assert [process.name for process in running if process.exit_status is not None] == []
 
 
 def test_without_the_beat_work_goes_on_and_a_new_one_finds_what_was_lost_meanwhile(
