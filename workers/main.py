@@ -5,11 +5,14 @@ import os
 import socket
 import threading
 import time
+from datetime import datetime
 from typing import Any
 
 from celery import Celery, bootsteps, signals
 from celery.beat import EmbeddedService
+from celery.schedules import schedule
 
+from jobs.clock import UTC
 from jobs.configuration import Configuration
 from jobs.errors import ConfigurationError
 from jobs.queues import CONTROL_QUEUE, RUN_SLICE, SWEEP, make_celery
@@ -79,7 +82,7 @@ def run_beat(settings: Settings) -> int:
     def run_sweep() -> None:
         sweeper.run()
 
-    every_sweep = {"task": SWEEP, "schedule": SWEEP_S}
+    every_sweep: dict[str, Any] = {"task": SWEEP, "schedule": every(SWEEP_S, celery)}
     every_sweep["options"] = {"queue": CONTROL_QUEUE, "expires": EXPIRES_S}
     celery.conf.beat_schedule = {"sweep": every_sweep}
     celery.steps["worker"].add(_clock_step(celery, sweeper))
@@ -87,6 +90,18 @@ def run_beat(settings: Settings) -> int:
         return _serve(celery, [CONTROL_QUEUE], slots=CONTROL_SLOTS, name=f"beat-{os.getpid()}")
     finally:
         database.close()
+
+
+def every(seconds: float, celery: Celery) -> schedule:
+    """Return the schedule of so many seconds by a clock that nobody sets.
+
+    By the wall's, nothing would be due for an hour after it was set back by one.
+    """
+
+    def since_start() -> datetime:
+        return datetime.fromtimestamp(time.monotonic(), UTC)
+
+    return schedule(seconds, nowfun=since_start, app=celery)
 
 
 def _runtime_step(runtime: Runtime) -> type[bootsteps.StartStopStep]:

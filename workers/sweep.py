@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -25,6 +25,12 @@ SILENT_UPLOAD = timedelta(minutes=10)
 PER_SWEEP = 200
 """Leases that one sweep expires, and slices that it cancels per batch: bounded, the next goes on."""
 
+CLOCK_MOVED_S = 2.0
+"""By which the database's clock may part from a steady one between two sweeps; by more, it was set."""
+
+PROMPT_S = 1.0
+"""An answer of the database that took longer tells nothing of its clock."""
+
 CANCEL_STEPS = 5
 """Times `PER_SWEEP` slices of a batch that one sweep cancels: some 100,000 jobs, two seconds."""
 
@@ -32,14 +38,20 @@ CANCEL_STEPS = 5
 class Sweep:
     """The duties, each callable alone."""
 
-    def __init__(self, database: Database, celery: Celery) -> None:
+    def __init__(
+        self, database: Database, celery: Celery, steady: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Sweep this database; `steady` is a clock in seconds that nobody sets."""
         self._database = database
         self._feeder = Feeder(database, celery)
-        self._lost_database_at: float | None = None
+        self._steady = steady
+        self._ahead_s: float | None = None  # the database's clock, of the steady one
+        self._unsure_at: float | None = None  # when it could not be told, last, who is alive
 
     def run(self) -> None:
         """Do every duty; one that fails does not keep the others from being done."""
         for duty in (
+            self.watch_clock,
             self.expire_leases,
             self.cancel_batches,
             self.resume_batches,
@@ -51,19 +63,38 @@ class Sweep:
             try:
                 duty()
             except ServiceUnavailable as error:
-                self._lost_database_at = time.monotonic()
+                self._unsure_at = self._steady()
                 log.warning("%s: %s", duty.__name__, error)
             except Exception:  # the next sweep tries again
                 log.exception("%s failed", duty.__name__)
 
+    def watch_clock(self) -> None:
+        """Notice that the database's clock was set, or this machine slept, and mend what depends on it.
+
+        By a clock that was set forward every lease has run out; by one that was set back, nothing is
+        due before it has caught up.
+        """
+        asked_at = self._steady()
+        with self._database.read() as session:
+            moment = now(session)
+        if self._steady() - asked_at > PROMPT_S:
+            return
+        ahead_s, before_s = moment.timestamp() - asked_at, self._ahead_s
+        self._ahead_s = ahead_s
+        if before_s is not None and abs(ahead_s - before_s) > CLOCK_MOVED_S:
+            log.warning("the database's clock was set by %+.0f s", ahead_s - before_s)
+            self._unsure_at = asked_at
+        if before_s is None or self._is_unsure():
+            with self._database.write() as session:
+                slices.bring_near(session)
+
     def expire_leases(self) -> None:
         """Take slices from workers that were not heard of, so that others may run them.
 
-        Not soon after the database was away: then nobody could be heard of, and healthy workers
-        renew their leases first.
+        Not soon after the database was away or its clock was set: then it can't be told who is alive,
+        and healthy workers renew their leases first.
         """
-        lost_at = self._lost_database_at
-        if lost_at is not None and time.monotonic() - lost_at < slices.LEASE.total_seconds():
+        if self._is_unsure():
             return
         with self._database.read() as session:
             expired = slices.expired(session, limit=PER_SWEEP)
@@ -121,6 +152,10 @@ class Sweep:
         """Delete the cards of workers that are long gone."""
         with self._database.write() as session:
             workers.forget_silent(session)
+
+    def _is_unsure(self) -> bool:
+        unsure_at = self._unsure_at
+        return unsure_at is not None and self._steady() - unsure_at < slices.LEASE.total_seconds()
 
     @contextmanager
     def _none_keeps_the_others(self, what: str) -> Iterator[None]:

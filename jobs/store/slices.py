@@ -308,6 +308,38 @@ def expire(session: Session, batch_id: int, slice_no: int) -> FedSlice | None:
     return FedSlice(piece.queue, batch.ref, slice_no)
 
 
+def bring_near(session: Session) -> None:
+    """Bring times that lie further ahead than any is ever set to where they may be: a clock was set back.
+
+    Else a dead worker's slice, a lost message and whatever waits would rest until it has caught up.
+    Slices that somebody writes to are left for the next time, as by `renew`.
+    """
+    moment = now(session)
+    leased_until = moment + LEASE
+    due = moment + timedelta(seconds=LONGEST_WAIT_S)
+    too_far = session.exec(
+        select(Slice)
+        .where(
+            col(Slice.state) != SliceState.DONE,
+            or_(
+                col(Slice.lease_until) > leased_until,
+                col(Slice.fed_at) > moment,
+                col(Slice.not_before) > due,
+            ),
+        )
+        .with_for_update(skip_locked=True)
+    )
+    for piece in too_far:
+        for name, latest in (
+            ("lease_until", leased_until),
+            ("fed_at", moment),
+            ("not_before", due),
+        ):
+            if (at := getattr(piece, name)) is not None and at > latest:
+                setattr(piece, name, latest)
+        session.add(piece)
+
+
 def idle_slices(session: Session, batch_id: int, *, limit: int) -> Sequence[Slice]:
     """Return slices of a batch that no worker holds and that are not done."""
     return session.exec(

@@ -1,6 +1,7 @@
 """Each duty of the sweep, on both databases: what was lost is found, and nothing is done twice."""
 
 import logging
+import time
 import tomllib
 from datetime import timedelta
 
@@ -105,6 +106,85 @@ def test_more_leases_than_one_sweep_takes_are_left_to_the_next(
     assert slice_states(database).count(SliceState.LEASED) == 5
     sweep.expire_leases()
     assert set(slice_states(database)) == {SliceState.FED}
+
+
+# Clocks that are set
+
+
+HOUR = timedelta(hours=1)
+
+
+class Steady:
+    """A clock of the test's. The database's own can't be set here, so it is this one that moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.seconds
+
+
+@pytest.fixture
+def steady() -> Steady:
+    return Steady()
+
+
+@pytest.fixture
+def watching(database: Database, celery: Celery, steady: Steady) -> Sweep:
+    """A sweep that knows how the clocks stand to each other."""
+    sweep = Sweep(database, celery, steady)
+    sweep.run()
+    return sweep
+
+
+def shift_slices(database: Database, by: timedelta) -> None:
+    """Let the times of all slices look as they do after the database's clock was set."""
+    with database.write() as session:
+        for piece in session.exec(select(Slice)):
+            for name in ("lease_until", "fed_at", "not_before"):
+                if (at := getattr(piece, name)) is not None:
+                    setattr(piece, name, at + by)
+            session.add(piece)
+
+
+def test_a_clock_that_was_set_forward_takes_no_slice_from_a_living_worker(
+    database: Database, watching: Sweep, steady: Steady
+) -> None:
+    ref = seed_batch(database, jobs=20)
+    alive, _dead = lease_of(database, ref, 0, "alive"), lease_of(database, ref, 1, "dead")
+    shift_slices(database, -HOUR)
+    steady.seconds -= HOUR.total_seconds()
+    watching.run()
+    assert slice_states(database) == [SliceState.LEASED, SliceState.LEASED]
+    with database.write() as session:
+        slices.renew(session, "alive", [(alive.batch_id, 0)])
+    steady.seconds += slices.LEASE.total_seconds()
+    watching._ahead_s = None  # those seconds have passed for the database as well
+    watching.run()
+    assert slice_states(database) == [SliceState.LEASED, SliceState.FED]
+
+
+def test_what_a_clock_that_was_set_back_puts_off_is_due_as_usual(
+    database: Database, watching: Sweep, steady: Steady
+) -> None:
+    ref = seed_batch(database, jobs=40)
+    lease_of(database, ref, 0, "dead")
+    waits = lease_of(database, ref, 1)
+    with database.write() as session:
+        slices.give_back(session, waits, wait_s=30.0)
+    watching.feed()  # messages for the other two
+    shift_slices(database, HOUR)
+    steady.seconds += HOUR.total_seconds()
+    watching.run()
+    with database.read() as session:
+        leased, waiting, *fed = session.exec(select(Slice).order_by(col(Slice.no))).all()
+        moment = now(session)
+    assert leased.lease_until is not None
+    assert leased.lease_until <= moment + slices.LEASE
+    assert waiting.not_before is not None
+    assert waiting.not_before <= moment + timedelta(seconds=slices.LONGEST_WAIT_S)
+    assert len(fed) == 2
+    assert all(piece.fed_at is not None and piece.fed_at <= moment for piece in fed)
 
 
 # Cancelled batches

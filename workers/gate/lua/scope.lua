@@ -4,6 +4,7 @@ local GUARANTEED_S = 0.8   -- horizon of a class that is behind its share
 local FORGET_S = 2         -- of use beyond its share that is held against a class
 local LIFETIME_S = 172800
 local SILENT_S = 15        -- after which a process's calls in flight are forgotten
+local SET_BACK_S = 1       -- by which the last round may lie ahead of the clock
 
 local function put(scope, field, value)
   local out = scope.out
@@ -36,8 +37,13 @@ local function load(index)
       if first == 109 then models[#models + 1] = field end
     end
   end
+  if (tonumber(f.at) or 0) > now + SET_BACK_S then
+    -- The clock was set back: until it has caught up, everything would be paid for. As good as lost.
+    redis.call('DEL', KEYS[index])
+    f, others, models = {}, {}, {}
+  end
   local said = order.scopes[index]
-  local scope = {f = f, others = others, models = models, out = {}, said = said, key = KEYS[index], is_new = #flat == 0}
+  local scope = {f = f, others = others, models = models, out = {}, said = said, key = KEYS[index], is_new = f.at == nil}
   scope.dt = now - (tonumber(f.at) or now)
   if scope.dt < 0 then scope.dt = 0 end
   if scope.is_new then put(scope, 'born', now) end
