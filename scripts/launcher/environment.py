@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from jobs.errors import ConfigurationError
 from jobs.redis_safety import require_safe_redis
 from jobs.settings import Settings
+from scripts.launcher.outlet import unblock_output
 from scripts.launcher.parent import follow_launcher
 
 
@@ -45,6 +46,7 @@ def begin_part() -> Settings:
         ConfigurationError: a variable has a value that can't be, or a Redis is not fit for use.
     """
     keep_to_itself()
+    unblock_output()
     settings = read_settings()
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
