@@ -42,6 +42,9 @@ class StartSearch:
         self._opened = opened
         self._parts = opened.parts
         self._job = job
+        self._is_resumed = job.last_attempt > 0
+        """Whether it was begun under an earlier lease. Else the calls of a worker that was lost stood
+        behind the thousands that wait here already, and so would their batch's last result."""
         self._waiting_since: float | None = None
         """Since when the job asks for its next attempt without getting one."""
 
@@ -98,6 +101,7 @@ class StartSearch:
             max_output_tokens=most,
             priority=lease.priority,
             renew=partial(self._ask_for, work, target),
+            is_resumed=self._is_resumed,
         )
 
     def _wait(self, work: Work, wait: Wait, patience_s: float) -> Again | None:
@@ -119,6 +123,7 @@ class StartSearch:
     def found(self) -> None:
         """Note that a start is used: the next attempt waits anew."""
         self._waiting_since = None
+        self._is_resumed = False
         self._opened.goes_on()
 
     def over(self) -> None:

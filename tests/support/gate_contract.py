@@ -104,6 +104,22 @@ async def test_a_person_passes_a_nightly_batch(fleet: Fleet) -> None:
         await asyncio.gather(*bulk, return_exceptions=True)
 
 
+async def test_a_call_that_is_made_again_passes_those_that_were_not_made_yet(fleet: Fleet) -> None:
+    async with fleet.gates(pools(FAST), count=1) as (gate,):
+        ordinary = [asyncio.create_task(gate.ask(ask_for(), PATIENCE_S)) for _ in range(1_000)]
+        await asyncio.wait(ordinary, return_when=asyncio.FIRST_COMPLETED)
+        now = asyncio.get_running_loop().time()
+        resumed = replace(ask_for(), is_resumed=True)
+        grants = await asyncio.gather(*(granted(gate.ask(resumed, PATIENCE_S)) for _ in range(20)))
+        starts = [grant.start_at for grant in grants]
+        # What was being asked for when they came, 256 at most, may leave before them.
+        assert starts == sorted(starts)
+        assert starts[-1] < now + 4.0
+        for task in ordinary:
+            task.cancel()
+        await asyncio.gather(*ordinary, return_exceptions=True)
+
+
 async def test_calls_in_flight_are_counted_over_all_processes(fleet: Fleet) -> None:
     async with fleet.gates(pools({"concurrency": 3})) as gates:
         grants = [await granted(gates[n % 2].ask(ask_for(), PATIENCE_S)) for n in range(3)]

@@ -402,6 +402,23 @@ async def test_the_gate_is_told_who_asks_and_what_for(shop: Workshop) -> None:
     assert ask.input_tokens > 0
 
 
+async def test_a_job_that_an_earlier_lease_had_begun_passes_others_until_it_is_sent_again(
+    shop: Workshop,
+) -> None:
+    ref = shop.submit([line(str(n)) for n in range(2)])
+    _opened, run = shop.open(ref)
+    shop.provider.before = asyncio.Event().wait  # the first calls are never answered
+    running = asyncio.create_task(run.run())
+    await until(lambda: len(shop.provider.seen) == 2)
+    run.abort()
+    await running
+    shop.provider.before = None
+    shop.provider.replies.append(httpx.Response(429))
+    await shop.run(ref)
+    asked = [ask.is_resumed for ask, _patience_s in shop.gate.asked]
+    assert asked == [False, False, True, True, False]
+
+
 async def test_when_all_targets_are_blocked_for_long_the_slice_is_due_then_and_says_why(
     shop: Workshop,
 ) -> None:

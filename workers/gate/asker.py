@@ -78,7 +78,7 @@ class Asker:
         waiter = Waiter(ask, now, patience_s, loop.create_future())
         if not queue.waiters:
             self._arrived_at = now
-        queue.waiters.append(waiter)
+        queue.join(waiter)
         if self._task is None:
             self._task = loop.create_task(self._keep_asking(), name="gate")
         if len(queue.waiters) == 1 or refusal is None:

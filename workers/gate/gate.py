@@ -25,6 +25,7 @@ class Ask(msgspec.Struct, frozen=True):
     Any usable pool of the provider may serve it. `input_tokens` is estimated, `output_tokens`
     predicted; `max_output_tokens` is the request's bound, `priority` a `jobs.states.Priority`.
     `renew` returns the same ask as it would be put now: whoever waits long was foretold long ago.
+    One that `is_resumed` goes before the others of its priority: a call for the job had left before.
     """
 
     provider: str
@@ -34,6 +35,7 @@ class Ask(msgspec.Struct, frozen=True):
     max_output_tokens: int
     priority: str
     renew: "Callable[[], Ask] | None" = None
+    is_resumed: bool = False
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -98,9 +100,9 @@ class Gate(Protocol):
     async def ask(self, ask: Ask, patience_s: float) -> Grant | ComeBack:
         """Return when the call may leave, or when to ask again if that is not within `patience_s`.
 
-        Waits in this process's queue, by priority and then in order; for a blocked pool no longer than
-        `BLOCKED_PATIENCE_S`. A Redis that doesn't answer is
-        a `ComeBack`, too. What was granted to an asker that was cancelled is given back.
+        Waits in this process's queue, by priority, then resumed ones, then in order; for a blocked
+        pool no longer than `BLOCKED_PATIENCE_S`. A Redis that doesn't answer is a `ComeBack`, too.
+        What was granted to an asker that was cancelled is given back.
         """
 
     def settle(self, grant: Grant, ending: Ending) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 
 from jobs.states import Priority
 from workers.gate.gate import BLOCKED_PATIENCE_S, Ask, ComeBack, Grant
@@ -52,13 +52,21 @@ class Waiter:
 
 @dataclass(slots=True, eq=False)
 class Queue:
-    """The asks of one model and rank, in their order."""
+    """The asks of one model and rank: resumed ones, then the others, each in their order."""
 
     model: str
     rank: int
     waiters: deque[Waiter] = field(default_factory=deque)
     _pace: float = 0.0
     _paced_at: float = 0.0
+
+    def join(self, waiter: Waiter) -> None:
+        """Let somebody wait from now on; behind a round's worth of others if one is under way."""
+        if waiter.ask.is_resumed:
+            before = takewhile(lambda other: other.ask.is_resumed, self.waiters)
+            self.waiters.insert(sum(1 for _ in before), waiter)
+        else:
+            self.waiters.append(waiter)
 
     def take(self, count: int) -> list[Waiter]:
         """Remove and return up to `count` that still wait."""
