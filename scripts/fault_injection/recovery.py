@@ -1,6 +1,6 @@
 """How long it took until work went on after a fault."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -41,3 +41,19 @@ def back_after(
         if last - first <= 1.0:
             return max(0.0, first - ended_s)
     return None
+
+
+def again_after(
+    arrivals_s: Mapping[str, Sequence[float]], jobs: Iterable[str], lost_s: float
+) -> list[float]:
+    """Return after how long a call arrived again for each job whose call was lost.
+
+    Jobs without another call are left out: those that get no result are found elsewhere.
+
+    Args:
+        arrivals_s: when calls arrived, by job.
+        jobs: whose calls were lost.
+        lost_s: when.
+    """
+    later = ([at - lost_s for at in arrivals_s.get(job, ()) if at > lost_s] for job in jobs)
+    return [min(waits) for waits in later if waits]

@@ -40,7 +40,8 @@ def _rows(run: Run) -> Iterator[tuple[str, str]]:
     yield "cost", f"${format_usd(verdict.cost_nanos)}"
     yield "budget overrun", f"${format_usd(verdict.overrun_nanos)}"
     yield "reserved left over", f"${format_usd(verdict.reserved_left_nanos)}"
-    yield "lost workers' work went on after", _recovery(run.taken_over)
+    yield "a lost worker's first call again after", _recovery(run.first_again)
+    yield "  and all of its calls", _recovery(run.all_again)
     for kind in run.options.kinds:
         back = _recovery(run.rate_back.get(kind))
         yield f"{kind}: {run.strikes.get(kind, 0)}, full rate after", back

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 
 from jobs.errors import ServiceUnavailable
-from jobs.store.held import HeldSlice, slices_held
+from jobs.store.held import jobs_in_flight
 from scripts.fault_injection.fleet import REST_S
 from scripts.fault_injection.kinds import Kind
 from scripts.fault_injection.proxy import WELL, Behaviour, Link, Mode
@@ -49,8 +49,8 @@ HIT_SHARE = 0.5
 class Strike:
     """A fault that happened. Times are Unix time; `hits` is how many things it was seen to have met.
 
-    `may_be_unknown` bounds the attempts whose answer it may have lost. `held` is what a worker held
-    when it was hit.
+    `may_be_unknown` bounds the attempts whose answer it may have lost. `cut_off` names the jobs that
+    the workers that were hit had calls in flight for.
     """
 
     kind: Kind
@@ -59,7 +59,7 @@ class Strike:
     ended_at: float
     hits: int
     may_be_unknown: int
-    held: Sequence[HeldSlice] = ()
+    cut_off: Sequence[str] = ()
 
 
 class Striker:
@@ -129,12 +129,12 @@ class Striker:
             for name in up:
                 self._rig.fleet.signal(name, signal.SIGSTOP)
             await asyncio.sleep(SETTLES_S)
-            held, at_most = self._held(up)
+            cut_off, at_most = self._in_flight(up)
             began_at = time.time()
             for name in up:
                 self._rig.fleet.kill(name)
             await asyncio.sleep(REST_S)
-            return Strike(kind, ", ".join(up), began_at, time.time(), len(up), at_most, held)
+            return Strike(kind, ", ".join(up), began_at, time.time(), len(up), at_most, cut_off)
 
     async def _stop_worker(self) -> Strike | None:
         worker = self._any_free(self._rig.workers)
@@ -145,11 +145,11 @@ class Striker:
             self._rig.fleet.signal(worker, signal.SIGSTOP)
             try:
                 await asyncio.sleep(SETTLES_S)
-                held, at_most = self._held([worker])
+                cut_off, at_most = self._in_flight([worker])
                 await asyncio.sleep(LONGER_THAN_A_LEASE_S)
             finally:
                 self._rig.fleet.signal(worker, signal.SIGCONT)
-            return Strike(Kind.STOP_WORKER, worker, began_at, time.time(), 1, at_most, held)
+            return Strike(Kind.STOP_WORKER, worker, began_at, time.time(), 1, at_most, cut_off)
 
     async def _partition(self) -> Strike | None:
         worker = self._any_free(self._rig.workers)
@@ -160,10 +160,10 @@ class Striker:
             links = self._rig.links_of(worker)
             async with _behaving(links, Behaviour(Mode.STALL)):
                 await asyncio.sleep(SETTLES_S)
-                held, at_most = self._held([worker])
+                cut_off, at_most = self._in_flight([worker])
                 await asyncio.sleep(LONGER_THAN_A_LEASE_S)
                 met = sum(link.met for link in links)
-            return Strike(Kind.PARTITION, worker, began_at, time.time(), met, at_most, held)
+            return Strike(Kind.PARTITION, worker, began_at, time.time(), met, at_most, cut_off)
 
     async def _flush(self) -> Strike | None:
         with self._hold(REDIS) as is_mine:
@@ -258,18 +258,18 @@ class Striker:
             what = f"{behaviour.mode} between {part} and {peer}"
             return Strike(Kind.WIRE, what, began_at, time.time(), met, lost)
 
-    def _held(self, workers: Sequence[str]) -> tuple[list[HeldSlice], int]:
-        """Return what some workers hold, and how many of their calls are in flight at most.
+    def _in_flight(self, workers: Sequence[str]) -> tuple[list[str], int]:
+        """Return the jobs that some workers have calls in flight for, and how many these are at most.
 
         Without a database nobody can tell, and then none is bound to be known.
         """
         ids = [self._rig.fleet.process_id(name) for name in workers]
         try:
             with self._rig.database.read() as session:
-                held = [piece for pid in ids if pid for piece in slices_held(session, pid)]
+                jobs = [job for pid in ids if pid for job in jobs_in_flight(session, pid)]
         except ServiceUnavailable:
             return [], round(len(workers) * self._rig.calls_s * 2)
-        return held, sum(piece.open_attempts for piece in held)
+        return jobs, len(jobs)
 
     def _change_provider(self, change: dict[str, object]) -> dict[str, Any]:
         reply = self._rig.provider.client.post("/_sim/faults", json=change)

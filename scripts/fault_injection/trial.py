@@ -6,19 +6,16 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from random import Random
 from typing import Any
 
 import httpx
 import orjson
 
-from jobs.clock import UTC
 from jobs.errors import ServiceUnavailable
-from jobs.store.held import first_result_after
 from scripts.fault_injection.arguments import Options
 from scripts.fault_injection.kinds import Kind, deal
-from scripts.fault_injection.recovery import Recovery, back_after, summed_up
+from scripts.fault_injection.recovery import Recovery, again_after, back_after, summed_up
 from scripts.fault_injection.rig import Rig, running_rig
 from scripts.fault_injection.strikes import Strike, Striker
 from scripts.fault_injection.submissions import Submissions
@@ -42,8 +39,8 @@ class Run:
     """What came of a run. `took_s` is from the first submission to the last result.
 
     `never` are kinds that were asked for and could not be made to happen. `rate_back` tells for each
-    kind when work went on, `taken_over` when the first result came of what a lost worker had held.
-    `tries` are the requests that it took to have every batch accepted.
+    kind when work went on. `first_again` and `all_again` tell when the calls that a lost worker had in
+    flight were made again. `tries` are the requests that it took to have every batch accepted.
     """
 
     options: Options
@@ -51,7 +48,8 @@ class Run:
     strikes: dict[Kind, int]
     never: tuple[Kind, ...]
     rate_back: dict[Kind, Recovery]
-    taken_over: Recovery | None
+    first_again: Recovery | None
+    all_again: Recovery | None
     crashes: dict[str, int]
     peak_bytes: dict[str, int]
     tries: int
@@ -112,13 +110,15 @@ class _Trial:
         if finding is not None:
             verdict.findings.append(finding)
         strikes = self._happened()
+        again = self._made_again(accounts.calls)
         return Run(
             options=self._options,
             verdict=verdict,
             strikes=dict(strikes),
             never=tuple(kind for kind in self._options.kinds if not strikes[kind]),
             rate_back=self._rates_back(accounts.calls),
-            taken_over=self._taken_over(),
+            first_again=summed_up([min(waits) for waits in again]),
+            all_again=summed_up([max(waits) for waits in again]),
             crashes=dict(self._rig.fleet.crashes),
             peak_bytes=self._rig.fleet.peak_bytes(),
             tries=self._submissions.tries,
@@ -266,8 +266,7 @@ class _Trial:
             cursor = {"cursor": page["next_cursor"]}
 
     def _rates_back(self, calls: Sequence[Mapping[str, Any]]) -> dict[Kind, Recovery]:
-        now_s = self._simulator("/_sim/ledger/rate")["now_s"]
-        offset_s = time.time() - now_s
+        offset_s = self._ledger_began_at()
         arrivals = sorted(call["arrived_s"] for call in calls if call["answered"])
         # The last of the work is not enough for a full second.
         calls_s = self._rig.calls_s
@@ -283,21 +282,22 @@ class _Trial:
             if (recovery := summed_up(found.get(kind, []))) is not None
         }
 
-    def _taken_over(self) -> Recovery | None:
-        """Return how long after its worker was lost the first result of its work came."""
-        waits: list[float] = []
-        with self._rig.database.read() as session:
-            for strike in self._striker.strikes:
-                began = datetime.fromtimestamp(strike.began_at, UTC)
-                firsts = [
-                    first_result_after(session, piece, began)
-                    for piece in strike.held
-                    if piece.open_attempts
-                ]
-                seconds = [(first - began).total_seconds() for first in firsts if first]
-                if seconds:
-                    waits.append(min(seconds))
-        return summed_up(waits)
+    def _made_again(self, calls: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+        """Return of each lost worker after how long its calls in flight arrived anew, in seconds."""
+        offset_s = self._ledger_began_at()
+        arrivals: dict[str, list[float]] = {}
+        for call in calls:
+            arrivals.setdefault(call["job_id"], []).append(call["arrived_s"])
+        again = [
+            again_after(arrivals, strike.cut_off, strike.began_at - offset_s)
+            for strike in self._striker.strikes
+        ]
+        return [waits for waits in again if waits]
+
+    def _ledger_began_at(self) -> float:
+        """Return the Unix time at which the clock of the provider's ledger was at zero."""
+        now_s: float = self._simulator("/_sim/ledger/rate")["now_s"]
+        return time.time() - now_s
 
 
 def figures(run: Run) -> Json:
@@ -305,5 +305,5 @@ def figures(run: Run) -> Json:
     document = asdict(run)
     document["options"]["json"] = str(run.options.json)
     for strike in document["faults"]:
-        strike["held"] = len(strike["held"])
+        strike["cut_off"] = len(strike["cut_off"])
     return document

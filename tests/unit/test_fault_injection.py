@@ -9,7 +9,7 @@ import pytest
 from scripts.benchmarks.cases import Store
 from scripts.fault_injection.arguments import parse_arguments
 from scripts.fault_injection.kinds import Kind, chosen, deal
-from scripts.fault_injection.recovery import back_after, summed_up
+from scripts.fault_injection.recovery import again_after, back_after, summed_up
 from scripts.fault_injection.submissions import Submission, job_ids
 from scripts.fault_injection.verdict import Accounts, judge
 
@@ -180,6 +180,11 @@ def test_work_goes_on_with_the_second_that_is_nearly_full() -> None:
     assert back_after(arrivals, 1.0, 9.0, calls_s=5) == 7.0
     assert back_after(arrivals, 1.0, 8.0, calls_s=5) is None
     assert back_after(arrivals, 1.0, 9.0, calls_s=6) is None
+
+
+def test_a_lost_call_is_made_again_with_the_first_that_arrives_for_its_job_later() -> None:
+    arrivals = {"a": [9.0, 24.0, 30.0], "b": [9.5, 22.5], "c": [9.0], "d": [21.0]}
+    assert again_after(arrivals, ["a", "b", "c", "e"], 10.0) == [14.0, 12.5]
 
 
 def test_recoveries_are_summed_up() -> None:
