@@ -4,6 +4,7 @@ import argparse
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from jobs.money import parse_usd
@@ -12,6 +13,13 @@ from scripts.fault_injection.kinds import Kind, chosen
 
 SHORT_JOBS, SHORT_MINUTES = 5_000, 2.0
 ONLY_POSTGRES = frozenset({Kind.DATABASE_KILL})
+
+
+class Broker(StrEnum):
+    """What carries Celery's messages; the gate is on a Redis in either case."""
+
+    REDIS = "redis"
+    RABBITMQ = "rabbitmq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,7 @@ class Options:
 
     seed: int
     store: Store
+    broker: Broker
     jobs: int
     minutes: float
     every_s: float
@@ -56,6 +65,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
     return Options(
         seed=secrets.randbelow(1_000_000) if words.seed is None else words.seed,
         store=words.store,
+        broker=words.broker,
         jobs=words.jobs or (SHORT_JOBS if words.short else 20_000),
         minutes=words.minutes or (SHORT_MINUTES if words.short else 5.0),
         every_s=words.every,
@@ -76,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--seed", type=int, help="decides what happens; random, and printed, where none is given")
     add("--store", type=Store, choices=list(Store), default=Store.SQLITE)
+    add(
+        "--broker",
+        type=Broker,
+        choices=list(Broker),
+        default=Broker.REDIS,
+        help="rabbitmq: a virtual host of its own on this machine's server, which is never stopped",
+    )
     add("--jobs", type=_count, help="in all, submitted in several batches; default 20000")
     add("--minutes", type=_positive, help="for how long faults happen; default 5")
     add("--every", type=_positive, default=3.0, metavar="SECONDS", help="a fault; default 3")

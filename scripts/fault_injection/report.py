@@ -15,7 +15,10 @@ MEBIBYTE = 2**20
 def print_run(output: Console, run: Run) -> None:
     """Print the figures as a table."""
     options = run.options
-    title = f"{options.store}, {options.workers} workers, a fault every {options.every_s:g} s"
+    title = (
+        f"{options.store}, {options.broker}, {options.workers} workers, "
+        f"a fault every {options.every_s:g} s"
+    )
     table = Table("what", "figure", title=title)
     for what, figure in _rows(run):
         table.add_row(what, figure)
@@ -45,6 +48,8 @@ def _rows(run: Run) -> Iterator[tuple[str, str]]:
     for kind in run.options.kinds:
         back = _recovery(run.rate_back.get(kind))
         yield f"{kind}: {run.strikes.get(kind, 0)}, full rate after", back
+    broken = len(verdict.findings) + len(run.never)
+    yield "promises", f"{broken:,} broken" if broken else "all kept"
     yield "ended by themselves", ", ".join(f"{n} ×{k}" for n, k in run.crashes.items()) or "none"
     peaks = (f"{name} {peak // MEBIBYTE}" for name, peak in run.peak_bytes.items())
     yield "most memory, MiB", ", ".join(peaks)

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +19,8 @@ from scripts.benchmarks.cases import Store
 from scripts.benchmarks.configuration import configuration
 from scripts.benchmarks.provider import Provider, running_provider
 from scripts.benchmarks.system import own_home
-from scripts.fault_injection.arguments import Options
+from scripts.fault_injection import rabbitmq
+from scripts.fault_injection.arguments import Broker, Options
 from scripts.fault_injection.fleet import Fleet
 from scripts.fault_injection.proxy import Link
 from scripts.fault_injection.servers import (
@@ -50,6 +51,8 @@ class Peer(StrEnum):
     """Who is at the other end of a link."""
 
     REDIS = "redis"
+    BROKER = "broker"
+    """Where that is not the Redis."""
     DATABASE = "database"
     PROVIDER = "provider"
 
@@ -60,7 +63,10 @@ Links = Mapping[tuple[str, Peer], Link]
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """A running system. `database` and `redis` lead to the servers themselves, past all links."""
+    """A running system. `database` and `redis` lead to the servers themselves, past all links.
+
+    `virtual_host` is that of the broker, None where the Redis is the broker.
+    """
 
     url: str
     key: str
@@ -70,9 +76,19 @@ class Rig:
     database: Database
     redis: redis.Redis
     redis_files: RedisFiles
+    virtual_host: str | None
     provider: Provider
     calls_s: float
     home: Path
+
+    @property
+    def broker(self) -> Peer:
+        """Who carries the messages."""
+        return Peer.REDIS if self.virtual_host is None else Peer.BROKER
+
+    def links_to(self, peer: Peer) -> list[Link]:
+        """Return all links to somebody."""
+        return [link for (_, other), link in self.links.items() if other is peer]
 
     def links_of(self, part: str) -> list[Link]:
         """Return all links of a part."""
@@ -92,19 +108,13 @@ async def running_rig(options: Options) -> AsyncIterator[Rig]:
         ledger = ("--ledger", str(home / "provider.jsonl"))
         seed = ("--seed", str(options.seed))
         provider = stack.enter_context(running_provider(THINKS, *seed, *ledger))
-        data = stack.enter_context(own_cluster()) if options.store is Store.POSTGRES else None
         fleet = Fleet(home)
-        stack.callback(fleet.stop)
-        ports = {Peer.REDIS: free_port(), Peer.PROVIDER: urlsplit(provider.url).port or 0}
-        files = RedisFiles(home / "redis")
-        fleet.add(redis_part(files, ports[Peer.REDIS]))
-        if data is not None:
-            ports[Peer.DATABASE] = free_port()
-            fleet.add(postgres_part(data, ports[Peer.DATABASE]))
+        servers = stack.enter_context(_servers(options, home, fleet, provider))
+        ports = servers.ports
         settings = Settings(
             home=home,
             config=home / "tidemill.toml",
-            database_url="" if data is None else _postgres_url(ports[Peer.DATABASE]),
+            database_url=_postgres_url(ports[Peer.DATABASE]) if Peer.DATABASE in ports else "",
         )
         database = open_database(settings.resolved_database_url(), connections=2)
         stack.callback(database.close)
@@ -115,7 +125,7 @@ async def running_rig(options: Options) -> AsyncIterator[Rig]:
         parts = our_parts(settings, up, settings.config)
         links = await stack.enter_async_context(_links([part.name for part in parts], ports))
         for part in parts:
-            fleet.add(_linked(part, home, links, calls_s))
+            fleet.add(_linked(part, home, links, calls_s, servers.virtual_host))
         tending = asyncio.create_task(fleet.tend())
         stack.callback(tending.cancel)
         url = f"http://{HOST}:{up.port}"
@@ -128,11 +138,40 @@ async def running_rig(options: Options) -> AsyncIterator[Rig]:
             links=links,
             database=database,
             redis=server,
-            redis_files=files,
+            redis_files=servers.redis_files,
+            virtual_host=servers.virtual_host,
             provider=provider,
             calls_s=calls_s,
             home=home,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Servers:
+    """What the parts speak to; see `Rig`."""
+
+    ports: Mapping[Peer, int]
+    redis_files: RedisFiles
+    virtual_host: str | None
+
+
+@contextmanager
+def _servers(options: Options, home: Path, fleet: Fleet, provider: Provider) -> Iterator[_Servers]:
+    """Start Redis, the database and the broker, as far as they are servers; they end with the fleet."""
+    with contextlib.ExitStack() as stack:
+        is_apart = options.broker is Broker.RABBITMQ
+        virtual_host = stack.enter_context(rabbitmq.own_virtual_host()) if is_apart else None
+        data = stack.enter_context(own_cluster()) if options.store is Store.POSTGRES else None
+        stack.callback(fleet.stop)
+        ports = {Peer.REDIS: free_port(), Peer.PROVIDER: urlsplit(provider.url).port or 0}
+        files = RedisFiles(home / "redis")
+        fleet.add(redis_part(files, ports[Peer.REDIS]))
+        if data is not None:
+            ports[Peer.DATABASE] = free_port()
+            fleet.add(postgres_part(data, ports[Peer.DATABASE]))
+        if virtual_host is not None:
+            ports[Peer.BROKER] = rabbitmq.PORT
+        yield _Servers(ports, files, virtual_host)
 
 
 @asynccontextmanager
@@ -148,16 +187,22 @@ async def _links(parts: Sequence[str], ports: Mapping[Peer, int]) -> AsyncIterat
             await link.close()
 
 
-def _linked(part: Part, home: Path, links: Links, calls_s: float) -> Part:
+def _linked(part: Part, home: Path, links: Links, calls_s: float, virtual_host: str | None) -> Part:
     """Return a part that reaches everything over links of its own."""
     ports = {peer: link.port for (name, peer), link in links.items() if name == part.name}
     config = home / f"{part.name}.toml"
     url = f"http://{HOST}:{ports[Peer.PROVIDER]}"
     config.write_text(configuration(url, {"rpm": round(calls_s * 60)}), encoding="utf-8")
     has_server = Peer.DATABASE in ports
+    redis_url = f"redis://{HOST}:{ports[Peer.REDIS]}/0"
     environment = {
         "TIDEMILL_CONFIG": str(config),
-        "TIDEMILL_BROKER_URL": f"redis://{HOST}:{ports[Peer.REDIS]}/0",
+        "TIDEMILL_REDIS_URL": redis_url,
+        "TIDEMILL_BROKER_URL": (
+            redis_url
+            if virtual_host is None
+            else rabbitmq.address(virtual_host, ports[Peer.BROKER])
+        ),
         "TIDEMILL_DATABASE_URL": _postgres_url(ports[Peer.DATABASE]) if has_server else "",
         "TIDEMILL_MAX_IN_FLIGHT": str(IN_FLIGHT),
         "TIDEMILL_CALL_DEADLINE_S": str(CALL_DEADLINE_S),

@@ -12,7 +12,10 @@ from typing import Any
 import redis
 
 from jobs.errors import ServiceUnavailable
+from jobs.queues import CONTROL_QUEUE
 from jobs.store.held import jobs_in_flight
+from scripts.benchmarks.workload import PROVIDER
+from scripts.fault_injection import rabbitmq
 from scripts.fault_injection.fleet import REST_S
 from scripts.fault_injection.kinds import Kind
 from scripts.fault_injection.proxy import WELL, Behaviour, Link, Mode
@@ -75,7 +78,9 @@ class Striker:
             Kind.KILL_API: ("api",),
             Kind.KILL_BEAT: ("beat",),
             Kind.KILL_ALL: (*rig.workers, "api", "beat"),
-            Kind.FLUSH: (REDIS,),
+            Kind.FLUSH: (REDIS, rig.broker),
+            Kind.BROKER_STALL: (rig.broker,),
+            Kind.BROKER_CUT: (rig.broker,),
             Kind.REDIS_KEPT: (REDIS,),
             Kind.REDIS_LOST: (REDIS,),
             Kind.REDIS_OLD: (REDIS,),
@@ -94,6 +99,8 @@ class Striker:
             Kind.REDIS_KEPT: lambda: self._restart_redis(Kind.REDIS_KEPT),
             Kind.REDIS_LOST: lambda: self._restart_redis(Kind.REDIS_LOST),
             Kind.REDIS_OLD: lambda: self._restart_redis(Kind.REDIS_OLD),
+            Kind.BROKER_STALL: lambda: self._lose_broker(Kind.BROKER_STALL, Mode.STALL),
+            Kind.BROKER_CUT: lambda: self._lose_broker(Kind.BROKER_CUT, Mode.REFUSE),
             Kind.DATABASE_KILL: self._kill_database,
             Kind.DATABASE_STALL: self._stall_database,
             Kind.PARTITION: self._partition,
@@ -166,7 +173,7 @@ class Striker:
             return Strike(Kind.PARTITION, worker, began_at, time.time(), met, at_most, cut_off)
 
     async def _flush(self) -> Strike | None:
-        with self._hold(REDIS) as is_mine:
+        with self._hold(REDIS, self._rig.broker) as is_mine:
             if not is_mine:
                 return None
             try:
@@ -174,7 +181,23 @@ class Striker:
                 self._rig.redis.flushall()
             except redis.RedisError:
                 return None  # it is being started
-            return Strike(Kind.FLUSH, f"{keys} keys", time.time(), time.time(), keys, 0)
+            what = f"{keys} keys"
+            if self._rig.virtual_host is not None:
+                messages = rabbitmq.purge(self._rig.virtual_host, (PROVIDER, CONTROL_QUEUE))
+                what += f", {messages} messages"
+            return Strike(Kind.FLUSH, what, time.time(), time.time(), keys, 0)
+
+    async def _lose_broker(self, kind: Kind, mode: Mode) -> Strike | None:
+        lasts_s = self._random.uniform(2.0, 6.0)
+        links = self._rig.links_to(self._rig.broker)
+        with self._hold(self._rig.broker) as is_mine:
+            if not is_mine:
+                return None
+            began_at = time.time()
+            async with _behaving(links, Behaviour(mode)):
+                await asyncio.sleep(lasts_s)
+                met = sum(link.met for link in links)
+            return Strike(kind, f"{lasts_s:.1f} s", began_at, time.time(), met, 0)
 
     async def _restart_redis(self, kind: Kind) -> Strike | None:
         files = self._rig.redis_files
@@ -208,7 +231,7 @@ class Striker:
 
     async def _stall_database(self) -> Strike | None:
         lasts_s = self._random.uniform(2.0, 6.0)
-        links = [link for (_, peer), link in self._rig.links.items() if peer is Peer.DATABASE]
+        links = self._rig.links_to(Peer.DATABASE)
         with self._hold(POSTGRES) as is_mine:
             if not is_mine:
                 return None

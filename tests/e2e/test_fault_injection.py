@@ -52,6 +52,23 @@ def test_no_promise_is_broken_whatever_happens(
     assert verdict["cost_nanos"] > 0
 
 
+@pytest.mark.usefixtures("rabbitmq_url")  # for whether there is a server: the run has its own host
+def test_rabbitmq_is_lost_for_a_while_and_emptied(
+    start_process: StartProcess, tmp_path: Path
+) -> None:
+    run = run_of(
+        start_process,
+        tmp_path,
+        *("--jobs", "800", "--minutes", "0.3", "--every", "2"),
+        *("--store", "postgres", "--broker", "rabbitmq", "--faults", "broker,flush,kill-worker"),
+    )
+    assert run["verdict"]["findings"] == []
+    assert run["verdict"]["accepted"] == run["verdict"]["finished"] == 800
+    flushes = [fault["what"] for fault in run["faults"] if fault["kind"] == Kind.FLUSH]
+    assert all(what.endswith("messages") for what in flushes)
+    assert len(flushes) > 0
+
+
 def test_a_budget_holds_while_workers_die_and_redis_forgets(
     start_process: StartProcess, tmp_path: Path
 ) -> None:

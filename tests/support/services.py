@@ -14,13 +14,15 @@ from typing import NoReturn, Protocol
 import pytest
 
 from jobs.errors import ConfigurationError
+from scripts.fault_injection import rabbitmq
 from scripts.fault_injection.servers import own_cluster
-from tests.support import postgres, rabbitmq, redis_servers
+from tests.support import postgres, redis_servers
 from tests.support.environment import Machine
 from tests.support.eventually import eventually
 from tests.support.own_postgres import OwnPostgres
 from tests.support.ports import free_port
 from tests.support.processes import ProcessUnderTest
+from tests.support.rabbitmq import can_be_administered
 
 MACHINE = pytest.StashKey[Machine]()
 PROCESSES = pytest.StashKey[list[ProcessUnderTest]]()
@@ -182,7 +184,7 @@ def own_redis(
 @pytest.fixture
 def rabbitmq_url(missing: Callable[[str], NoReturn]) -> Iterator[str]:
     """The address of an empty RabbitMQ virtual host of this test."""
-    if not rabbitmq.can_be_administered():
+    if not can_be_administered():
         missing(f"no RabbitMQ on port {rabbitmq.PORT}, or no rabbitmqctl on the PATH")
-    with rabbitmq.own_virtual_host() as url:
-        yield url
+    with rabbitmq.own_virtual_host() as name:
+        yield rabbitmq.address(name)

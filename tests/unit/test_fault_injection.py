@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scripts.benchmarks.cases import Store
-from scripts.fault_injection.arguments import parse_arguments
+from scripts.fault_injection.arguments import Broker, parse_arguments
 from scripts.fault_injection.kinds import Kind, chosen, deal
 from scripts.fault_injection.recovery import again_after, back_after, summed_up
 from scripts.fault_injection.submissions import Submission, job_ids
@@ -201,6 +201,11 @@ def test_what_sqlite_has_no_server_for_is_left_out() -> None:
     assert parse_arguments(["--store", "postgres"]).store is Store.POSTGRES
 
 
+def test_redis_is_the_broker_unless_rabbitmq_is_asked_for() -> None:
+    assert parse_arguments([]).broker is Broker.REDIS
+    assert parse_arguments(["--broker", "rabbitmq"]).broker is Broker.RABBITMQ
+
+
 @pytest.mark.parametrize(
     "argv",
     [
@@ -208,6 +213,7 @@ def test_what_sqlite_has_no_server_for_is_left_out() -> None:
         ["--faults", "meteor"],
         ["--every", "nan"],
         ["--max-cost-usd", "-1"],
+        ["--broker", "kafka"],
         ["--faults", "database-kill"],
     ],
 )
