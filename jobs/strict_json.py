@@ -13,6 +13,10 @@ from typing import Any, Never
 MAX_KEYS = 10_000
 """Of one object: twice what the largest schemas that providers take have in all."""
 
+MAX_DEPTH = 200
+"""Levels of nesting. Each Python gives up at another depth, and whoever walks a value at another one
+still; what is read here can be walked on all of them."""
+
 SHOWN_CHARACTERS = 80
 """Of a key that somebody made up."""
 
@@ -43,7 +47,7 @@ def read_strict(text: str) -> Any:
             such as NaN, or none that fits; or it is nested too deeply.
     """
     try:
-        return _decode(text)
+        value = _decode(text)
     except json.JSONDecodeError as error:
         raise LooseJson(
             "invalid_json",
@@ -58,7 +62,27 @@ def read_strict(text: str) -> Any:
             "number_out_of_range", "has an integer of thousands of digits; expected fewer"
         ) from None
     except RecursionError:
-        raise LooseJson("too_deep", "is nested too deeply") from None
+        raise _too_deep() from None
+    # Most texts have fewer brackets than that in all.
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
+        raise _too_deep()
+    return value
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            item
+            for holder in level
+            if isinstance(holder, list | dict)
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+    return bool(level)
+
+
+def _too_deep() -> LooseJson:
+    return LooseJson("too_deep", f"is nested too deeply; expected at most {MAX_DEPTH} levels")
 
 
 def place_of(value: Any, is_bad: Callable[[str], bool]) -> str | None:

@@ -312,6 +312,16 @@ FAULTS: list[tuple[str, bytes | dict[str, Any], str, str, str]] = [
         "JSON Schema",
     ),
     ("deep", b'{"custom_id":"a","schema":' + b"[" * 100_000, "too_deep", "", "nested"),
+    *(
+        (
+            f"{levels} levels, and no job besides",
+            b'{"schema":' + b"[" * levels + b"]" * levels + b',"custom_id":"\\ud800"}',
+            "too_deep",
+            "",
+            "nested",
+        )
+        for levels in (300, 900, 1200, 3000, 9000)
+    ),
 ]
 
 
