@@ -17,10 +17,16 @@ from typing import Self
 import msgspec
 
 from jobs.billing import AccountLine, BilledCall, ChargedAttempt, Comparison, compare
-from jobs.errors import REPORTED_FAULTS, InvalidSubmission, LineFault, SubmissionTooLarge
+from jobs.errors import (
+    REPORTED_FAULTS,
+    InvalidParameter,
+    InvalidSubmission,
+    LineFault,
+    SubmissionTooLarge,
+)
 from jobs.states import Outcome
 from jobs.store import Database
-from jobs.store.attempt_pages import AttemptDetail, attempts_of_jobs
+from jobs.store.attempt_pages import AttemptDetail, attempts_of_jobs, providers_of
 from jobs.store.balance import Charged
 from jobs.store.jobs import seqs_of
 from jobs.store.reports import Correction
@@ -157,7 +163,11 @@ class Account:
 
         Raises:
             InvalidSubmission: there are bad lines; nothing was booked.
+            InvalidParameter: it is called complete and nobody says whose it is, where several
+                providers were called: the others' lost calls would cost nothing.
         """
+        if is_complete and provider is None:
+            self._require_one_provider()
         self._take_lines([self._carry])
         if self._fault_count:
             raise InvalidSubmission(
@@ -171,6 +181,15 @@ class Account:
             if is_applied:
                 self._book(corrections)
         return self._verdict
+
+    def _require_one_provider(self) -> None:
+        with self._database.read() as session:
+            called = providers_of(session, self._batch_id)
+        if len(called) > 1:
+            raise InvalidParameter(
+                f"this batch called {', '.join(called)}: a complete account is one provider's; "
+                "expected `provider` to name whose it is"
+            )
 
     def _book(self, corrections: Sequence[Correction]) -> None:
         for start in range(0, len(corrections), CORRECTED_PER_COMMIT):

@@ -92,6 +92,12 @@ def attempts_of_jobs(
     return _read(session, _select(batch_id, [col(Attempt.seq).between(first_seq, last_seq)]))
 
 
+def providers_of(session: Session, batch_id: int) -> list[str]:
+    """Return the providers that a batch's attempts were made at, by name."""
+    called = select(col(Attempt.provider)).where(col(Attempt.batch_id) == batch_id).distinct()
+    return sorted(session.connection().execute(called).scalars())
+
+
 def _select(batch_id: int, conditions: Sequence[ColumnElement[bool]]) -> Any:
     return (
         select(

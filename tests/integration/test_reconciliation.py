@@ -384,6 +384,24 @@ async def test_another_providers_attempts_are_not_compared(
     assert (await compare(client, story.ref, [], provider="another"))["balances"]
 
 
+async def test_a_complete_account_of_one_of_two_providers_frees_nothing_of_the_other(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    story = Story(database, jobs=2)
+    story.lose(0, None)
+    story.lose(1, None)
+    with database.write() as session:
+        session.connection().execute(text("UPDATE attempt SET provider = 'other' WHERE seq = 1"))
+    path = f"/api/batches/{story.ref}/reconciliation"
+    query = {"complete": True, "apply": True}
+    reply = await client.post(path, params=query, content=b"")
+    assert (reply.status_code, reply.json()["code"]) == (400, "invalid_parameter")
+    assert "other, sim" in reply.json()["detail"]
+    assert batch_of(database, story.ref).unknown_attempts == 2
+    await compare(client, story.ref, [], **query, provider="sim")
+    assert batch_of(database, story.ref).unknown_attempts == 1
+
+
 async def test_one_bad_line_keeps_everything_from_being_booked_and_is_named(
     client: httpx.AsyncClient, database: Database
 ) -> None:
