@@ -9,12 +9,18 @@ from typing import Annotated
 
 import msgspec
 
-from jobs.exchange import Usage
+from jobs.exchange import MAX_CREDIBLE_TOKENS, Usage
 from jobs.money import parse_usd
 from jobs.prices import Price
 from jobs.states import Outcome
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+MAX_CALL_NANOS = 10**15
+"""Of one call, a million dollars: an account with more is a typing error, and isn't booked."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_CREDIBLE_TOKENS)]
+Nanos = Annotated[int, msgspec.Meta(ge=0, le=MAX_CALL_NANOS)]
+CustomId = Annotated[str, msgspec.Meta(max_length=512)]
+Model = Annotated[str, msgspec.Meta(max_length=256)]
 
 
 class AccountLine(msgspec.Struct, frozen=True):
@@ -26,13 +32,13 @@ class AccountLine(msgspec.Struct, frozen=True):
 
     input_tokens: Count
     output_tokens: Count
-    custom_id: str | None = None
-    job_id: str | None = None
-    model: str = ""
+    custom_id: CustomId | None = None
+    job_id: CustomId | None = None
+    model: Model = ""
     cached_tokens: Count = 0
     cache_write_tokens: Count = 0
     reasoning_tokens: Count = 0
-    cost_nanos: Count | None = None
+    cost_nanos: Nanos | None = None
     cost_usd: str | None = None
     answered: bool = True
 
@@ -45,8 +51,8 @@ class AccountLine(msgspec.Struct, frozen=True):
             raise ValueError("expected `output_tokens` that hold those of reasoning")
         if self.cost_nanos is not None and self.cost_usd is not None:
             raise ValueError("expected `cost_nanos` or `cost_usd`, not both")
-        if self.cost_usd is not None:
-            parse_usd(self.cost_usd)
+        if self.cost_usd is not None and parse_usd(self.cost_usd) > MAX_CALL_NANOS:
+            raise ValueError("expected `cost_usd` of at most 1000000")
 
     @property
     def name(self) -> str:

@@ -13,6 +13,9 @@ from typing import Any, Literal
 
 import msgspec
 
+MAX_CREDIBLE_TOKENS = 100_000_000
+"""Of a call: far above the largest context window that is sold; more is a defect, not a bill."""
+
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One turn of a conversation."""

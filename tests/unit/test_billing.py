@@ -120,3 +120,25 @@ def test_a_line_is_read_as_a_simulators_row_or_with_the_words_of_a_job() -> None
 def test_a_line_that_cannot_be_is_refused(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=said):
         line(**fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"custom_id": "a", "input_tokens": 100_000_001},
+        {"custom_id": "a", "output_tokens": 2**53},
+        {"custom_id": "a", "cost_nanos": 10**15 + 1},
+        {"custom_id": "a", "cost_usd": "1000000.000000001"},
+        {"custom_id": "a" * 513},
+        {"job_id": "a" * 513},
+        {"custom_id": "a", "model": "m" * 257},
+    ],
+)
+def test_what_no_call_can_be_is_no_line(fields: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        line(**fields)
+
+
+def test_the_largest_call_that_there_may_be_is_a_line() -> None:
+    tokens = {"input_tokens": 100_000_000, "output_tokens": 100_000_000}
+    assert line(custom_id="a" * 512, model="m" * 256, cost_usd="1000000", **tokens).call().is_billed

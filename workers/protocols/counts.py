@@ -4,8 +4,7 @@ A count that can't be true makes the whole usage unknown: then the reservation s
 is dear but safe, where a guess would be neither.
 """
 
-MAX_CREDIBLE_TOKENS = 100_000_000
-"""Far above the largest context window that is sold; a larger count is a defect, not a bill."""
+from jobs.exchange import MAX_CREDIBLE_TOKENS
 
 
 class NotCredibleError(ValueError):
