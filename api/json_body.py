@@ -4,6 +4,7 @@ Only the outermost list is looked at here, and nothing is built from it; what a 
 line reader's matter.
 """
 
+import codecs
 import re
 from collections.abc import Iterator
 
@@ -72,7 +73,9 @@ def _no_submission(body: bytes) -> Exception:
     if not body.strip():
         return EmptySubmission()
     try:
-        read_strict(body[:EXAMINED_BYTES].decode())
+        # The cut may fall into a character, which is no fault of the body's.
+        decode = codecs.getincrementaldecoder("utf-8")().decode
+        read_strict(decode(body[:EXAMINED_BYTES], final=len(body) <= EXAMINED_BYTES))
     except UnicodeDecodeError as error:
         return UnreadableBody(
             f"expected UTF-8, but byte {error.start + 1} of the body is none", "invalid_encoding"

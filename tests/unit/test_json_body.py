@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.json_body import jobs_of
+from api.json_body import EXAMINED_BYTES, jobs_of
 from jobs.errors import EmptySubmission, SubmissionError, UnreadableBody, WrongFormat
 
 VALUES = st.recursive(
@@ -87,3 +87,9 @@ def test_a_hostile_body_takes_time_in_proportion(body: bytes) -> None:
 def test_no_bytes_at_all_break_it(body: bytes) -> None:
     with suppress(SubmissionError):
         assert all(job.strip() for job in jobs_of(body))
+
+
+def test_a_body_is_not_called_badly_encoded_where_its_examination_is_cut_off() -> None:
+    body = b'{"a":"' + b"x" * (EXAMINED_BYTES - 7) + "é".encode() + b'"}'
+    with pytest.raises(WrongFormat):
+        list(jobs_of(body))
