@@ -1,6 +1,6 @@
 """Money as integer nano-dollars (billionths of a US dollar): parsing and printing, never a float."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation
 
 NANOS_PER_DOLLAR = 1_000_000_000
 MAX_DOLLARS = 1_000_000_000
@@ -21,7 +21,9 @@ def parse_usd(text: str) -> int:
         raise ValueError("an amount of dollars must be zero or more")
     if amount > MAX_DOLLARS:
         raise ValueError(f"an amount of dollars must be at most {MAX_DOLLARS}")
-    nanos = amount * NANOS_PER_DOLLAR
+    # Decimal's own precision would round before it is asked what is finer.
+    exact = Context(prec=len(text), Emin=MIN_EMIN, Emax=MAX_EMAX)
+    nanos = amount.scaleb(9, exact)
     if nanos != nanos.to_integral_value():
         raise ValueError("an amount of dollars has at most nine decimal places")
     return int(nanos)

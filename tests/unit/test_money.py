@@ -85,3 +85,10 @@ def test_what_was_written_reads_the_same(nanos: int) -> None:
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_what_is_written_is_the_amount_in_dollars(nanos: int) -> None:
     assert Decimal(format_usd(nanos)) * NANOS_PER_DOLLAR == nanos
+
+
+@pytest.mark.parametrize("text", ["0.1" + "0" * 30 + "1", "1e-999999999", "5." + "0" * 40 + "1"])
+def test_no_place_is_too_far_behind_to_be_seen(text: str) -> None:
+    with pytest.raises(ValueError, match="nine decimal places"):
+        parse_usd(text)
+    assert parse_usd("0.1" + "0" * 60) == 100_000_000
