@@ -8,7 +8,7 @@ and quotas.
 import ipaddress
 import logging
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from redis import Redis
 from redis.exceptions import NoPermissionError, RedisError
@@ -27,10 +27,11 @@ OPEN = (
 )
 
 PATCHED = {
-    "redis": {(6, 2): 20, (7, 2): 11, (7, 4): 6, (8, 0): 4, (8, 2): 2},
-    "valkey": {(7, 2): 11, (8, 0): 6, (8, 1): 4},
+    "redis": {(6, 2): 20, (7, 2): 14, (7, 4): 9, (8, 2): 6, (8, 4): 3, (8, 6): 3},
+    "valkey": {(7, 2): 13, (8, 0): 8, (8, 1): 7, (9, 0): 4},
 }
-"""The first release of each line in which Lua can't run code of its caller's (CVE-2025-49844)."""
+"""The first release of each line without the holes by which a caller runs code: in Lua (CVE-2025-49844)
+and in blocking commands (CVE-2026-23479), which a worker's every wait for a message is."""
 
 
 def require_safe_redis(settings: Settings) -> None:
@@ -68,7 +69,8 @@ def is_open(url: str) -> bool:
     parts = urlsplit(url)
     if parts.scheme not in {"redis", "rediss"} or _is_loopback(parts.hostname or "localhost"):
         return False
-    return not (parts.password or "ssl_certfile=" in parts.query) or _answers_anybody(url)
+    given = {"ssl_certfile", "password"} & dict(parse_qsl(parts.query)).keys()
+    return not (parts.password or given) or _answers_anybody(url)
 
 
 def _is_loopback(host: str) -> bool:
@@ -82,7 +84,12 @@ def _answers_anybody(url: str) -> bool:
     parts = urlsplit(url)
     port = "" if parts.port is None else f":{parts.port}"
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    anonymous = parts._replace(netloc=f"{host}{port}").geturl()
+    kept = [
+        (name, value)
+        for name, value in parse_qsl(parts.query)
+        if name not in {"username", "password"}
+    ]
+    anonymous = parts._replace(netloc=f"{host}{port}", query=urlencode(kept)).geturl()
     try:
         with _client(anonymous) as client:
             return bool(client.ping())
@@ -118,7 +125,8 @@ def old_version(told: dict[str, object]) -> str | None:
     if line > max(lines) or release >= lines.get(line, release + 1):
         return None
     fixed = f"{line[0]}.{line[1]}.{lines[line]}" if line in lines else "a maintained release"
-    return f"{server} {version} lets Lua run code (CVE-2025-49844) unless patched; take {fixed}"
+    holes = "holes by which callers run code (CVE-2025-49844, CVE-2026-23479)"
+    return f"{server} {version} has {holes} unless patched; take {fixed}"
 
 
 def _client(url: str) -> Redis:

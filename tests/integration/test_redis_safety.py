@@ -112,15 +112,17 @@ def test_one_whose_user_may_not_ask_is_used_with_a_warning(
     [
         ({"redis_version": "7.0.15"}, "a maintained release"),
         ({"redis_version": "6.2.19"}, "6.2.20"),
-        ({"redis_version": "7.2.10"}, "7.2.11"),
-        ({"redis_version": "8.2.1"}, "8.2.2"),
-        ({"redis_version": "8.0"}, "8.0.4"),
-        ({"redis_version": "7.2.4", "valkey_version": "8.1.3"}, "8.1.4"),
-        ({"redis_version": "7.2.11"}, None),
-        ({"redis_version": "8.2.2"}, None),
-        ({"redis_version": "8.4.0"}, None),
-        ({"redis_version": "7.2.4", "valkey_version": "9.0.0"}, None),
-        ({"redis_version": "7.2.4", "valkey_version": "8.1.4"}, None),
+        ({"redis_version": "7.2.13"}, "7.2.14"),
+        ({"redis_version": "7.4.6"}, "7.4.9"),
+        ({"redis_version": "8.0"}, "a maintained release"),
+        ({"redis_version": "8.4.0"}, "8.4.3"),
+        ({"redis_version": "8.6.2"}, "8.6.3"),
+        ({"redis_version": "7.2.4", "valkey_version": "8.1.4"}, "8.1.7"),
+        ({"redis_version": "7.2.4", "valkey_version": "9.0.0"}, "9.0.4"),
+        ({"redis_version": "6.2.20"}, None),
+        ({"redis_version": "7.2.14"}, None),
+        ({"redis_version": "8.6.3"}, None),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, None),
         ({"redis_version": "255.255.255"}, None),
     ],
 )
@@ -152,3 +154,16 @@ def test_no_part_starts_on_an_open_one(part: str, tmp_path: Path) -> None:
         "TIDEMILL_BROKER_URL: a Redis on another machine that asks for no password" in ended.stderr
     )
     assert not (tmp_path / "home" / "tidemill.db").exists()
+
+
+def test_a_password_may_stand_in_the_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def refuses(url: str) -> redis.Redis:
+        asked.append(url)
+        raise redis.exceptions.AuthenticationError
+
+    monkeypatch.setattr("jobs.redis_safety._client", refuses)
+    assert not is_open("redis://10.0.0.9:6379/0?username=u&password=pw&socket_timeout=1")
+    assert asked == ["redis://10.0.0.9:6379/0?socket_timeout=1"]
+    assert is_open("redis://10.0.0.9:6379/0?socket_timeout=1")
