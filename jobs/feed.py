@@ -41,19 +41,23 @@ class Feeder:
         self._database = database
         self._celery = celery
 
-    def feed(self, queue: str) -> None:
-        """Fill the queue's window."""
+    def feed(self, queue: str) -> bool:
+        """Fill the queue's window; return whether the broker took what there was."""
         with self._database.write() as session:
             fed = feed(session, queue)
-        self.publish(fed)
+        return self.publish(fed)
 
     def feed_all(self) -> None:
-        """Fill the windows of all queues that have waiting slices; one that fails keeps no other."""
+        """Fill the windows of all queues that have waiting slices; one that fails keeps no other.
+
+        A broker that takes nothing is waited for once: leases expire behind this.
+        """
         with self._database.read() as session:
             queues = queues_with_waiting(session)
         for queue in queues:
             try:
-                self.feed(queue)
+                if not self.feed(queue):
+                    return
             except ServiceUnavailable:
                 raise
             except Exception:  # the next sweep feeds it
@@ -72,11 +76,11 @@ class Feeder:
         for queue, of_queue in groupby(stale, key=attrgetter("queue")):
             slices = list(of_queue)
             waiting = queue_length(self._celery, queue)
-            with self._database.read() as session:
-                fed = fed_slices(session, queue)
             if waiting is None:
                 self._tell(f"{BROKER}does not answer, or takes no messages")
                 return  # nor would it for another queue
+            with self._database.read() as session:
+                fed = fed_slices(session, queue)
             if waiting < fed:
                 log.warning("publishing %d slices of %s again", len(slices), queue)
                 with self._database.write() as session:

@@ -1,5 +1,6 @@
 """Worker processes and their signs of life."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -36,7 +37,8 @@ _LIVE = (
     sa_select(func.count())
     .select_from(Worker)
     .where(
-        col(Worker.queues).contains(bindparam("named")), col(Worker.seen_at) > bindparam("since")
+        col(Worker.queues).contains(bindparam("named"), escape="/"),
+        col(Worker.seen_at) > bindparam("since"),
     )
 )
 
@@ -95,7 +97,9 @@ def deaths(session: Session, since: datetime) -> list[datetime]:
 
 def live_workers(session: Session, queue: str) -> int:
     """Return how many living workers consume a queue."""
-    values = {"named": f",{queue},", "since": now(session) - ALIVE}
+    # In the database's patterns these stand for any character.
+    named = re.sub("([/%_])", r"/\1", queue)
+    values = {"named": f",{named},", "since": now(session) - ALIVE}
     return session.connection().execute(_LIVE, values).scalar_one()
 
 
