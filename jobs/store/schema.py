@@ -1,5 +1,6 @@
 """Bringing a database to the schema of this version, and refusing one that is ahead of it."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from alembic import command
@@ -50,13 +51,20 @@ def check_schema(database: Database) -> None:
             )
 
 
-def _is_current(connection: Connection) -> bool:
+@lru_cache(maxsize=1)
+def _revisions() -> tuple[str | None, frozenset[str]]:
+    """Return this version's newest revision and all; read once, as anybody may ask for readiness."""
     script = ScriptDirectory(str(MIGRATIONS))
-    head = script.get_current_head()
+    return script.get_current_head(), frozenset(
+        revision.revision for revision in script.walk_revisions()
+    )
+
+
+def _is_current(connection: Connection) -> bool:
+    head, known = _revisions()
     found = MigrationContext.configure(connection).get_current_revision()
     if found is None and inspect(connection).has_table("batch"):
         raise SchemaMismatch("the database holds tables that Tidemill did not make")
-    known = {revision.revision for revision in script.walk_revisions()}
     if found is not None and found not in known:
         raise SchemaMismatch(
             f"the database's schema is at revision {found}, which this version of Tidemill does "
