@@ -88,9 +88,10 @@ class Guesses:
     def count(self, source: str) -> None:
         """Count a key that was not known."""
         if len(self._paid_until) >= REMEMBERED_SOURCES:
-            self._paid_until.clear()
+            del self._paid_until[next(iter(self._paid_until))]  # it guessed the longest ago
         now_s = time.monotonic()
-        self._paid_until[source] = max(self._paid_until.get(source, 0.0), now_s) + GUESS_EVERY_S
+        paid_until_s = self._paid_until.pop(source, 0.0)
+        self._paid_until[source] = max(paid_until_s, now_s) + GUESS_EVERY_S
 
 
 async def authorise(

@@ -2,7 +2,7 @@
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -38,16 +38,23 @@ class Services:
     feeding: ThreadPoolExecutor
     """One thread that talks to the broker, so that no answer waits for it."""
 
+    waiting: set[str] = field(default_factory=set)
+    """Queues that are to be fed: asked for again, one is fed no more often, so a hung broker piles up
+    nothing."""
+
     def feed(self, queues: tuple[str, ...]) -> None:
         """Feed queues soon; whatever goes wrong, the sweep does it."""
         for queue in queues:
-            self.feeding.submit(self._feed, queue)
+            if queue not in self.waiting:
+                self.waiting.add(queue)
+                self.feeding.submit(self._feed, queue)
 
     def feed_all(self) -> None:
         """Feed the queues of all providers soon: batches may go on again."""
         self.feed(tuple(self.configuration.providers))
 
     def _feed(self, queue: str) -> None:
+        self.waiting.discard(queue)  # before: what is asked for from now on is fed once more
         try:
             self.feeder.feed(queue)
         except Exception:  # the sweep feeds whatever is missed here
