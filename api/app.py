@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 
+from api.audit import Refusals
 from api.auth import Guesses, KnownKeys, require_declared
 from api.browsers import BrowserRules
 from api.described import PROBLEMS
@@ -71,6 +72,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     app.state.services = services
     app.state.known_keys = KnownKeys()
     app.state.guesses = Guesses()
+    app.state.refusals = Refusals()
     install_error_handlers(app)
     app.add_middleware(FrontDoor)
     app.add_middleware(BrowserRules)

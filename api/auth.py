@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
 
+from api.audit import Refusals, set_caller
 from api.services import ServicesDep
 from jobs.clock import utcnow
 from jobs.errors import InsufficientScope, NotAuthorised, TooManyGuesses
@@ -111,11 +112,21 @@ async def authorise(
     key = _sent_key(request)
     if not key:
         raise NotAuthorised
-    caller = await _caller(request, services, key)
-    for scope in needed.scopes:
-        if scope not in caller.scopes:
-            raise InsufficientScope(scope)
+    try:
+        caller = await _caller(request, services, key)
+        for scope in needed.scopes:
+            if scope not in caller.scopes:
+                raise InsufficientScope(scope)
+    except (NotAuthorised, InsufficientScope, TooManyGuesses) as error:
+        refusals: Refusals = request.app.state.refusals
+        refusals.note(error.code, _source(request), key)
+        raise
+    set_caller(key)
     return caller.project_id
+
+
+def _source(request: Request) -> str:
+    return "" if request.client is None else request.client.host
 
 
 async def _caller(request: Request, services: ServicesDep, key: str) -> Caller:
@@ -125,7 +136,7 @@ async def _caller(request: Request, services: ServicesDep, key: str) -> Caller:
     if caller is not None:
         return caller
     guesses: Guesses = request.app.state.guesses
-    source = "" if request.client is None else request.client.host
+    source = _source(request)
     # A key in use works on, whatever else comes from its address: it is no guess.
     if not known.has_seen(key_hash) and (wait_s := guesses.wait_s(source)) > 0:
         raise TooManyGuesses(math.ceil(wait_s))

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.concurrency import run_in_threadpool
 
 from api.amounts import UsdOrNone, nanos_of
+from api.audit import note
 from api.auth import ReaderProject, SubmitterProject
 from api.bodies import StrictRoute
 from api.described import SUBMISSION
@@ -126,6 +127,7 @@ async def submit(
         response.headers["idempotent-replayed"] = "true"
         return await run_in_threadpool(_read, services, project_id, begun.ref)
     accepted = await receive(body, begun, form)
+    note("batch_submitted", project_id, batch=accepted.ref)
     services.feed(accepted.queues)
     return await run_in_threadpool(_read, services, project_id, accepted.ref)
 
@@ -177,6 +179,7 @@ def change(
     with services.database.write() as session:
         batch = budgets.set_max_cost(session, project_id, batch_id, nanos_of(wanted.max_cost_usd))
         shape = batch_shape(batch, batches.project_name(session, project_id))
+    note("batch_budget_changed", project_id, batch=shape.id, max_cost_usd=shape.max_cost_usd)
     services.feed_all()
     return shape
 
@@ -221,4 +224,6 @@ def _missing_workers(session: Session, batch: Batch) -> str | None:
 def _move(services: Services, project_id: int, ref: str, target: BatchState) -> BatchShape:
     with services.database.write() as session:
         batch = batches.move(session, project_id, ref, target)
-        return batch_shape(batch, batches.project_name(session, project_id))
+        shape = batch_shape(batch, batches.project_name(session, project_id))
+    note("batch_steered", project_id, batch=shape.id, to=target.value)
+    return shape

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from api.amounts import UsdOrNone, nanos_of
+from api.audit import note
 from api.auth import AdminProject, ReaderProject
 from api.bodies import StrictRoute
 from api.services import COUNTING_S, ServicesDep
@@ -79,6 +80,7 @@ def change_budget(
     with services.database.with_patience(COUNTING_S).write() as session:
         budgets.set_caps(session, project_id, changes)
         shape = _shape(session, project_id)
+    note("budget_changed", project_id, **changes)
     services.feed_all()
     return shape
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
+from api.audit import note
 from api.auth import AdminProject, ReaderProject
 from api.encodings import check_encoding, unpacked
 from api.services import COUNTING_S, Services, ServicesDep
@@ -168,6 +169,8 @@ async def reconcile(
             )
 
         verdict = await run_in_threadpool(close)
+    if query.apply:
+        note("account_applied", project_id, batch=batch_id, corrected=verdict.corrected)
     return await run_in_threadpool(_reconciliation, services, project_id, batch_id, verdict)
 
 
