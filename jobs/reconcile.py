@@ -8,7 +8,7 @@ memory is bounded by the calls of one file. Nothing is booked before every line 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
@@ -164,7 +164,8 @@ class Account:
         Raises:
             InvalidSubmission: there are bad lines; nothing was booked.
             InvalidParameter: it is called complete and nobody says whose it is, where several
-                providers were called: the others' lost calls would cost nothing.
+                providers were called: the others' lost calls would cost nothing. Or it is to be
+                applied as complete and isn't: it is empty, or answered calls are missing.
         """
         if is_complete and provider is None:
             self._require_one_provider()
@@ -176,8 +177,9 @@ class Account:
                 faults=self._faults,
                 fault_count=self._fault_count,
             )
-        for number, first_seq in enumerate(range(0, self._jobs, self._width)):
-            corrections = self._compare_jobs(number, first_seq, provider, is_complete=is_complete)
+        if is_complete and is_applied:
+            self._require_no_gap(provider)
+        for corrections in self._compare_all(provider, is_complete=is_complete):
             if is_applied:
                 self._book(corrections)
         return self._verdict
@@ -190,6 +192,30 @@ class Account:
                 f"this batch called {', '.join(called)}: a complete account is one provider's; "
                 "expected `provider` to name whose it is"
             )
+
+    def _require_no_gap(self, provider: str | None) -> None:
+        """Refuse an account that lacks what was answered for sure: it may lack what was lost as well."""
+        if not self._verdict.lines:
+            raise InvalidParameter(
+                "the account has no line; an empty one can't tell that lost calls cost nothing"
+            )
+        read = replace(self._verdict)
+        for _ in self._compare_all(provider, is_complete=True):
+            pass
+        missing = self._verdict.overcharged.attempts
+        if missing:
+            raise InvalidParameter(
+                f"the account is not complete: {missing:,} calls that were answered are not in it; "
+                "nothing was booked (without `complete`, what it has can be applied)"
+            )
+        self._verdict = replace(read, findings=[])
+
+    def _compare_all(
+        self, provider: str | None, *, is_complete: bool
+    ) -> Iterator[list[Correction]]:
+        """Compare file after file; what is to be corrected of each."""
+        for number, first_seq in enumerate(range(0, self._jobs, self._width)):
+            yield self._compare_jobs(number, first_seq, provider, is_complete=is_complete)
 
     def _book(self, corrections: Sequence[Correction]) -> None:
         for start in range(0, len(corrections), CORRECTED_PER_COMMIT):

@@ -398,8 +398,28 @@ async def test_a_complete_account_of_one_of_two_providers_frees_nothing_of_the_o
     assert (reply.status_code, reply.json()["code"]) == (400, "invalid_parameter")
     assert "other, sim" in reply.json()["detail"]
     assert batch_of(database, story.ref).unknown_attempts == 2
-    await compare(client, story.ref, [], **query, provider="sim")
+    foreign = call_of(7, Usage(1), job_id="of-another-batch")
+    await compare(client, story.ref, [foreign], **query, provider="sim")
     assert batch_of(database, story.ref).unknown_attempts == 1
+
+
+async def test_an_account_with_a_gap_is_not_taken_as_complete(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    story = Story(database, jobs=2)
+    story.lose(0, None)
+    story.answer(1, Usage(10))
+    path = f"/api/batches/{story.ref}/reconciliation"
+    answered = story.account[-1]
+    empty, cut_off = b"", orjson.dumps({**answered, "job_id": "of-another-batch"})
+    for body, said in ((empty, "no line"), (cut_off, "1 calls that were answered are not in it")):
+        reply = await client.post(path, params={"complete": True, "apply": True}, content=body)
+        assert (reply.status_code, reply.json()["code"]) == (400, "invalid_parameter")
+        assert said in reply.json()["detail"]
+        assert batch_of(database, story.ref).unknown_attempts == 1
+    found = await compare(client, story.ref, [answered], complete=True, apply=True)
+    assert found["account"]["corrected"] == found["account"]["agreed"] == 1
+    assert batch_of(database, story.ref).unknown_attempts == 0
 
 
 async def test_one_bad_line_keeps_everything_from_being_booked_and_is_named(
