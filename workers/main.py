@@ -171,7 +171,8 @@ def _clock_step(celery: Celery, sweeper: Sweeper) -> type[bootsteps.StartStopSte
 
         def stop(self, worker: Any) -> None:
             sweeper.stop()
-            self.clock.stop()
+            # Not waited for: without a broker it sleeps between its tries to reach one.
+            self.clock.service.stop()
 
     return ClockStep
 
