@@ -26,6 +26,7 @@ from jobs.store.feeding import (
     queues_with_waiting,
     stale_messages,
     tell_broker_wait,
+    waits_for_broker,
 )
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Feeder:
         with self._database.read() as session:
             fed_before = now(session) - LOST_AFTER
             stale = stale_messages(session, fed_before)
+            is_told = waits_for_broker(session)
         for queue, of_queue in groupby(stale, key=attrgetter("queue")):
             slices = list(of_queue)
             waiting = queue_length(self._celery, queue)
@@ -87,8 +89,9 @@ class Feeder:
                     mark_fed(session, queue, fed_before)
                 if not self.publish(slices):
                     return
-        with self._database.write() as session:
-            forget_broker_wait(session, fed_before)
+        if is_told:
+            with self._database.write() as session:
+                forget_broker_wait(session, fed_before)
 
     def publish(self, slices: Iterable[FedSlice]) -> bool:
         """Publish slices that are marked as fed, and return whether the broker took them.

@@ -232,6 +232,12 @@ def tell_broker_wait(session: Session, reason: str) -> None:
         connection.execute(told.values(waiting_for=reason))
 
 
+def waits_for_broker(session: Session) -> bool:
+    """Whether a batch says that it waits for the broker."""
+    told = select(col(Batch.id)).where(_WAITS_FOR_BROKER).limit(1)
+    return session.connection().execute(told).first() is not None
+
+
 def forget_broker_wait(session: Session, fed_before: datetime) -> None:
     """Take back what `tell_broker_wait` has noted: the broker takes messages.
 

@@ -32,6 +32,9 @@ from jobs.store import Database, Session
 from workers.gate.script import Order, Reply, Script
 
 STORE = f"{os.sep}jobs{os.sep}store{os.sep}"
+NO_DUTIES = frozenset({"now", "wait"})
+"""Functions of the store that do nothing to the rows; the second is called by the driver."""
+
 FLUSHED = {"journals": "journal", "settlements": "settle", "unattempted": "decide"}
 """What a flush is called, by what it is handed."""
 
@@ -141,7 +144,7 @@ def _duties() -> Iterator[list[str]]:
         if STORE not in code.co_filename or STORE in frame.f_back.f_code.co_filename:
             return
         for name in _names(frame):
-            if name not in done and not name.startswith(("_", "<")) and name != "now":
+            if name not in done and not name.startswith(("_", "<")) and name not in NO_DUTIES:
                 done.append(name)
 
     sys.setprofile(note)
