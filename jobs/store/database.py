@@ -7,17 +7,19 @@ on a lock of our own, because SQLite lets waiters sleep and poll.
 
 import copy
 import math
+import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
@@ -31,6 +33,15 @@ BUSY_TIMEOUT_S = 30
 
 LOOK_AGAIN_S = 0.001
 """Between two looks whether a writer of another process has ended."""
+
+PAGE_BYTES = 16384
+"""Job rows are 1 KB and more; of pages of 4 KB a quarter would stay empty."""
+
+FEWEST_LOG_PAGES, MOST_LOG_PAGES = 100, 4000
+"""Some 64 MB of log before it is folded in: with 4 MB every chunk of an upload pays for that."""
+
+FOLD_WAITS_S = 0.2
+"""How long readers are waited for before SQLite's log is folded into its file."""
 
 PATIENCE_S = 80.0
 """How long a transaction may take, of a process that has nothing better to do than to wait."""
@@ -108,8 +119,13 @@ class Database:
             ServiceUnavailable: the database doesn't answer, is locked for too long, or its disk is
                 full. If that happened at the commit, it is not known whether it took place.
         """
-        with ExitStack() as turn:
-            yield from self._transact(self.engine, self._to_write, turn)
+        try:
+            with ExitStack() as turn:
+                yield from self._transact(self.engine, self._to_write, turn)
+        except StorageFull:
+            if self.is_sqlite:
+                self._fold_log()
+            raise
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -142,6 +158,17 @@ class Database:
             if not self.is_sqlite and self._patience_s != self._usual_s:
                 connection.execute(_ALLOW, {"statement_ms": str(_statement_ms(self._patience_s))})
             yield session
+
+    def _fold_log(self) -> None:
+        """Fold SQLite's log into its file, as far as there is room, and cut it to nothing.
+
+        The log may be most of what fills the disk, and nobody folds it in while no commit succeeds.
+        """
+        with suppress(SQLAlchemyError, sqlite3.Error), self._reader.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            driver.execute(_busy_timeout(FOLD_WAITS_S))
+            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _take_turn(self, turn: ExitStack) -> None:
         """Let no other thread of this process write until the end of `turn`."""
@@ -222,17 +249,22 @@ def now(session: Session) -> datetime:
 
 def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
     for pragma in (
-        # Job rows are 1 KB and more; with pages of 4 KB a quarter of each page stays empty.
-        "page_size=16384",
+        f"page_size={PAGE_BYTES}",
         "journal_mode=WAL",
         "synchronous=FULL",
         "temp_store=MEMORY",
-        # Some 64 MB of log before it is folded in: with 4 MB every chunk of an upload pays for that.
-        "wal_autocheckpoint=4000",
+        f"wal_autocheckpoint={_most_log_pages(connection)}",
         "cache_size=-8192",
         "foreign_keys=ON",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _most_log_pages(connection: sqlite3.Connection) -> int:
+    """Return after how many pages the log is folded into the file: it may take a 64th of the disk."""
+    path = connection.execute("PRAGMA database_list").fetchone()[2]
+    total_bytes = shutil.disk_usage(Path(path).parent).total if path else 0
+    return max(FEWEST_LOG_PAGES, min(total_bytes // 64 // PAGE_BYTES, MOST_LOG_PAGES))
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import event
 
 from api.app import create_app
 from jobs.configuration import Configuration
+from jobs.errors import StorageFull
 from jobs.settings import Settings
 from jobs.store import Database
 from tests.support.eventually import eventually_async
@@ -177,3 +178,49 @@ async def test_a_job_whose_answer_finds_no_room_waits_and_is_paid_for_once(
         await running
         assert [result.status for result in shop.results()] == ["succeeded"] * 20
         assert len(shop.provider.seen) == 20
+
+
+def test_a_log_that_fills_the_disk_is_folded_into_its_file() -> None:
+    with small_disk(16) as disk:
+        if disk is None:
+            pytest.skip("nothing may be mounted here")
+        with migrated(f"sqlite:///{disk / 'tidemill.db'}") as database:
+            event.listen(database.engine, "connect", never_fold_by_itself)
+            database.engine.dispose()
+            execute(database, "CREATE TABLE note (word TEXT)")
+            execute(database, "INSERT INTO note VALUES ('')")
+            for _ in range(3):
+                change_note(database)
+            with sqlite3.connect(disk / "tidemill.db") as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            # The same rows over and over: the file stays as it is, its log takes the whole disk.
+            while (disk / "tidemill.db-wal").stat().st_size < 13 << 20:
+                change_note(database)
+            with filled(disk):
+                with pytest.raises(StorageFull):
+                    change_note(database)
+                change_note(database)
+
+
+def never_fold_by_itself(connection: sqlite3.Connection, _entry: object) -> None:
+    connection.execute("PRAGMA wal_autocheckpoint=0")
+
+
+def change_note(database: Database) -> None:
+    execute(database, "UPDATE note SET word = hex(randomblob(100000))")
+
+
+def execute(database: Database, statement: str) -> None:
+    with database.write() as session:
+        session.connection().exec_driver_sql(statement)
+
+
+def test_on_a_small_disk_the_log_stays_small() -> None:
+    with small_disk(16) as disk:
+        if disk is None:
+            pytest.skip("nothing may be mounted here")
+        with migrated(f"sqlite:///{disk / 'tidemill.db'}") as database:
+            execute(database, "CREATE TABLE note (word TEXT)")
+            execute(database, "INSERT INTO note VALUES ('')")
+            for _ in range(100):
+                change_note(database)
