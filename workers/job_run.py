@@ -22,6 +22,7 @@ from jobs.clock import utcnow
 from jobs.errors import (
     AuthenticationFailed,
     CallBrokeDown,
+    InvalidSubmission,
     Permanent,
     ProviderError,
     TidemillError,
@@ -47,7 +48,8 @@ from workers.suspicion import is_poison
 log = logging.getLogger(__name__)
 
 RECONFIGURED_S = 30.0
-"""Until a job is tried again whose model this worker's configuration does not serve."""
+"""Until a job is tried again whose model this worker's configuration does not serve, or which an older
+worker can't read."""
 
 JOURNAL_AHEAD_S = 0.1
 """So long before its start a call is journaled: a flush takes 20 to 100 ms. A call whose flush took
@@ -128,6 +130,9 @@ class JobRun:
         except UnknownModel as error:
             # It was known when the job was accepted: this worker's configuration is another one.
             self._opened.park(RECONFIGURED_S, error.message)
+        except InvalidSubmission as error:
+            # It was valid when it was accepted: by a newer version, whose workers can run it.
+            self._opened.park(RECONFIGURED_S, str(error))
         except TidemillError as error:
             await self._decide(UNRUNNABLE, f"the job can't be run any more: {error}")
         except Exception:
@@ -139,7 +144,9 @@ class JobRun:
 
     def _prepare(self) -> Work:
         """Turn the stored line into a call; raises what the line or its model is refused for."""
-        kind = KINDS[self._job.kind]
+        kind = KINDS.get(self._job.kind)
+        if kind is None:
+            raise InvalidSubmission(f"this version of the worker knows no {self._job.kind} jobs")
         line = rebuild(self._job.kind, self._job.request, self._opened.defaults)
         request = kind.request(line)
         resolved = self._parts.catalogue.resolve(line.model)

@@ -287,7 +287,7 @@ def _share_out(waiting: Sequence[_Share], room: _Room) -> list[_Pick]:
 def _room(session: Session, queue: str) -> _Room:
     workers = max(1, live_workers(session, queue))
     found = session.connection().execute(_OPEN_SLICES, {"queue": queue})
-    fed = {Priority(priority): count for priority, count in found}
+    fed: dict[str, int] = {row[0]: row[1] for row in found}
     own = {each: OWN_PLACES_PER_WORKER * workers - fed.get(each, 0) for each in Priority}
     return _Room(WINDOW_PER_WORKER * workers - sum(fed.values()), own)
 
@@ -299,8 +299,8 @@ def _waiting(session: Session, queue: str, room: _Room, moment: datetime) -> lis
     shares: list[_Share] = []
     for batch_id, ref, priority, served in connection.execute(_BATCHES_WITH_WORK, due).all():
         assert batch_id is not None  # a stored row has its key
-        if not room.has(Priority(priority)):
-            continue
+        if priority not in WEIGHTS or not room.has(Priority(priority)):
+            continue  # a priority that this version does not know is a newer one's to feed
         slices = connection.execute(_DUE_SLICES, {"of": batch_id, **due}).all()
         due_slices = [(no, jobs) for no, jobs in slices]
         if due_slices:  # else they were held back, or cancelled, since the batches were read

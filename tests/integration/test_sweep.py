@@ -3,6 +3,7 @@
 import logging
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -402,3 +403,28 @@ def test_what_the_api_has_fed_is_not_published_again_by_the_sweep(
     sweep.run()
     sweep.run()
     assert queue_length(celery, QUEUE) == 3
+
+
+def test_three_sweeps_at_once_do_everything_once(
+    database: Database, celery: Celery, sweep: Sweep
+) -> None:
+    lost, cancelled = seed_batch(database, jobs=100), seed_batch(database, jobs=100, queue="other")
+    for number in range(5):
+        lease = lease_of(database, lost, number)
+        with database.write() as session:
+            flush(session, [journal_of(lease, 10 * number)], [])
+    with database.write() as session:
+        batches.move(session, 1, cancelled, BatchState.CANCELLING)
+    age_leases(database)
+    sweeps = [sweep, Sweep(database, celery), Sweep(database, celery)]
+    with ThreadPoolExecutor(len(sweeps)) as threads:
+        for _ in range(3):
+            list(threads.map(lambda each: each.run(), sweeps))
+    batch = batch_of(database, lost)
+    assert (batch.unknown_attempts, batch.in_flight, batch.spent_nanos) == (5, 0, 500)
+    assert batch.reserved_nanos == 0
+    assert slice_states(database).count(SliceState.FED) == 10
+    assert queue_length(celery, QUEUE) == 10
+    ended = batch_of(database, cancelled)
+    assert (ended.state, ended.cancelled) == (BatchState.CANCELLED, 100)
+    assert rows(database, Result) == 100
