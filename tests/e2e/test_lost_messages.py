@@ -25,6 +25,10 @@ SLOTS = 8
 
 IN_FLIGHT = 60
 LOST_MESSAGES_FOUND_WITHIN_S = 10.0
+HANGS_S = 18.0
+"""Longer than a consumer waits for an answer, and than a lease lives without its renewal."""
+
+ACCEPTED_WITHIN_S = 8.0
 REFUSES_S = 5.0
 """Long enough for every part to meet the refusal: a consumer, a sweep, an acknowledgement."""
 
@@ -134,6 +138,25 @@ def test_while_the_broker_is_gone_batches_say_so_and_what_is_cancelled_ends(
 
     batch = system.wait(waiting, 40.0)
     assert (batch["state"], batch["waiting_for"]) == ("completed", None)
+
+
+def test_a_broker_that_hangs_holds_up_no_submission_and_is_consumed_again_when_it_answers(
+    system: System, simulator: "Simulator", broker: OwnRedis, batch_id: str
+) -> None:
+    broker.freeze()
+    try:
+        began = time.monotonic()
+        accepted_meanwhile = system.submit(lines(SLICE_SIZE, prefix="meanwhile"))
+        assert time.monotonic() - began < ACCEPTED_WITHIN_S
+        time.sleep(HANGS_S)
+        assert finished(system.batch(batch_id)) < JOBS
+    finally:
+        broker.thaw()
+    system.wait_finished(accepted_meanwhile, SLICE_SIZE, 40.0)
+    batch = system.wait(batch_id, 40.0)
+    assert batch["unknown_attempts"] == 0
+    each_answer_is_its_jobs(each_job_has_one_result(system, batch_id, JOBS))
+    assert simulator.ledger()["answered"] == JOBS + SLICE_SIZE
 
 
 @pytest.mark.parametrize(

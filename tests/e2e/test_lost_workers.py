@@ -4,6 +4,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.judging import books_agree, each_answer_is_its_jobs, each_job_has_one_result
 from tests.support.deadly_worker import DEADLY
 from tests.support.eventually import eventually
@@ -109,6 +111,46 @@ def test_a_worker_that_is_asked_to_go_sends_nothing_more_and_loses_no_call(
     assert batch["unknown_attempts"] == 0
     each_answer_is_its_jobs(each_job_has_one_result(spread_system, batch_id, JOBS // 3))
     assert simulator.ledger()["requests"] - 1 == simulator.ledger()["answered"] == JOBS // 3
+
+
+def test_workers_that_are_restarted_one_after_the_other_lose_no_call(
+    spread_system: System, simulator: "Simulator"
+) -> None:
+    simulator.faults(latency="constant:500")
+    workers = [spread_system.start_worker(f"worker-{number}") for number in range(2)]
+    batch_id = spread_system.submit(lines(JOBS))
+    spread_system.wait_finished(batch_id, 50)
+    for turn in range(4):
+        leaving = workers.pop(0)
+        leaving.kill(signal.SIGTERM)
+        assert leaving.wait_ended(DRAIN_GRACE_S) == 0
+        workers.append(spread_system.start_worker(f"next-{turn}"))
+    batch = spread_system.wait(batch_id)
+    assert batch["unknown_attempts"] == 0
+    each_answer_is_its_jobs(each_job_has_one_result(spread_system, batch_id, JOBS))
+    assert simulator.ledger()["requests"] == simulator.ledger()["answered"] == JOBS
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_worker_that_is_asked_to_go_twice_still_loses_no_call(
+    spread_system: System, simulator: "Simulator", second: signal.Signals
+) -> None:
+    simulator.faults(latency="constant:3000")
+    leaving = spread_system.start_worker("leaving")
+    batch_id = spread_system.submit(lines(JOBS // 10))
+    spread_system.wait_until(
+        batch_id, lambda batch: batch["counts"]["running"] > 0, 10.0, "calls are in flight"
+    )
+    leaving.kill(signal.SIGTERM)
+    wait_for_log(leaving, "draining")
+    leaving.kill(second)
+    leaving.wait_ended(DRAIN_GRACE_S)
+    assert spread_system.batch(batch_id)["counts"]["running"] == 0
+    simulator.faults(latency="constant:0")
+    spread_system.start_worker("arriving")
+    batch = spread_system.wait(batch_id, RECOVERED_WITHIN_S)
+    assert batch["unknown_attempts"] == 0
+    assert simulator.ledger()["requests"] == simulator.ledger()["answered"] == JOBS // 10
 
 
 def mark(simulator: "Simulator") -> None:
