@@ -20,7 +20,7 @@ from scripts.launcher import valkey
 from scripts.launcher.descriptors import check_enough, raise_limit
 from scripts.launcher.environment import read_settings
 from scripts.launcher.keys import key_faults
-from scripts.launcher.mounts import network_file_system
+from scripts.launcher.mounts import require_locks
 from scripts.launcher.room import free_bytes, home_fault
 from scripts.launcher.variables import unknown_variables
 
@@ -140,13 +140,10 @@ def _check_database(url: str) -> Finding:
     scheme, _, rest = url.partition(":///")
     if scheme.startswith("sqlite"):
         file = Path(rest.partition("?")[0])
-        if (kind := network_file_system(file)) is not None:
-            return Finding(
-                Level.ERROR,
-                "database",
-                f"{file} is on a network file system ({kind}), where SQLite's locks don't hold; "
-                "move TIDEMILL_HOME, or use PostgreSQL",
-            )
+        try:
+            require_locks(url)
+        except ConfigurationError as error:
+            return Finding(Level.ERROR, "database", str(error))
         if not file.exists():
             return Finding(Level.OK, "database", f"{file} is made at the first start")
 

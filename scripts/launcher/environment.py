@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from jobs.errors import ConfigurationError
 from jobs.redis_safety import require_safe_redis
 from jobs.settings import Settings
+from scripts.launcher.mounts import require_locks
 from scripts.launcher.outlet import unblock_output
 from scripts.launcher.parent import follow_launcher
 
@@ -54,5 +55,6 @@ def begin_part() -> Settings:
     # Each look at the schema would be two lines.
     logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     follow_launcher(os.environ)
+    require_locks(settings.resolved_database_url())
     require_safe_redis(settings)
     return settings

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from jobs.errors import ConfigurationError
+
 NETWORK_FILE_SYSTEMS = frozenset(
     {
         "9p",
@@ -38,3 +40,20 @@ def network_file_system(path: Path, mounts: str | None = None) -> str | None:
         if resolved.is_relative_to(folder) and len(folder.parts) >= len(nearest.parts):
             nearest, kind_of_nearest = folder, kind
     return kind_of_nearest if kind_of_nearest in NETWORK_FILE_SYSTEMS else None
+
+
+def require_locks(database_url: str) -> None:
+    """Return if a database of this SQLAlchemy address is no file, or one whose locks hold.
+
+    Raises:
+        ConfigurationError: it is SQLite on a network file system, where two writers destroy it.
+    """
+    scheme, _, rest = database_url.partition(":///")
+    if not scheme.startswith("sqlite"):
+        return
+    file = Path(rest.partition("?")[0])
+    if (kind := network_file_system(file)) is not None:
+        raise ConfigurationError(
+            f"{file} is on a network file system ({kind}), where SQLite's locks don't hold; "
+            "move TIDEMILL_HOME, or use PostgreSQL"
+        )

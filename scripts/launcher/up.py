@@ -20,6 +20,7 @@ from scripts.launcher.environment import keep_to_itself
 from scripts.launcher.flower_login import AUTH_VARIABLE, PASSWORD_FILE, USER, credentials
 from scripts.launcher.home import hold, make_private_folder
 from scripts.launcher.keys import key_faults
+from scripts.launcher.mounts import require_locks
 from scripts.launcher.part import Part, tidemill
 from scripts.launcher.ready import answers, free_port, reachable, require_free_port
 from scripts.launcher.supervisor import Supervisor, caught_signals
@@ -54,6 +55,7 @@ def up(settings: Settings, options: UpOptions, console: Console) -> int:
             f"--port and --flower-port are both {options.port}; each needs one of its own"
         )
     keep_to_itself()
+    require_locks(settings.resolved_database_url())
     require_safe_redis(settings)
     home = make_private_folder(settings.home.resolve())
     logs = make_private_folder(home / "logs")

@@ -10,13 +10,13 @@ import pytest
 from jobs.configuration import Configuration, load_configuration
 from jobs.errors import ConfigurationError
 from jobs.settings import Settings
-from scripts.launcher import local_model, valkey
+from scripts.launcher import environment, local_model, valkey
 from scripts.launcher.checks import Finding, Level, examine
 from scripts.launcher.descriptors import check_enough
 from scripts.launcher.flower_login import PASSWORD_FILE, credentials
 from scripts.launcher.home import hold, make_private_folder, stored_secret
 from scripts.launcher.keys import key_faults
-from scripts.launcher.mounts import network_file_system
+from scripts.launcher.mounts import network_file_system, require_locks
 from scripts.launcher.ready import answers, require_free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,6 +141,24 @@ server:/home /home nfs4 rw 0 0
 )
 def test_network_file_systems_are_recognised(path: str, kind: str | None) -> None:
     assert network_file_system(Path(path), MOUNTS) == kind
+
+
+def test_no_part_starts_on_sqlite_where_its_locks_do_not_hold(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/tidemill.db"
+    require_locks(url)
+    monkeypatch.setattr("scripts.launcher.mounts.network_file_system", lambda _path: "nfs4")
+    require_locks("postgresql+psycopg://localhost/tidemill")
+    with pytest.raises(
+        ConfigurationError, match=r"tidemill\.db is on a network file system \(nfs4"
+    ):
+        require_locks(url)
+    for name in ("keep_to_itself", "unblock_output"):
+        monkeypatch.setattr(environment, name, lambda: None)  # this process is the suite's
+    monkeypatch.setenv("TIDEMILL_DATABASE_URL", url)
+    with pytest.raises(ConfigurationError, match="nfs4"):
+        environment.begin_part()
 
 
 def test_calls_in_flight_must_fit_into_the_open_files() -> None:
