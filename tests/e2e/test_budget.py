@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 pytest_plugins = ("tests.support.simulator",)
 
 JOBS = 2_000
+MORE_JOBS = 6_000
+"""More than can be in flight at once, whatever the pool has found room for."""
+
 BUDGET_USD = "0.005"
 """Enough for about a third of the jobs."""
 
@@ -94,6 +97,33 @@ def test_a_projects_budget_pauses_its_batches_and_raising_it_lets_them_go_on_wit
     assert one_machine.wait(refs[0])["counts"]["succeeded"] == 200
     assert one_machine.batch(refs[1])["waiting_for"] == "paused by its owner"
     one_machine.act(refs[1], "cancel")
+
+
+def test_a_budget_that_is_lowered_below_what_is_used_sends_nothing_more_and_shows_both(
+    one_machine: System, simulator: "Simulator"
+) -> None:
+    simulator.faults(latency="constant:300")
+    batch_id = one_machine.submit(lines(MORE_JOBS, max_tokens=40), max_cost_usd="1")
+    one_machine.wait_finished(batch_id, 20)
+
+    change(one_machine, f"/api/batches/{batch_id}", max_cost_usd="0.00001")
+
+    paused = one_machine.wait_until(
+        batch_id,
+        lambda batch: batch["state"] == "paused" and batch["counts"]["running"] == 0,
+        20.0,
+        "its calls in flight have ended",
+    )
+    requests = simulator.ledger()["requests"]
+    assert finished(paused) == requests == simulator.ledger()["answered"] < MORE_JOBS
+    assert nanos(paused["cost_usd"]) > nanos(paused["max_cost_usd"]) == nanos("0.00001")
+    assert nanos(paused["reserved_usd"]) == 0
+
+    change(one_machine, f"/api/batches/{batch_id}", max_cost_usd="1")
+
+    simulator.faults(latency="constant:20")
+    one_machine.wait_finished(batch_id, finished(paused) + 1, within_s=2.0)
+    assert one_machine.wait(batch_id)["counts"]["succeeded"] == MORE_JOBS
 
 
 def change(system: System, path: str, **changes: str | None) -> None:

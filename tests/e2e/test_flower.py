@@ -11,7 +11,7 @@ from jobs.queues import CONTROL_QUEUE, RUN_SLICE, SWEEP
 from scripts.launcher.flower_login import PASSWORD_FILE, USER
 from tests.support.eventually import eventually
 from tests.support.redis_servers import tapped
-from tests.support.system import LARGE, Json, System, lines, ndjson, running_system
+from tests.support.system import LARGE, Json, System, family, lines, ndjson, running_system
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator
@@ -123,6 +123,24 @@ def test_nothing_can_be_changed_through_it(system: System, flower: httpx.Client)
             assert "access-control-allow-origin" not in reply.headers, path
             reply = httpx.post(flower.base_url.join(path), headers=headers, trust_env=False)
             assert reply.status_code in {401, 403}, path
+
+
+def test_a_flower_that_hangs_holds_up_no_work(system: System, flower: httpx.Client) -> None:
+    (process,) = (
+        part for part in family(system.processes[0].pid) if "flower" in part.cmdline()[1:]
+    )
+    process.suspend()
+    try:
+        for _ in range(2):
+            assert run_a_batch(system)["counts"]["succeeded"] == JOBS
+    finally:
+        process.resume()
+    batch_id = run_a_batch(system)["id"]
+    eventually(
+        lambda: any(batch_id in task["args"] for task in tasks(flower, RUN_SLICE)),
+        20.0,
+        "it shows again what runs",
+    )
 
 
 def test_no_text_of_a_user_is_in_flower_the_broker_or_any_log(

@@ -2,6 +2,7 @@
 
 import random
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ def test_after_a_power_cut_every_batch_ends_whatever_comes_back_first(
         for process in (own_redis.process, *system.processes):
             process.wait_ended()
 
-        parts = {
+        parts: dict[str, Callable[[], object]] = {
             "redis": own_redis.start,
             "api": lambda: system.start("api", "--port", str(system.port)),
             "beat": system.start_beat,
