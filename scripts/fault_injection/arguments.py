@@ -9,10 +9,12 @@ from pathlib import Path
 
 from jobs.money import parse_usd
 from scripts.benchmarks.cases import Store
+from scripts.fault_injection import clocks
 from scripts.fault_injection.kinds import Kind, chosen
 
 SHORT_JOBS, SHORT_MINUTES = 5_000, 2.0
-ONLY_POSTGRES = frozenset({Kind.DATABASE_KILL})
+ONLY_POSTGRES = frozenset({Kind.DATABASE_KILL, Kind.CLOCK})
+"""With SQLite all parts share one machine, and so one clock, by which the leases go."""
 
 
 class Broker(StrEnum):
@@ -57,11 +59,12 @@ def parse_arguments(argv: Sequence[str]) -> Options:
     """
     parser = _parser()
     words = parser.parse_args(argv)
-    kinds: tuple[Kind, ...] = words.faults
-    if words.store is Store.SQLITE:
-        kinds = tuple(kind for kind in kinds if kind not in ONLY_POSTGRES)
-        if not kinds:
-            parser.error("SQLite has no server that these faults could happen to")
+    impossible = ONLY_POSTGRES if words.store is Store.SQLITE else frozenset()
+    if Kind.CLOCK in words.faults and clocks.library() is None:
+        impossible |= {Kind.CLOCK}
+    kinds = tuple(kind for kind in words.faults if kind not in impossible)
+    if not kinds:
+        parser.error(f"{', '.join(words.faults)}: can't happen here, see --help")
     return Options(
         seed=secrets.randbelow(1_000_000) if words.seed is None else words.seed,
         store=words.store,
@@ -102,7 +105,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_kinds,
         default=tuple(Kind),
         metavar="KIND,…",
-        help="beginnings of: " + ", ".join(Kind),
+        help=f"beginnings of: {', '.join(Kind)}; all that can happen here, by default: "
+        f"{Kind.DATABASE_KILL} only with PostgreSQL, {Kind.CLOCK} only with that and libfaketime",
     )
     add("--max-cost-usd", type=_usd, help="a budget for all jobs together")
     add("--short", action="store_true", help="5,000 jobs, 2 minutes")

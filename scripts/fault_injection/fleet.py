@@ -50,6 +50,15 @@ class Fleet:
         is_up = member.due_at is None and member.process.poll() is None
         return member.process.pid if is_up else None
 
+    def files_can_grow(self, name: str, can: bool) -> None:
+        """Let a running part write to files again, or no byte more, as on a disk that is full."""
+        process_id = self.process_id(name)
+        if process_id is not None:
+            with suppress(psutil.NoSuchProcess):
+                process = psutil.Process(process_id)
+                _soft, hard = process.rlimit(psutil.RLIMIT_FSIZE)
+                process.rlimit(psutil.RLIMIT_FSIZE, (hard if can else 0, hard))
+
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a part a signal."""
         send(self._members[name].process, number)

@@ -19,9 +19,10 @@ from scripts.benchmarks.cases import Store
 from scripts.benchmarks.configuration import configuration
 from scripts.benchmarks.provider import Provider, running_provider
 from scripts.benchmarks.system import own_home
-from scripts.fault_injection import rabbitmq
+from scripts.fault_injection import clocks, rabbitmq
 from scripts.fault_injection.arguments import Broker, Options
 from scripts.fault_injection.fleet import Fleet
+from scripts.fault_injection.kinds import Kind
 from scripts.fault_injection.proxy import Link
 from scripts.fault_injection.servers import (
     HOST,
@@ -65,7 +66,8 @@ Links = Mapping[tuple[str, Peer], Link]
 class Rig:
     """A running system. `database` and `redis` lead to the servers themselves, past all links.
 
-    `virtual_host` is that of the broker, None where the Redis is the broker.
+    `virtual_host` is that of the broker, None where the Redis is the broker. `clocks` are the files by
+    which the clocks of workers can be set, by the workers' names.
     """
 
     url: str
@@ -77,9 +79,15 @@ class Rig:
     redis: redis.Redis
     redis_files: RedisFiles
     virtual_host: str | None
+    clocks: Mapping[str, Path]
     provider: Provider
     calls_s: float
     home: Path
+
+    @property
+    def our_parts(self) -> tuple[str, ...]:
+        """The names of API, beat and workers."""
+        return (*self.workers, "api", "beat")
 
     @property
     def broker(self) -> Peer:
@@ -124,8 +132,11 @@ async def running_rig(options: Options) -> AsyncIterator[Rig]:
         up = UpOptions(host=HOST, port=free_port(), workers=options.workers, flower_port=None)
         parts = our_parts(settings, up, settings.config)
         links = await stack.enter_async_context(_links([part.name for part in parts], ports))
+        parts = [_linked(part, home, links, calls_s, servers.virtual_host) for part in parts]
+        files = _clock_files(options, home, parts)
         for part in parts:
-            fleet.add(_linked(part, home, links, calls_s, servers.virtual_host))
+            clock = files.get(part.name)
+            fleet.add(part if clock is None else clocks.settable(part, clock))
         tending = asyncio.create_task(fleet.tend())
         stack.callback(tending.cancel)
         url = f"http://{HOST}:{up.port}"
@@ -140,6 +151,7 @@ async def running_rig(options: Options) -> AsyncIterator[Rig]:
             redis=server,
             redis_files=servers.redis_files,
             virtual_host=servers.virtual_host,
+            clocks=files,
             provider=provider,
             calls_s=calls_s,
             home=home,
@@ -208,6 +220,14 @@ def _linked(part: Part, home: Path, links: Links, calls_s: float, virtual_host: 
         "TIDEMILL_CALL_DEADLINE_S": str(CALL_DEADLINE_S),
     }
     return replace(part, environment={**part.environment, **environment})
+
+
+def _clock_files(options: Options, home: Path, parts: Sequence[Part]) -> Mapping[str, Path]:
+    """Return where parts read their time, if it is to be set."""
+    if Kind.CLOCK not in options.kinds:
+        return {}
+    names = [part.name for part in parts if part.name.startswith("worker")]
+    return {name: home / f"{name}.clock" for name in names}
 
 
 def _postgres_url(port: int) -> str:

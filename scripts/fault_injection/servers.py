@@ -48,6 +48,8 @@ class RedisFiles:
 def redis_part(files: RedisFiles, port: int) -> Part:
     """Return the server, which appends to a file as the embedded one does, on a port.
 
+    It lives on when a file can't grow (SIGXFSZ), as all other parts do.
+
     Raises:
         ConfigurationError: no server binary for this system is installed.
     """
@@ -61,7 +63,8 @@ def redis_part(files: RedisFiles, port: int) -> Part:
         "maxmemory-policy": "noeviction",
     }
     words = (word for name, value in options.items() for word in (f"--{name}", value))
-    return Part(REDIS, (str(valkey.binary()), *words), stop_rank=2)
+    alive = ("sh", "-c", "trap '' XFSZ; exec \"$@\"", REDIS)
+    return Part(REDIS, (*alive, str(valkey.binary()), *words), stop_rank=2)
 
 
 @contextmanager

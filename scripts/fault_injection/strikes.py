@@ -15,7 +15,7 @@ from jobs.errors import ServiceUnavailable
 from jobs.queues import CONTROL_QUEUE
 from jobs.store.held import jobs_in_flight
 from scripts.benchmarks.workload import PROVIDER
-from scripts.fault_injection import rabbitmq
+from scripts.fault_injection import clocks, rabbitmq
 from scripts.fault_injection.fleet import REST_S
 from scripts.fault_injection.kinds import Kind
 from scripts.fault_injection.proxy import WELL, Behaviour, Link, Mode
@@ -77,7 +77,7 @@ class Striker:
         self._needed: dict[Kind, tuple[str, ...]] = {
             Kind.KILL_API: ("api",),
             Kind.KILL_BEAT: ("beat",),
-            Kind.KILL_ALL: (*rig.workers, "api", "beat"),
+            Kind.KILL_ALL: rig.our_parts,
             Kind.FLUSH: (REDIS, rig.broker),
             Kind.BROKER_STALL: (rig.broker,),
             Kind.BROKER_CUT: (rig.broker,),
@@ -86,6 +86,7 @@ class Striker:
             Kind.REDIS_OLD: (REDIS,),
             Kind.DATABASE_KILL: (POSTGRES,),
             Kind.DATABASE_STALL: (POSTGRES,),
+            Kind.DISK_FULL: (REDIS,),
             Kind.PROVIDER: (Peer.PROVIDER,),
             Kind.WIRE: (),
         }
@@ -93,7 +94,7 @@ class Striker:
             Kind.KILL_WORKER: self._kill_worker,
             Kind.KILL_API: lambda: self._kill(Kind.KILL_API, "api"),
             Kind.KILL_BEAT: lambda: self._kill(Kind.KILL_BEAT, "beat"),
-            Kind.KILL_ALL: lambda: self._kill(Kind.KILL_ALL, *rig.workers, "api", "beat"),
+            Kind.KILL_ALL: lambda: self._kill(Kind.KILL_ALL, *rig.our_parts),
             Kind.STOP_WORKER: self._stop_worker,
             Kind.FLUSH: self._flush,
             Kind.REDIS_KEPT: lambda: self._restart_redis(Kind.REDIS_KEPT),
@@ -103,6 +104,8 @@ class Striker:
             Kind.BROKER_CUT: lambda: self._lose_broker(Kind.BROKER_CUT, Mode.REFUSE),
             Kind.DATABASE_KILL: self._kill_database,
             Kind.DATABASE_STALL: self._stall_database,
+            Kind.DISK_FULL: self._fill_disk,
+            Kind.CLOCK: self._set_clock,
             Kind.PARTITION: self._partition,
             Kind.PROVIDER: self._trouble_provider,
             Kind.WIRE: self._wire,
@@ -171,6 +174,48 @@ class Striker:
                 await asyncio.sleep(LONGER_THAN_A_LEASE_S)
                 met = sum(link.met for link in links)
             return Strike(Kind.PARTITION, worker, began_at, time.time(), met, at_most, cut_off)
+
+    async def _fill_disk(self) -> Strike | None:
+        lasts_s = self._random.uniform(3.0, 8.0)
+        fleet, parts = self._rig.fleet, (*self._rig.our_parts, REDIS)
+        with self._hold(REDIS) as is_mine:
+            if not is_mine:
+                return None
+            began_at = time.time()
+            try:
+                for name in parts:
+                    fleet.files_can_grow(name, can=False)
+                await asyncio.sleep(lasts_s)
+                met = self._redis_cannot_write()
+            finally:
+                for name in parts:  # who was started meanwhile has room already
+                    fleet.files_can_grow(name, can=True)
+            return Strike(Kind.DISK_FULL, f"{lasts_s:.1f} s", began_at, time.time(), int(met), 0)
+
+    def _redis_cannot_write(self) -> bool:
+        try:
+            told: dict[str, Any] = self._rig.redis.info("persistence")
+        except redis.RedisError:
+            return False
+        return bool(told["aof_last_write_status"] != "ok")
+
+    async def _set_clock(self) -> Strike | None:
+        worker = self._any_free(self._rig.workers)
+        with self._hold(worker or "") as is_mine:
+            if worker is None or not is_mine:
+                return None
+            file = self._rig.clocks[worker]
+            offset_s = self._random.choice((-1, 1)) * clocks.JUMP_S
+            began_at = time.time()
+            try:
+                clocks.set_clock(file, offset_s)
+                await asyncio.sleep(LONGER_THAN_A_LEASE_S)
+                process_id = self._rig.fleet.process_id(worker)
+                met = process_id is not None and clocks.is_settable(process_id)
+            finally:
+                clocks.set_clock(file, 0)
+            what = f"{offset_s:+d} s for {worker}"
+            return Strike(Kind.CLOCK, what, began_at, time.time(), int(met), 0)
 
     async def _flush(self) -> Strike | None:
         with self._hold(REDIS, self._rig.broker) as is_mine:

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from scripts.benchmarks.system import HOMES
+from scripts.fault_injection.arguments import ONLY_POSTGRES
 from scripts.fault_injection.kinds import Kind
 from tests.support.eventually import eventually
 from tests.support.processes import ProcessUnderTest
@@ -47,7 +48,7 @@ def test_no_promise_is_broken_whatever_happens(
     assert verdict["findings"] == []
     assert verdict["accepted"] == verdict["finished"] == 800
     assert verdict["lost"] == verdict["doubled"] == verdict["drift_nanos"] == 0
-    kinds = set(Kind) - ({Kind.DATABASE_KILL} if store == "sqlite" else set())
+    kinds = set(Kind) - (ONLY_POSTGRES if store == "sqlite" else set())
     assert set(run["strikes"]) == kinds
     assert verdict["cost_nanos"] > 0
 
@@ -67,6 +68,19 @@ def test_rabbitmq_is_lost_for_a_while_and_emptied(
     flushes = [fault["what"] for fault in run["faults"] if fault["kind"] == Kind.FLUSH]
     assert all(what.endswith("messages") for what in flushes)
     assert len(flushes) > 0
+
+
+def test_a_full_disk_ends_no_process_and_no_promise(
+    start_process: StartProcess, tmp_path: Path
+) -> None:
+    run = run_of(
+        start_process,
+        tmp_path,
+        *("--jobs", "400", "--minutes", "0.2", "--every", "5", "--faults", "disk-full"),
+    )
+    assert run["verdict"]["findings"] == []
+    assert run["verdict"]["finished"] == 400
+    assert run["crashes"] == {}
 
 
 def test_a_budget_holds_while_workers_die_and_redis_forgets(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scripts.benchmarks.cases import Store
-from scripts.fault_injection.arguments import Broker, parse_arguments
+from scripts.fault_injection.arguments import ONLY_POSTGRES, Broker, parse_arguments
 from scripts.fault_injection.kinds import Kind, chosen, deal
 from scripts.fault_injection.recovery import again_after, back_after, summed_up
 from scripts.fault_injection.submissions import Submission, job_ids
@@ -196,7 +196,7 @@ def test_recoveries_are_summed_up() -> None:
 
 def test_what_sqlite_has_no_server_for_is_left_out() -> None:
     options = parse_arguments(["--store", "sqlite", "--short"])
-    assert set(Kind) - set(options.kinds) == {Kind.DATABASE_KILL}
+    assert set(Kind) - set(options.kinds) == ONLY_POSTGRES
     assert (options.jobs, options.lasts_s) == (5000, 120.0)
     assert parse_arguments(["--store", "postgres"]).store is Store.POSTGRES
 
