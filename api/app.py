@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
 from api.audit import Refusals
 from api.auth import Guesses, KnownKeys, require_declared
@@ -12,7 +12,6 @@ from api.browsers import BrowserRules
 from api.described import PROBLEMS
 from api.errors import install_error_handlers
 from api.front_door import FrontDoor
-from api.query import check_query
 from api.routes import (
     attempts,
     batches,
@@ -87,8 +86,6 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         budget.router,
         pools.router,
     ):
-        app.include_router(
-            router, prefix="/api", dependencies=[Depends(check_query)], responses=PROBLEMS
-        )
+        app.include_router(router, prefix="/api", responses=PROBLEMS)
     require_declared(app)
     return app

@@ -14,6 +14,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
 
 from api.audit import Refusals, set_caller
+from api.query import check_query
 from api.services import ServicesDep
 from jobs.clock import utcnow
 from jobs.errors import InsufficientScope, NotAuthorised, TooManyGuesses
@@ -104,10 +105,13 @@ async def authorise(
 ) -> int:
     """Return the id of the caller's project, if the key has every scope that the route needs.
 
+    The query is looked at here, after that: who may not call a route isn't told its parameters.
+
     Raises:
         NotAuthorised: there is no valid key.
         InsufficientScope: the key may not do this.
         TooManyGuesses: this address sent too many unknown keys, and this is one more.
+        InvalidParameter, RequestValidationError: as `check_query` does.
     """
     key = _sent_key(request)
     if not key:
@@ -122,6 +126,7 @@ async def authorise(
         refusals.note(error.code, _source(request), key)
         raise
     set_caller(key)
+    check_query(request)
     return caller.project_id
 
 

@@ -18,7 +18,7 @@ _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
-async def check_query(request: Request) -> None:
+def check_query(request: Request) -> None:
     """Refuse a query that would be read otherwise than it was meant.
 
     Raises:

@@ -124,6 +124,23 @@ async def test_without_a_key_no_route_but_the_public_ones_answers(
         assert (await ask(client, name, "")).status_code == 200, name
 
 
+async def test_who_may_not_call_a_route_is_told_nothing_of_its_parameters(
+    app: FastAPI, client: httpx.AsyncClient, database: Database
+) -> None:
+    operations = closed(app)
+    keys = {}
+    with database.write() as session:
+        project_id = ensure_project(session, "default")
+        for scope in Scope:
+            keys[str(scope)] = create_key(session, project_id, scopes=set(Scope) - {scope})
+    for name, operation in operations.items():
+        asked = f"{name}?made_up=1&limit=x"
+        reply = await ask(client, asked, "")
+        assert (reply.status_code, reply.json()["code"]) == (401, "unauthorised"), name
+        reply = await ask(client, asked, keys[scope_of(operation)])
+        assert (reply.status_code, reply.json()["code"]) == (403, "insufficient_scope"), name
+
+
 async def test_what_another_project_has_is_as_if_it_were_not_there(
     app: FastAPI, client: httpx.AsyncClient, database: Database
 ) -> None:
