@@ -95,6 +95,9 @@ def api(
             log_config=None,
             access_log=False,
             server_header=False,
+            # A caller could give itself another address with every guess at a key: by itself uvicorn
+            # believes whoever comes from this machine.
+            proxy_headers=bool(os.environ.get("FORWARDED_ALLOW_IPS")),
             # Uploads get this long; whoever watches events is cut off and connects again.
             timeout_graceful_shutdown=5,
         )

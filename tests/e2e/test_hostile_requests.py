@@ -10,6 +10,7 @@ import psutil
 import pytest
 from sqlmodel import select
 
+from api.auth import GUESSES
 from api.bodies import MAX_BYTES
 from api.front_door import MAX_HEADERS_BYTES
 from api.listener import MAX_TARGET_BYTES
@@ -426,3 +427,20 @@ def test_ids_that_only_look_alike_are_kept_apart(system: System) -> None:
     with system.database() as database, database.read() as session:
         stored = set(session.exec(select(Job.custom_id)))
     assert set(ids) <= stored
+
+
+# Addresses that callers give themselves
+
+
+def test_no_header_gives_a_guesser_another_address(system: System) -> None:
+    """The last one here: for seconds after it no new key is let in from this machine."""
+    with httpx.Client(base_url=system.url, trust_env=False) as guesser:
+        replies = [
+            guesser.get(
+                "/api/batches",
+                headers={"x-api-key": f"tm_{number}", "x-forwarded-for": f"9.9.9.{number}"},
+            )
+            for number in range(GUESSES + 5)
+        ]
+    is_problem(replies[-1], 429, "too_many_guesses")
+    assert [reply.status_code for reply in replies[:GUESSES]] == [401] * GUESSES
