@@ -18,6 +18,9 @@ MAX_HEADERS_BYTES = 32 * 1024
 
 MAX_PARAMETERS = 100
 
+SINGLE = (b"authorization", b"x-api-key", b"idempotency-key", b"content-type", b"content-encoding")
+"""Headers of which a second one would be read by some and not by others: a proxy and us, say."""
+
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 
@@ -55,6 +58,14 @@ def _refusal(scope: Scope) -> JSONResponse | None:
     is_old = not hosts and scope.get("http_version") == "1.0"
     if not is_old and (len(hosts) != 1 or not _HOST.fullmatch(hosts[0])):
         return invalid_host()
+    names = [name for name, _ in headers]
+    for name in SINGLE:
+        if names.count(name) > 1:
+            return problem(
+                HTTPStatus.BAD_REQUEST,
+                "duplicate_header",
+                f"expected the header `{name.decode()}` once",
+            )
     return None
 
 

@@ -99,6 +99,31 @@ def test_a_host_that_can_not_be_is_refused_before_anything_else(
         assert b"application/problem+json" in rest
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("authorization", ("Bearer tm_a", "Bearer tm_b")),
+        ("x-api-key", ("tm_a", "tm_a")),
+        ("idempotency-key", ("a", "b")),
+        ("content-type", ("application/x-ndjson", "application/json")),
+        ("content-encoding", ("gzip", "identity")),
+    ],
+)
+def test_a_header_that_decides_something_stands_once(
+    system: System, name: str, values: tuple[str, str]
+) -> None:
+    kept = {k: v for k, v in system.http.headers.items() if k != name}
+    with httpx.Client(base_url=system.url, trust_env=False) as client:
+        client.headers.clear()
+        reply = client.post(
+            "/api/batches",
+            content=ndjson(lines(1)),
+            headers=[*kept.items(), (name.title(), values[0]), (name, values[1])],
+        )
+    problem = is_problem(reply, 400, "duplicate_header")
+    assert f"`{name}`" in problem["detail"]
+
+
 @pytest.mark.parametrize("host", [b"tidemill", b"127.0.0.1:8080", b"[::1]:80", b"a-b.example_1"])
 def test_a_host_that_can_be_is_let_in(system: System, host: bytes) -> None:
     request = head(system, b"GET /healthz HTTP/1.1", host=b"Host: " + host + b"\r\n")
