@@ -186,6 +186,10 @@ class LineReader:
         if not line.model:
             return FieldFault(
                 "missing_model", "model", "expected a model, on the line or as the batch's default"
+        if has_hidden(line.model):
+            return FieldFault(
+                "invalid_model", "model", "expected a name without control or format characters"
+            )
             )
         try:
             resolved = self._catalogue.resolve(line.model)

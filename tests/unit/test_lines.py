@@ -298,6 +298,20 @@ FAULTS: list[tuple[str, bytes | dict[str, Any], str, str, str]] = [
     ),
     ("nothing asked", {"custom_id": "a"}, "missing_prompt", "prompt", "`messages`"),
     (
+    (
+        "a line end in the model",
+        {"custom_id": "a", "model": "openai/m\r\nX: y", "prompt": "x"},
+        "invalid_model",
+        "model",
+        "control",
+    ),
+    (
+        "a model to be read backwards",
+        {"custom_id": "a", "model": "openai/\u202em", "prompt": "x"},
+        "invalid_model",
+        "model",
+        "format",
+    ),
         "asked twice",
         {"custom_id": "a", "prompt": "x", "messages": []},
         "conflicting_fields",
