@@ -18,7 +18,7 @@ from jobs.configuration import LONGEST_FAILOVER_S
 from jobs.errors import InvalidParameter, InvalidSubmission, LineFault, UnknownModel
 from jobs.exchange import ModelRequest
 from jobs.kinds import KINDS
-from jobs.kinds.faults import fault_of, fault_of_json
+from jobs.kinds.faults import BYTE_ORDER_MARK, fault_of, fault_of_json
 from jobs.kinds.generation import (
     DEFAULT_MAX_TOKENS,
     MaxTokens,
@@ -44,7 +44,6 @@ FINGERPRINT_BYTES = 16
 KEPT_DECODERS = 256
 """Decoders that are kept, one for each batch at work and kind of job."""
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -149,7 +148,7 @@ class LineReader:
 
     def read(self, line_number: int, raw: bytes) -> JobLine | LineFault:
         """Return the job of a line, or what is wrong with it. Blank lines are the caller's matter."""
-        job = self._read(raw.removeprefix(_BYTE_ORDER_MARK) if line_number == 1 else raw)
+        job = self._read(raw.removeprefix(BYTE_ORDER_MARK) if line_number == 1 else raw)
         if isinstance(job, JobLine):
             return job
         return LineFault(line_number, job.code, job.field, job.message, job.column)
@@ -186,10 +185,10 @@ class LineReader:
         if not line.model:
             return FieldFault(
                 "missing_model", "model", "expected a model, on the line or as the batch's default"
+            )
         if has_hidden(line.model):
             return FieldFault(
                 "invalid_model", "model", "expected a name without control or format characters"
-            )
             )
         try:
             resolved = self._catalogue.resolve(line.model)

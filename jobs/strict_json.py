@@ -25,12 +25,15 @@ class LooseJson(ValueError):
     """A text is not the JSON that it must be.
 
     `line` and `column` (a character) count from 1, 0 where they aren't known; `key` is the one that
-    is at fault, if one is.
+    is at fault, if one is. `what` is the message without the place, for whoever has other words for it.
     """
 
     def __init__(
         self, code: str, message: str, *, line: int = 0, column: int = 0, key: str = ""
     ) -> None:
+        self.what = message
+        if line:
+            message = f"{message} (line {line}, column {column})"
         super().__init__(message)
         self.code = code
         self.message = message
@@ -50,10 +53,7 @@ def read_strict(text: str) -> Any:
         value = _decode(text)
     except json.JSONDecodeError as error:
         raise LooseJson(
-            "invalid_json",
-            f"{_sentence(error.msg)} (line {error.lineno}, column {error.colno})",
-            line=error.lineno,
-            column=error.colno,
+            "invalid_json", _sentence(error.msg), line=error.lineno, column=error.colno
         ) from None
     except LooseJson:
         raise

@@ -13,6 +13,8 @@ from jobs.exchange import Message
 from jobs.kinds.kind import FieldFault
 from jobs.strict_json import MAX_KEYS, SHOWN_CHARACTERS, LooseJson, place_of, read_strict
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 EXAMINED_BYTES = 1 << 20
 """Of a line that is no JSON: a larger one isn't read once more to find the place. What is read so
 becomes objects, twenty times its size at worst."""
@@ -85,7 +87,14 @@ def fault_of(error: Exception, raw: bytes, line_type: type[Any]) -> FieldFault:
     if isinstance(error, RecursionError):
         return FieldFault("too_deep", "", "is nested too deeply")
     if isinstance(error, msgspec.ValidationError):
-        return _validation_fault(str(error), raw, line_type)
+        return _malformed(text) or _validation_fault(str(error), raw, line_type)
+    if raw.startswith(BYTE_ORDER_MARK):
+        return FieldFault(
+            "invalid_json",
+            "",
+            "begins with a byte order mark, which is read past on the first line alone",
+            1,
+        )
     if len(raw) > EXAMINED_BYTES:
         return FieldFault("invalid_json", "", f"expected one JSON object ({error})")
     try:
@@ -102,9 +111,25 @@ def fault_of(error: Exception, raw: bytes, line_type: type[Any]) -> FieldFault:
 def fault_of_json(error: LooseJson) -> FieldFault:
     """Return what is wrong with a line that is no JSON, or not strictly."""
     if error.code == "invalid_json":
-        message = f"expected one JSON object: {error.message}"
+        # A line of the body is named beside this. In a JSON document a job has lines of its own.
+        place = f"line {error.line} of the job, " if error.line > 1 else ""
+        message = f"expected one JSON object: {error.what} ({place}column {error.column})"
         return FieldFault("invalid_json", "", message, error.column)
     return FieldFault(error.code, error.key, error.message)
+
+
+def _malformed(text: str) -> FieldFault | None:
+    """Say it if an object is no JSON further on, too: the decoder stops at the first strange field.
+
+    Of a line that was cut off, the end is what is wrong with it.
+    """
+    if len(text) > EXAMINED_BYTES or not text.lstrip().startswith("{"):
+        return None
+    try:
+        read_strict(text)
+    except LooseJson as error:
+        return fault_of_json(error) if error.code == "invalid_json" else None
+    return None
 
 
 def _validation_fault(message: str, raw: bytes, line_type: type[Any]) -> FieldFault:

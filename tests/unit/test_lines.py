@@ -75,6 +75,8 @@ def test_the_tokens_of_a_line_are_counted_in_the_way_that_was_chosen() -> None:
 FAULTS: list[tuple[str, bytes | dict[str, Any], str, str, str]] = [
     ("not JSON", b"hello", "invalid_json", "", "expected one JSON object"),
     ("cut off", b'{"custom_id":"a","prompt":"x', "invalid_json", "", "column 27"),
+    ("cut off early", b'{"a":', "invalid_json", "", "column 6"),
+    ("cut off later", b'{"custom_id":1,"prompt":"x', "invalid_json", "", "column 25"),
     ("two objects", b'{"custom_id":"a","prompt":"x"}{}', "invalid_json", "", "extra data"),
     ("a comma", b'{"custom_id":"a","prompt":"x"},', "invalid_json", "", "column 31"),
     ("an array", b'[{"custom_id":"a","prompt":"x"}]', "wrong_format", "", "one job per line"),
@@ -296,8 +298,6 @@ FAULTS: list[tuple[str, bytes | dict[str, Any], str, str, str]] = [
         "model",
         "did you mean gpt-4o-mini",
     ),
-    ("nothing asked", {"custom_id": "a"}, "missing_prompt", "prompt", "`messages`"),
-    (
     (
         "a line end in the model",
         {"custom_id": "a", "model": "openai/m\r\nX: y", "prompt": "x"},
@@ -312,6 +312,8 @@ FAULTS: list[tuple[str, bytes | dict[str, Any], str, str, str]] = [
         "model",
         "format",
     ),
+    ("nothing asked", {"custom_id": "a"}, "missing_prompt", "prompt", "`messages`"),
+    (
         "asked twice",
         {"custom_id": "a", "prompt": "x", "messages": []},
         "conflicting_fields",
@@ -387,6 +389,16 @@ def test_a_byte_order_mark_is_taken_on_the_first_line_only() -> None:
     second = read(raw, number=2)
     assert isinstance(second, LineFault)
     assert second.code == "invalid_json"
+    assert "byte order mark" in second.message
+
+
+def test_a_fault_names_no_line_but_the_one_in_the_body() -> None:
+    fault = read(b'{"custom_id":"a",}', number=7)
+    assert (fault.line, fault.column) == (7, 18)
+    assert "line 1" not in fault.message
+    assert "column 18" in fault.message
+    # A job of a JSON document has lines of its own.
+    assert "(line 2 of the job, column 1)" in read(b'{"custom_id":"a",\n}', number=7).message
 
 
 @pytest.mark.parametrize(
