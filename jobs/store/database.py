@@ -56,6 +56,8 @@ LOCK_TIMEOUT_MS = 10_000
 CONNECT_TIMEOUT_S = 5
 """How long a new connection may take to be made, at most; libpq knows no less than 2."""
 
+BACKENDS = ("sqlite", "postgresql")
+
 POSTGRES_GUARDS = "-c idle_in_transaction_session_timeout=8s -c synchronous_commit=on"
 """A transaction of ours is idle for milliseconds: one that isn't belongs to a process that is frozen
 or cut off, and its locks are free before its leases run out. And what was committed is on the disk,
@@ -203,10 +205,15 @@ def open_database(url: str, *, connections: int = 10, patience_s: float = PATIEN
     `patience_s` is how long a transaction may take, unless it is opened with another patience.
 
     Raises:
-        ConfigurationError: the address is malformed or its driver is not installed.
+        ConfigurationError: the address is malformed, or one of another kind of database.
     """
     try:
-        sqlite = make_url(url).get_backend_name() == "sqlite"
+        backend = make_url(url).get_backend_name()
+        if backend not in BACKENDS:
+            raise ConfigurationError(
+                f"the database address can't be used: expected postgresql://, got {backend}://"
+            )
+        sqlite = backend == "sqlite"
         arguments: dict[str, Any] = (
             {
                 "timeout": min(BUSY_TIMEOUT_S, patience_s),
@@ -226,6 +233,8 @@ def open_database(url: str, *, connections: int = 10, patience_s: float = PATIEN
             insertmanyvalues_page_size=500,
             hide_parameters=True,  # an error's text goes to the log, the rows must not
         )
+    except ConfigurationError:
+        raise
     except Exception as error:
         raise ConfigurationError(f"the database address can't be used: {error}") from error
     if sqlite:

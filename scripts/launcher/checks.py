@@ -19,6 +19,7 @@ from jobs.tokens import token_counter
 from scripts.launcher import valkey
 from scripts.launcher.descriptors import check_enough, raise_limit
 from scripts.launcher.environment import read_settings
+from scripts.launcher.flower_login import AUTH_VARIABLE, require_login
 from scripts.launcher.keys import key_faults
 from scripts.launcher.mounts import require_locks
 from scripts.launcher.room import free_bytes, home_fault
@@ -56,6 +57,7 @@ def examine() -> list[Finding]:
     ]
     findings += _check_settings(settings)
     findings += _check_home(settings.home)
+    findings += _check_flower(os.environ.get(AUTH_VARIABLE))
     try:
         configuration = load_configuration(settings.config)
     except ConfigurationError as error:
@@ -94,6 +96,15 @@ def _check_home(home: Path) -> Iterator[Finding]:
     free_mb = free_bytes(home) // 10**6
     if free_mb < LITTLE_ROOM_MB:
         yield Finding(Level.WARNING, "home", f"only {free_mb} MB are free where {home} is")
+
+
+def _check_flower(login: str | None) -> Iterator[Finding]:
+    if login is None:
+        return
+    try:
+        require_login(login)
+    except ConfigurationError as error:
+        yield Finding(Level.ERROR, "flower", error.message)
 
 
 def _check_configuration(settings: Settings, configuration: Configuration) -> Iterator[Finding]:

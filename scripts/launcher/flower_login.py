@@ -20,7 +20,12 @@ def credentials(settings: Settings, configured: str | None) -> str:
     if configured is None:
         path = make_private_folder(settings.home) / PASSWORD_FILE
         return f"{USER}:{stored_secret(path, lambda: secrets.token_urlsafe(18))}"
+    require_login(configured)
+    return configured
+
+
+def require_login(configured: str) -> None:
+    """Raise ConfigurationError if what is configured is not `user:password`."""
     user, colon, password = configured.partition(":")
     if not (user and colon and password):
         raise ConfigurationError(f"{AUTH_VARIABLE} must be user:password; Flower is never open")
-    return configured

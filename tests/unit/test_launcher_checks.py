@@ -92,6 +92,23 @@ def test_a_wrong_password_of_the_broker_is_no_server_that_is_down(
     assert "ACCESS_REFUSED" in found("broker", Level.ERROR)
 
 
+def test_a_database_of_another_kind_is_told_which_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TIDEMILL_DATABASE_URL", "mysql://user:SECRET@x/y")
+    message = found("database", Level.ERROR)
+    assert "expected postgresql://, got mysql://" in message
+    assert "SECRET" not in message
+
+
+@pytest.mark.parametrize("login", ["", "x", "x:", ":y"])
+def test_a_login_of_flower_without_a_password_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, login: str
+) -> None:
+    monkeypatch.setenv("TIDEMILL_FLOWER_AUTH", login)
+    assert "user:password" in found("flower", Level.ERROR)
+
+
 def test_findings_hold_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMILL_BROKER_URL", "kafka://user:SECRET@x")
     findings: list[Finding] = examine()
