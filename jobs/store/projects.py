@@ -94,11 +94,16 @@ def revoke_key(session: Session, prefix: str) -> dict[str, str | None]:
     rows = session.exec(
         select(ApiKey, Project.name)
         .join(Project, col(Project.id) == col(ApiKey.project_id))
-        .where(ApiKey.prefix == prefix, col(ApiKey.revoked_at).is_(None))
+        .where(col(ApiKey.revoked_at).is_(None))
     ).all()
-    if len(rows) != 1:
-        raise NotFound(f"{len(rows)} living keys have the prefix {prefix[:20]!r}; expected one")
-    ((key, project),) = rows
+    named = [(key, project) for key, project in rows if key.prefix == prefix]
+    if len(named) != 1:
+        count = sum(key.prefix.startswith(prefix) for key, _ in rows)
+        begin = "1 living key begins" if count == 1 else f"{count} living keys begin"
+        raise NotFound(
+            f"{begin} with {prefix[:20]!r}; expected all that `tidemill keys list` shows of one"
+        )
+    ((key, project),) = named
     key.revoked_at = utcnow()
     session.add(key)
     return _shown(key, project)

@@ -718,6 +718,16 @@ def test_a_key_is_revoked_by_what_the_list_shows(tidemill: Tidemill) -> None:
 
 
 @pytest.mark.usefixtures("home")
+def test_too_little_of_a_key_revokes_none_and_more_is_asked_for(tidemill: Tidemill) -> None:
+    keys = [tidemill("keys", "create").stdout.strip() for _ in range(2)]
+    for begin, said in (("tm_", "2 living keys begin"), (keys[0][:8], "1 living key begins")):
+        ended = tidemill("keys", "revoke", begin)
+        assert ended.exit_code == 4
+        assert f"{said} with '{begin}'; expected all that" in one_line(ended.stderr)
+    assert "revoked" not in tidemill("keys", "list").stdout
+
+
+@pytest.mark.usefixtures("home")
 def test_a_key_may_as_much_and_lives_as_long_as_it_is_told(tidemill: Tidemill) -> None:
     made = tidemill(
         "keys",
