@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from api.media_type import media_type
 from jobs.errors import BodyTooLarge, UnreadableBody, UnsupportedEncoding, UnsupportedMedia
 from jobs.strict_json import LooseJson, read_strict
 
@@ -53,8 +54,7 @@ class StrictRequest(Request):
     def _check_headers(self) -> None:
         if self.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise UnsupportedEncoding("only a submission's body may be packed")
-        content_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if content_type != "application/json":
+        if media_type(self.headers.get("content-type", "")) != "application/json":
             raise UnsupportedMedia("expected a body of content-type application/json")
 
 

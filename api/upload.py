@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from api.encodings import check_encoding, unpacked
 from api.idempotency import Body, signs_of_life
 from api.json_body import jobs_of
+from api.media_type import media_type
 from jobs.errors import BodyTooLarge, UnreadableBody, UnsupportedMedia, WrongFormat
 from jobs.ingest import Accepted, Intake
 
@@ -80,7 +81,7 @@ def form_of(request: Request, max_bytes: int) -> BodyForm:
     # A length that is none doesn't come through the server.
     if int(request.headers.get("content-length", "0")) > max_bytes:
         raise BodyTooLarge(f"the body has more than {max_bytes:,} bytes; send it in parts")
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = media_type(request.headers.get("content-type", ""))
     is_json = content_type == "application/json"
     if not is_json and content_type not in NDJSON_TYPES:
         raise UnsupportedMedia(

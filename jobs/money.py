@@ -14,6 +14,9 @@ def parse_usd(text: str) -> int:
         ValueError: not a plain non-negative decimal number, finer than a nano-dollar, or too large.
     """
     try:
+        # In a query a plus is a blank: who wrote one meant something else, or somebody else did.
+        if text[:1] == "+" or text != text.strip():
+            raise ValueError
         amount = read_decimal(text)
     except ValueError:
         raise ValueError(f"{text[:40]!r} is not a decimal number of dollars") from None

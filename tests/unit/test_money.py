@@ -13,18 +13,19 @@ PARSED = {
     "0.00": 0,
     "12.50": 12_500_000_000,
     "0.000000001": 1,
-    " 3 ": 3_000_000_000,
     "1e-9": 1,
     "1E+2": 100_000_000_000,
     "0.1": 100_000_000,
     "0.1000000000000": 100_000_000,
-    "+1": 1_000_000_000,
     "-0": 0,
     str(MAX_DOLLARS): MAX_DOLLARS * NANOS_PER_DOLLAR,
 }
 
 REFUSED = {
     "": "not a decimal number",
+    "+1": "not a decimal number",
+    " 3": "not a decimal number",
+    "3\n": "not a decimal number",
     "free": "not a decimal number",
     "1,50": "not a decimal number",
     "$1": "not a decimal number",
