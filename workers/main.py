@@ -19,6 +19,7 @@ from jobs.queues import CONTROL_QUEUE, RUN_SLICE, SWEEP, make_celery
 from jobs.settings import Settings
 from jobs.store import check_schema, open_database
 from workers.boot import build_runtime
+from workers.broker_log import quieten
 from workers.runtime import Runtime
 from workers.sweep import SWEEP_S, Sweep
 
@@ -188,5 +189,6 @@ def _serve(celery: Celery, queues: list[str], *, slots: int, name: str) -> int:
         without_mingle=True,
         loglevel="INFO",
     )
+    quieten()
     worker.start()
     return int(worker.exitcode or 0)
