@@ -16,6 +16,7 @@ from jobs.errors import (
     QuotaExhausted,
     RateLimited,
     ServerFailed,
+    TimedOut,
 )
 from jobs.pools import PoolState, read_pools
 from tests.support.eventually import eventually_async
@@ -215,6 +216,19 @@ async def test_failures_of_single_calls_stop_nobody_and_ten_in_a_row_do(fleet: F
         grant = await granted(gate.ask(ask_for(), PATIENCE_S))
         gate.settle(grant, Ending(sent=True, error=ServerFailed("oops")))
         assert "oops" in (await _until_put_off(gate)).reason
+
+
+async def test_a_pause_is_in_the_log_of_every_process_that_meets_it(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with fleet.gates(pools({})) as gates:
+        for _ in range(10):
+            grant = await granted(gates[0].ask(ask_for(), PATIENCE_S))
+            gates[0].settle(grant, Ending(sent=True, error=TimedOut("no answer in 8 s")))
+        for gate in gates:
+            await _until_put_off(gate)
+    told = "pool sim/pool0 is held up by timed_out: no answer in 8 s"
+    assert [text for text in caplog.messages if "held up" in text] == [told] * len(gates)
 
 
 async def test_a_single_failed_connection_holds_a_pool_for_a_second(fleet: Fleet) -> None:

@@ -55,3 +55,21 @@ def test_what_is_pace_or_a_single_jobs_matter_is_not_logged(
 ) -> None:
     Complaints().note(MAIN, error)
     assert caplog.records == []
+
+
+def test_a_pause_is_told_once_whoever_began_it(caplog: pytest.LogCaptureFixture) -> None:
+    complaints = Complaints()
+    complaints.note(MAIN, Overloaded("HTTP 529: busy"))
+    for pool, why in [
+        (MAIN, "overloaded: HTTP 529: busy"),  # this process has told it as the error that it was
+        (MAIN, "timed_out: no answer in 8 s"),
+        (MAIN, "timed_out: no answer in 8 s"),
+        (SPARE, "server_failed: HTTP 500: oops"),
+        (SPARE, "rate_limited: HTTP 429: slow"),  # a matter of pace
+    ]:
+        complaints.note_pause(pool, why)
+    assert [record.getMessage() for record in caplog.records] == [
+        "pool sim/main is held up by overloaded: HTTP 529: busy",
+        "pool sim/main is held up by timed_out: no answer in 8 s",
+        "pool sim/spare is held up by server_failed: HTTP 500: oops",
+    ]

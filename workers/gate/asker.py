@@ -13,10 +13,11 @@ from datetime import datetime
 from redis.exceptions import RedisError
 
 from jobs.clock import utcnow
+from workers.gate.complaints import Complaints
 from workers.gate.desk import FIRST_BATCH, LARGEST_BATCH, Desk, Lane
 from workers.gate.gate import Ask, ComeBack, Ending, Grant, PoolId
 from workers.gate.loop_clock import LoopClock
-from workers.gate.reasons import BLOCKING, GONE, sentence
+from workers.gate.reasons import BLOCKING, GONE, PAUSING, sentence
 from workers.gate.scopes import Scope
 from workers.gate.script import Order, Refusal, Reply, Script
 from workers.gate.waiting import RANKS, Queue, Waiter, WaitingRoom, in_turn
@@ -50,10 +51,17 @@ NEVER = float("inf")
 class Asker:
     """See the module. Used on one event loop; `start` and `stop` are the gate's."""
 
-    def __init__(self, desks: Sequence[Desk], script: Script, used_today: UsedToday) -> None:
+    def __init__(
+        self,
+        desks: Sequence[Desk],
+        script: Script,
+        used_today: UsedToday,
+        complaints: Complaints,
+    ) -> None:
         self._desks = {desk.plan.id: desk for desk in desks}
         self._script = script
         self._used_today = used_today
+        self._complaints = complaints
         self._room = WaitingRoom()
         self._clock = LoopClock()
         self._wake = asyncio.Event()
@@ -235,6 +243,8 @@ class Asker:
             lane.batch = max(FIRST_BATCH, min(len(waiters) // 2 + FIRST_BATCH, LARGEST_BATCH))
             reason = sentence("/".join(desk.plan.id), order, refusal, reply.now)
             self._note_refusal(lane, refusal, reply.now, reason)
+            if refusal.code in PAUSING:
+                self._complaints.note_pause(desk.plan.id, refusal.detail)
             if queue.waiters and queue.waiters[0].gives_up_at(lane.is_blocked) < lane.start_at:
                 self._sweep_at = 0.0
             if refusal.code in BLOCKING:

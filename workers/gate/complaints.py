@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from jobs.errors import ConnectFailed, Overloaded, ProviderError, ProviderUnusable
+from jobs.errors import ConnectFailed, Overloaded, ProviderError, ProviderUnusable, RateLimited
 from workers.gate.gate import PoolId
 
 log = logging.getLogger(__name__)
@@ -31,10 +31,22 @@ class Complaints:
         """Log the error of a call if it holds up its pool and was not logged in the last minute."""
         if not isinstance(error, ProviderUnusable | Overloaded | ConnectFailed):
             return
-        now, subject = self._clock(), (pool, error.code)
+        self._tell(pool, error.code, error.message)
+
+    def note_pause(self, pool: PoolId, why: str) -> None:
+        """Log that a pool is paused, or tried with one call, for `why`: the code and the message.
+
+        Also where no single error tells of it: calls that fail one after the other, or a pause that
+        another process began.
+        """
+        code, _, message = why.partition(": ")
+        if code != RateLimited.code:
+            self._tell(pool, code, message)
+
+    def _tell(self, pool: PoolId, code: str, message: str) -> None:
+        now, subject = self._clock(), (pool, code)
         told_at = self._told_at.get(subject)
         if told_at is not None and now < told_at + REPEAT_S:
             return
         self._told_at[subject] = now
-        message = error.message[:MESSAGE_CHARACTERS]
-        log.warning("pool %s/%s is held up by %s: %s", *pool, error.code, message)
+        log.warning("pool %s/%s is held up by %s: %s", *pool, code, message[:MESSAGE_CHARACTERS])

@@ -9,6 +9,9 @@ from workers.gate.script import Order, Refusal
 BLOCKING = frozenset({"blocked", "probing", "day", "settling", "unseeded"})
 """Codes of refusals that are no matter of pace."""
 
+PAUSING = frozenset({"blocked", "probing"})
+"""Those of them whose detail is why: an error's code and message."""
+
 _WORDS = {
     "rps": "requests per second",
     "rpm": "requests per minute",

@@ -47,7 +47,7 @@ class RedisGate:
             plans = [PoolPlan(PoolId(name, pool.name), provider, pool) for pool in provider.pools]
             desks = [Desk(plan, process, longest_call_s) for plan in plans if usable(plan.id)]
             if desks:
-                self._askers[name] = Asker(desks, script, used_today)
+                self._askers[name] = Asker(desks, script, used_today, self._complaints)
 
     async def ask(self, ask: Ask, patience_s: float) -> Grant | ComeBack:
         """See `workers.gate.gate.Gate`."""
