@@ -18,7 +18,8 @@
 --           tf tl tc   trust factor, time of the last 429, the factor at which it came
 --           ar af an  rate per second that a pool without limits has found, where it failed, and when
 --           cw cs cl  window of calls in flight that it has found, slow start's end, last shrinking
---           ls lm  latency per token, smoothed, and its floor;  at  the last round;  born  the first;  live  when the lifetime was renewed
+--           ls lm la ln  latency per token, smoothed, its floor, what it was at the last shrinking, and how
+--                  often that changed nothing;  at  the last round;  born  the first;  live  when the lifetime was renewed
 --           m:NAME (pool only) a model scope that is shown, and when it was used last; see models.lua
 -- ARGV[1]   JSON, see workers/gate/script.py: process, scopes, told, asks
 -- ARGV[2]   seconds since the epoch instead of the server's clock; given by tests only
