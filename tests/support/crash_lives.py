@@ -213,6 +213,7 @@ WORKER = Play(
 SWEEP = Play(
     sweep,
     {
+        "bring_near": 1,
         "expire": 2,
         "idle_slices": 2,
         "reconsider": 1,
