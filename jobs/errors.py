@@ -390,7 +390,10 @@ class MalformedReply(Transient):
 
 
 class CallBrokeDown(Transient):
-    """Tidemill itself failed while it made the call or read its answer; its log says more."""
+    """Tidemill itself failed while it made the call or read its answer; its log says more.
+
+    It counts, or a fault that comes back would be paid for without end.
+    """
 
     code = "internal_error"
     may_have_run = True

@@ -199,7 +199,7 @@ class Account:
             raise InvalidParameter(
                 "the account has no line; an empty one can't tell that lost calls cost nothing"
             )
-        read = replace(self._verdict)
+        read = replace(self._verdict, findings=[])
         for _ in self._compare_all(provider, is_complete=True):
             pass
         missing = self._verdict.overcharged.attempts
@@ -208,7 +208,7 @@ class Account:
                 f"the account is not complete: {missing:,} calls that were answered are not in it; "
                 "nothing was booked (without `complete`, what it has can be applied)"
             )
-        self._verdict = replace(read, findings=[])
+        self._verdict = read
 
     def _compare_all(
         self, provider: str | None, *, is_complete: bool

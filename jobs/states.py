@@ -107,10 +107,6 @@ CUT_OFF = "cut_off"
 WORKER_LOST = "worker_lost"
 """Error code of an attempt that was in flight when its worker was lost: killed, or the job killed it."""
 
-BROKE_DOWN = "internal_error"
-"""Error code of an attempt whose end was lost by Tidemill's own fault. It counts, or a fault that comes
-back would be paid for without end."""
-
 BLAMELESS = frozenset({OUTAGE, CUT_OFF, WORKER_LOST})
 """Error codes of attempts whose answer was lost, and the job not to blame: they count for nothing. Of
 a job that loses worker after worker, see `workers.suspicion`."""

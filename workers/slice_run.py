@@ -3,8 +3,8 @@
 import asyncio
 import logging
 
-from jobs.errors import LeaseLost
-from jobs.states import BROKE_DOWN, CUT_OFF
+from jobs.errors import CallBrokeDown, LeaseLost
+from jobs.states import CUT_OFF
 from jobs.store import slices
 from jobs.store.jobs import OpenJob
 from workers.job_run import JobRun
@@ -58,7 +58,7 @@ class SliceRun:
                 if ended is not None and not isinstance(ended, asyncio.CancelledError):
                     log.error("a job of %s broke down", self._opened, exc_info=ended)
                     self._opened.close(wait_s=BREAKDOWN_WAIT_S, reason=BREAKDOWN)
-                    self._open_ends = BROKE_DOWN
+                    self._open_ends = CallBrokeDown.code
         finally:
             life.cancel()
         try:

@@ -210,9 +210,7 @@ def open_database(url: str, *, connections: int = 10, patience_s: float = PATIEN
     try:
         backend = make_url(url).get_backend_name()
         if backend not in BACKENDS:
-            raise ConfigurationError(
-                f"the database address can't be used: expected postgresql://, got {backend}://"
-            )
+            raise ValueError(f"expected postgresql://, got {backend}://")
         sqlite = backend == "sqlite"
         arguments: dict[str, Any] = (
             {
@@ -233,8 +231,6 @@ def open_database(url: str, *, connections: int = 10, patience_s: float = PATIEN
             insertmanyvalues_page_size=500,
             hide_parameters=True,  # an error's text goes to the log, the rows must not
         )
-    except ConfigurationError:
-        raise
     except Exception as error:
         raise ConfigurationError(f"the database address can't be used: {error}") from error
     if sqlite:

@@ -23,11 +23,17 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def app(database: Database, tmp_path: Path) -> FastAPI:
-    """The API on that database, without a provider and without a broker."""
+def configuration() -> Configuration:
+    """Without a provider; who needs one has a fixture of this name."""
+    return Configuration()
+
+
+@pytest.fixture
+def app(database: Database, tmp_path: Path, configuration: Configuration) -> FastAPI:
+    """The API on that database, without a broker."""
     url = database.engine.url.render_as_string(hide_password=False)
     settings = Settings(home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9")
-    return create_app(settings, Configuration())
+    return create_app(settings, configuration)
 
 
 @pytest.fixture

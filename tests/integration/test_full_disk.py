@@ -2,9 +2,10 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import orjson
@@ -13,10 +14,8 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import event
 
-from api.app import create_app
 from jobs.configuration import Configuration
 from jobs.errors import StorageFull
-from jobs.settings import Settings
 from jobs.store import Database
 from tests.support.eventually import eventually_async
 from tests.support.own_postgres import OwnPostgres
@@ -31,22 +30,31 @@ MOST_PAGES = 200
 PROVIDER = {"protocol": "openai", "base_url": "http://127.0.0.1:9/v1"}
 
 
+NewDisk = Callable[..., Path]
+
+
 @pytest.fixture
-def disk() -> Iterator[Path]:
+def new_disk(missing: Callable[[str], NoReturn]) -> Iterator[NewDisk]:
+    """Make an empty disk of so many megabytes, for a user: see `small_disk`."""
+    with ExitStack() as disks:
+
+        def make(size_mb: int, owner: int = 0) -> Path:
+            disk = disks.enter_context(small_disk(size_mb, owner))
+            return disk or missing("no file system may be mounted here; root may")
+
+        yield make
+
+
+@pytest.fixture
+def disk(new_disk: NewDisk) -> Path:
     """A disk of 160 MB, of which uploads leave 40 MB to jobs that run."""
-    with small_disk(160) as folder:
-        if folder is None:
-            pytest.skip("nothing may be mounted here")
-        yield folder
+    return new_disk(160)
 
 
 @pytest.fixture
-def server_disk(own_postgres: OwnPostgres) -> Iterator[Path]:
+def server_disk(new_disk: NewDisk, own_postgres: OwnPostgres) -> Path:
     """A disk of 24 MB for a server's tables."""
-    with small_disk(24, own_postgres.owner) as folder:
-        if folder is None:
-            pytest.skip("nothing may be mounted here")
-        yield folder
+    return new_disk(24, own_postgres.owner)
 
 
 @pytest.fixture
@@ -74,16 +82,8 @@ def full_soon(server: OwnPostgres, disk: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    with migrated(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-def app(database: Database, tmp_path: Path) -> FastAPI:
-    url = database.engine.url.render_as_string(hide_password=False)
-    settings = Settings(home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9")
-    return create_app(settings, Configuration.model_validate({"providers": {"sim": PROVIDER}}))
+def configuration() -> Configuration:
+    return Configuration.model_validate({"providers": {"sim": PROVIDER}})
 
 
 def lines(count: int) -> bytes:
@@ -180,26 +180,24 @@ async def test_a_job_whose_answer_finds_no_room_waits_and_is_paid_for_once(
         assert len(shop.provider.seen) == 20
 
 
-def test_a_log_that_fills_the_disk_is_folded_into_its_file() -> None:
-    with small_disk(16) as disk:
-        if disk is None:
-            pytest.skip("nothing may be mounted here")
-        with migrated(f"sqlite:///{disk / 'tidemill.db'}") as database:
-            event.listen(database.engine, "connect", never_fold_by_itself)
-            database.engine.dispose()
-            execute(database, "CREATE TABLE note (word TEXT)")
-            execute(database, "INSERT INTO note VALUES ('')")
-            for _ in range(3):
+def test_a_log_that_fills_the_disk_is_folded_into_its_file(new_disk: NewDisk) -> None:
+    disk = new_disk(16)
+    with migrated(f"sqlite:///{disk / 'tidemill.db'}") as database:
+        event.listen(database.engine, "connect", never_fold_by_itself)
+        database.engine.dispose()
+        execute(database, "CREATE TABLE note (word TEXT)")
+        execute(database, "INSERT INTO note VALUES ('')")
+        for _ in range(3):
+            change_note(database)
+        with sqlite3.connect(disk / "tidemill.db") as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # The same rows over and over: the file stays as it is, its log takes the whole disk.
+        while (disk / "tidemill.db-wal").stat().st_size < 13 << 20:
+            change_note(database)
+        with filled(disk):
+            with pytest.raises(StorageFull):
                 change_note(database)
-            with sqlite3.connect(disk / "tidemill.db") as connection:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            # The same rows over and over: the file stays as it is, its log takes the whole disk.
-            while (disk / "tidemill.db-wal").stat().st_size < 13 << 20:
-                change_note(database)
-            with filled(disk):
-                with pytest.raises(StorageFull):
-                    change_note(database)
-                change_note(database)
+            change_note(database)
 
 
 def never_fold_by_itself(connection: sqlite3.Connection, _entry: object) -> None:
@@ -215,12 +213,10 @@ def execute(database: Database, statement: str) -> None:
         session.connection().exec_driver_sql(statement)
 
 
-def test_on_a_small_disk_the_log_stays_small() -> None:
-    with small_disk(16) as disk:
-        if disk is None:
-            pytest.skip("nothing may be mounted here")
-        with migrated(f"sqlite:///{disk / 'tidemill.db'}") as database:
-            execute(database, "CREATE TABLE note (word TEXT)")
-            execute(database, "INSERT INTO note VALUES ('')")
-            for _ in range(100):
-                change_note(database)
+def test_on_a_small_disk_the_log_stays_small(new_disk: NewDisk) -> None:
+    disk = new_disk(16)
+    with migrated(f"sqlite:///{disk / 'tidemill.db'}") as database:
+        execute(database, "CREATE TABLE note (word TEXT)")
+        execute(database, "INSERT INTO note VALUES ('')")
+        for _ in range(100):
+            change_note(database)

@@ -16,19 +16,17 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from api.app import create_app
 from api.auth import KnownKeys
 from api.services import PATIENCE_S
 from jobs import ingest
 from jobs.configuration import Configuration
 from jobs.errors import ServiceUnavailable
-from jobs.settings import Settings
 from jobs.states import BatchState
 from jobs.store import Database, open_database
 from tests.support.eventually import eventually_async
 from tests.support.own_postgres import OwnPostgres
 from tests.support.postgres import fresh_database
-from tests.support.rows import migrated, seed_batch
+from tests.support.rows import seed_batch
 
 IN_TIME_S = PATIENCE_S + 2.0
 """Patience, and what a machine with other things to do adds."""
@@ -53,18 +51,10 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    with migrated(database_url) as database:
-        yield database
-
-
-@pytest.fixture
-def app(database: Database, tmp_path: Path) -> FastAPI:
-    """As the shared one, with a provider, so that work is accepted."""
-    url = database.engine.url.render_as_string(hide_password=False)
-    settings = Settings(home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9")
+def configuration() -> Configuration:
+    """With a provider, so that work is accepted."""
     provider = {"protocol": "openai", "base_url": "http://127.0.0.1:9/v1"}
-    return create_app(settings, Configuration.model_validate({"providers": {"sim": provider}}))
+    return Configuration.model_validate({"providers": {"sim": provider}})
 
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlmodel import col, select
 
+from jobs.errors import CallBrokeDown
 from jobs.exchange import Usage
-from jobs.states import BROKE_DOWN, BatchState, Outcome, PauseCause, ResultStatus
+from jobs.states import BatchState, Outcome, PauseCause, ResultStatus
 from jobs.store import Database, batches, slices
 from jobs.store.ledger import UsageQuery, usage
 from jobs.store.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
@@ -237,7 +238,7 @@ def test_an_attempt_whose_end_was_lost_by_a_fault_of_our_own_counts(database: Da
     lease = lease_of(database, ref)
     admit(database, journal_of(lease, 0))
     with database.write() as session:
-        slices.give_back(session, lease, error_code=BROKE_DOWN)
+        slices.give_back(session, lease, error_code=CallBrokeDown.code)
     _lease, [job, *_] = leased(database, ref)
     assert (job.last_attempt, job.counted_attempts, job.lost_workers) == (1, 1, 0)
     assert batch_of(database, ref).spent_nanos == 100

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from jobs.errors import CallBrokeDown
 from jobs.lines import rebuild
 from jobs.prices import Price
-from jobs.states import BROKE_DOWN, BatchState, Outcome, SliceState
+from jobs.states import BatchState, Outcome, SliceState
 from jobs.store.reports import Settlement, Unattempted
 from jobs.tables import Slice
 from tests.support.workshop import Workshop, line, workshop
@@ -60,8 +61,8 @@ async def test_a_call_that_breaks_down_is_charged_and_the_last_one_is_the_jobs_r
     ref = shop.submit([line()])
     await shop.run(ref)
     assert shop.outcomes() == [Outcome.UNKNOWN] * most
-    assert {attempt.error_code for attempt in shop.attempts()} == {BROKE_DOWN}
-    assert codes(shop) == [BROKE_DOWN]
+    assert {attempt.error_code for attempt in shop.attempts()} == {CallBrokeDown.code}
+    assert codes(shop) == [CallBrokeDown.code]
     assert shop.gate.endings == [CUT_OFF] * most
     batch = shop.batch(ref)
     assert batch.state == BatchState.COMPLETED
@@ -81,7 +82,7 @@ async def test_also_a_probe_that_breaks_down_counts(shop: Workshop) -> None:
     shop.provider.replies.extend([KeyError("of ours")] * 2 * most)
     await shop.run(shop.submit([line()]))
     assert len(shop.attempts()) == most
-    assert codes(shop) == [BROKE_DOWN]
+    assert codes(shop) == [CallBrokeDown.code]
 
 
 async def test_an_answer_that_the_database_never_takes_is_paid_once_and_harms_no_other(
@@ -155,7 +156,7 @@ async def test_a_job_whose_calls_can_not_be_settled_at_all_makes_no_more_than_it
         assert piece.state == SliceState.WAITING
         assert piece.not_before is not None  # no hot loop
         assert batch.waiting_for == BREAKDOWN
-        assert [attempt.error_code for attempt in shop.attempts()] == [BROKE_DOWN] * made
+        assert [attempt.error_code for attempt in shop.attempts()] == [CallBrokeDown.code] * made
         assert batch.spent_nanos == reserved_nanos(shop)
         make_due(shop)
     await shop.run(ref)
