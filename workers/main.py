@@ -3,16 +3,11 @@
 import logging
 import os
 import socket
-import threading
-import time
-from datetime import datetime
 from typing import Any
 
 from celery import Celery, bootsteps, signals
 from celery.beat import EmbeddedService
-from celery.schedules import schedule
 
-from jobs.clock import UTC
 from jobs.configuration import Configuration
 from jobs.errors import ConfigurationError
 from jobs.queues import CONTROL_QUEUE, RUN_SLICE, SWEEP, make_celery
@@ -22,14 +17,12 @@ from workers.boot import build_runtime
 from workers.broker_log import quieten
 from workers.runtime import Runtime
 from workers.sweep import SWEEP_S, Sweep
+from workers.sweeper import Sweeper, every
 
 log = logging.getLogger(__name__)
 
 CONTROL_SLOTS = 2
 """One sweeps, one finds that out and returns."""
-
-UNTOLD_S = 5.0
-"""Without a message for so long one sweeps without."""
 
 EXPIRES_S = 10
 """A sweep that nobody has begun for so long is forgotten: the next one does its work."""
@@ -93,18 +86,6 @@ def run_beat(settings: Settings) -> int:
         database.close()
 
 
-def every(seconds: float, celery: Celery) -> schedule:
-    """Return the schedule of so many seconds by a clock that nobody sets.
-
-    By the wall's, nothing would be due for an hour after it was set back by one.
-    """
-
-    def since_start() -> datetime:
-        return datetime.fromtimestamp(time.monotonic(), UTC)
-
-    return schedule(seconds, nowfun=since_start, app=celery)
-
-
 def _runtime_step(runtime: Runtime) -> type[bootsteps.StartStopStep]:
     """Return the step that starts the event loop after the threads and ends it before them."""
 
@@ -119,41 +100,6 @@ def _runtime_step(runtime: Runtime) -> type[bootsteps.StartStopStep]:
             runtime.stop()
 
     return RuntimeStep
-
-
-class Sweeper:
-    """Sweeps when it is told to, once at a time, and by itself when for a while nobody has told it.
-
-    Then the broker is away: batches are to say so, and what is cancelled needs no broker.
-    """
-
-    def __init__(self, sweep: Sweep) -> None:
-        self._sweep = sweep
-        self._turn = threading.Lock()
-        self._swept_at_s = time.monotonic()
-        self._stopped = threading.Event()
-
-    def run(self) -> None:
-        """Sweep, unless that is being done."""
-        if self._turn.acquire(blocking=False):
-            try:
-                self._sweep.run()
-            finally:
-                self._swept_at_s = time.monotonic()
-                self._turn.release()
-
-    def start(self) -> None:
-        """Watch from now on."""
-        threading.Thread(target=self._watch, name="sweeper", daemon=True).start()
-
-    def stop(self) -> None:
-        """Watch no longer."""
-        self._stopped.set()
-
-    def _watch(self) -> None:
-        while not self._stopped.wait(SWEEP_S):
-            if time.monotonic() - self._swept_at_s > UNTOLD_S:
-                self.run()
 
 
 def _clock_step(celery: Celery, sweeper: Sweeper) -> type[bootsteps.StartStopStep]:
