@@ -8,8 +8,8 @@ memory is bounded by the calls of one file. Nothing is booked before every line 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from itertools import groupby, islice
+from dataclasses import replace
+from itertools import groupby
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
 from typing import Self
@@ -27,11 +27,11 @@ from jobs.errors import (
 from jobs.states import Outcome
 from jobs.store import Database
 from jobs.store.attempt_pages import AttemptDetail, attempts_of_jobs, providers_of
-from jobs.store.balance import Charged
 from jobs.store.jobs import seqs_of
 from jobs.store.reports import Correction
 from jobs.store.settlement import reconcile
 from jobs.tables import Batch
+from jobs.verdict import Verdict, plus
 
 FILES = 64
 """That an account is put down in: a million jobs make some 16,000 to a file."""
@@ -48,64 +48,8 @@ takes some 165 bytes of the disk, 800 MB for all."""
 MAX_LINE_BYTES = 64 * 1024
 """A line is a few hundred; one without an end is no line."""
 
-LISTED_FINDINGS = 20
-
 CORRECTED_PER_COMMIT = 300
 """Attempts that one transaction corrects: the batch's lock is held for 20 to 100 ms."""
-
-
-@dataclass(slots=True)
-class Finding:
-    """Something of a job that does not agree: `code` is a field of `Comparison`."""
-
-    code: str
-    custom_id: str
-    n: int | None
-    message: str
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What comparing a batch with an account has shown.
-
-    Attributes:
-        lines: of the account.
-        unbilled: of those, calls for which the provider took nothing.
-        foreign: billed calls for jobs that the batch doesn't have; they may be another batch's.
-        provider: all billed calls of the batch's jobs, at the provider's prices (ours, where it
-            tells none).
-        agreed: attempts that the account has to the token and the nano-dollar.
-        drifted: attempts that it has otherwise; `drift_nanos` is how much more the provider took.
-        learned: attempts of unknown use of which it tells the use, as they are charged so far.
-        learned_nanos: what the provider took for those.
-        unseen: attempts whose answer was lost, and of which it has nothing.
-        in_flight: calls that are on their way by our account.
-        overcharged: answered attempts that it doesn't have.
-        unrecorded: calls that we know nothing of.
-        corrected: attempts that were corrected.
-        findings: the first of what is a violation, by job.
-    """
-
-    lines: int = 0
-    unbilled: int = 0
-    foreign: Charged = field(default_factory=lambda: Charged(0, 0))
-    provider: Charged = field(default_factory=lambda: Charged(0, 0))
-    agreed: int = 0
-    drifted: int = 0
-    drift_nanos: int = 0
-    learned: Charged = field(default_factory=lambda: Charged(0, 0))
-    learned_nanos: int = 0
-    unseen: Charged = field(default_factory=lambda: Charged(0, 0))
-    in_flight: int = 0
-    overcharged: Charged = field(default_factory=lambda: Charged(0, 0))
-    unrecorded: Charged = field(default_factory=lambda: Charged(0, 0))
-    corrected: int = 0
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def agrees(self) -> bool:
-        """Whether nothing of the two accounts contradicts the other."""
-        return not (self.drifted or self.overcharged.attempts or self.unrecorded.attempts)
 
 
 class Account:
@@ -250,7 +194,7 @@ class Account:
             if not call.is_billed:
                 self._verdict.unbilled += 1
             elif seq is None:
-                self._verdict.foreign = _plus(self._verdict.foreign, call.cost_nanos)
+                self._verdict.foreign = plus(self._verdict.foreign, call.cost_nanos)
             else:
                 self._file(seq // self._width).write(_encode((seq, line.name, call)) + b"\n")
 
@@ -286,45 +230,17 @@ class Account:
             of_job = list(made)
             charged = [_charged(attempt) for attempt in of_job if _is_compared(attempt, provider)]
             found = compare(charged, calls.pop(seq, ()))
-            self._count(found, of_job[0].custom_id)
+            self._verdict.count(found, of_job[0].custom_id)
             corrections += _corrections(seq, found, is_complete=is_complete)
         # Calls of jobs for which we know of no attempt at all.
         for seq, unrecorded in calls.items():
-            self._count(compare([], unrecorded), names[seq])
+            self._verdict.count(compare([], unrecorded), names[seq])
         return corrections
-
-    def _count(self, found: Comparison, custom_id: str) -> None:
-        """Add a job's comparison to the verdict."""
-        verdict = self._verdict
-        for made, call in (*found.agreed, *found.drifted, *found.learned, *found.in_flight):
-            verdict.provider = _plus(verdict.provider, made.cost_of(call))
-        verdict.agreed += len(found.agreed)
-        verdict.in_flight += len(found.in_flight)
-        for made, call in found.drifted:
-            verdict.drifted += 1
-            verdict.drift_nanos += (made.cost_of(call) or 0) - (made.cost_nanos or 0)
-        for made, call in found.learned:
-            verdict.learned = _plus(verdict.learned, made.cost_nanos)
-            verdict.learned_nanos += made.cost_of(call) or 0
-        for made in found.unseen:
-            verdict.unseen = _plus(verdict.unseen, made.cost_nanos)
-        for made in found.overcharged:
-            verdict.overcharged = _plus(verdict.overcharged, made.cost_nanos)
-        for call in found.unrecorded:
-            verdict.provider = _plus(verdict.provider, call.cost_nanos)
-            verdict.unrecorded = _plus(verdict.unrecorded, call.cost_nanos)
-        room = LISTED_FINDINGS - len(verdict.findings)
-        if room > 0:
-            verdict.findings += islice(_findings(found, custom_id), room)
 
 
 _decode = msgspec.json.Decoder(AccountLine).decode
 _encode = msgspec.json.Encoder().encode
 _decode_call = msgspec.json.Decoder(tuple[int, str, BilledCall]).decode
-
-
-def _plus(sums: Charged, nanos: int | None) -> Charged:
-    return Charged(sums.attempts + 1, sums.cost_nanos + (nanos or 0))
 
 
 def _is_compared(attempt: AttemptDetail, provider: str | None) -> bool:
@@ -355,28 +271,3 @@ def _corrections(seq: int, found: Comparison, *, is_complete: bool) -> Iterator[
     if is_complete:
         for made in found.unseen:
             yield Correction(seq, made.n, None, None)
-
-
-def _findings(found: Comparison, custom_id: str) -> Iterator[Finding]:
-    for made, call in found.drifted:
-        yield Finding("drifted", custom_id, made.n, _difference(made, call))
-    for made in found.overcharged:
-        message = f"charged {made.cost_nanos or 0:,} nano-dollars, and the account has no such call"
-        yield Finding("overcharged", custom_id, made.n, message)
-    for call in found.unrecorded:
-        message = f"billed {call.cost_nanos or 0:,} nano-dollars, and no attempt of ours made it"
-        yield Finding("unrecorded", custom_id, None, message)
-
-
-def _difference(made: ChargedAttempt, call: BilledCall) -> str:
-    ours = made.usage or call.usage
-    parts = [
-        f"{name} {mine:,} here, {theirs:,} there"
-        for name, mine, theirs in zip(
-            ours.__struct_fields__, ours.counts(), call.usage.counts(), strict=True
-        )
-        if mine != theirs
-    ]
-    if made.cost_nanos != (theirs_nanos := made.cost_of(call)):
-        parts.append(f"cost {made.cost_nanos or 0:,} here, {theirs_nanos or 0:,} there")
-    return "; ".join(parts)

@@ -11,9 +11,10 @@ from api.auth import AdminProject, ReaderProject
 from api.encodings import check_encoding, unpacked
 from api.services import COUNTING_S, Services, ServicesDep
 from jobs.money import format_usd
-from jobs.reconcile import Account, Verdict
+from jobs.reconcile import Account
 from jobs.store import batches
 from jobs.store.balance import Balance, Charged, balance
+from jobs.verdict import Verdict
 
 router = APIRouter(tags=["reconciliation"])
 
@@ -71,7 +72,7 @@ class FindingShape(BaseModel):
 
 
 class AccountShape(BaseModel):
-    """What comparing with the provider's account has shown; see `jobs.reconcile.Verdict`."""
+    """What comparing with the provider's account has shown; see `jobs.verdict.Verdict`."""
 
     lines: int
     unbilled: int
