@@ -20,11 +20,8 @@ from typing import Literal, assert_never
 from jobs.budget import no_price
 from jobs.clock import utcnow
 from jobs.errors import (
-    AuthenticationFailed,
     CallBrokeDown,
     InvalidSubmission,
-    Permanent,
-    ProviderError,
     TidemillError,
     UnknownModel,
 )
@@ -42,6 +39,7 @@ from workers.open_slice import OpenSlice
 from workers.permits import Withdrawn
 from workers.purse import ROOM_S
 from workers.retry import AskAgain, Fail, Retry, RetryPolicy, is_doubtful, next_step
+from workers.sent_call import Failure, SentCall
 from workers.start_search import Again, StartSearch, Work
 from workers.suspicion import is_poison
 
@@ -61,11 +59,6 @@ TOLD_S = 0.1
 UNRUNNABLE = "unrunnable"
 """Code of a job that was accepted, and of which no call can be made any more."""
 
-_ORDERS = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
-"""What is raised in a job without a fault. Of the rest a BaseException is one as well: libraries in
-Rust panic so."""
-
-
 _Refusal = Literal[
     Admission.NO_ROOM_YET, Admission.RESTING, Admission.UNPRICED, Admission.LEASE_LOST
 ]
@@ -78,16 +71,6 @@ class _Tariff:
     price: Price | None
     price_json: str | None
     reserved_nanos: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """A call that brought no answer."""
-
-    journal: Journal
-    error: ProviderError
-    latency_s: float
-    is_probe: bool
 
 
 class JobRun:
@@ -187,7 +170,7 @@ class JobRun:
                 return None
             case Settlement():
                 return await self._settled(ended, None)
-            case _Failure():
+            case Failure():
                 return await self._settled(*await self._judged(ended))
             case _:
                 return ended
@@ -204,7 +187,7 @@ class JobRun:
 
     async def _use(
         self, work: Work, grant: Grant
-    ) -> Settlement | Unattempted | _Failure | Again | None:
+    ) -> Settlement | Unattempted | Failure | Again | None:
         """Make the call that was granted, if it may still be made.
 
         Returns:
@@ -235,7 +218,10 @@ class JobRun:
                 if self._opened.is_closing:
                     return conclusions.unsent(journal)
                 ending = Ending(sent=True, cut_off=True)  # if the call is cancelled
-                ending, ended = await self._call_once(work, tariff, journal, grant)
+                call = SentCall(
+                    self._opened, self._job, work, tariff.price, journal, grant, self._is_at_fault
+                )
+                ending, ended = await call.make()
                 return ended
         finally:
             self._parts.gate.settle(grant, ending)
@@ -292,66 +278,7 @@ class JobRun:
                 assert_never(admission)
         return None
 
-    async def _call_once(
-        self, work: Work, tariff: _Tariff, journal: Journal, grant: Grant
-    ) -> tuple[Ending, Settlement | _Failure]:
-        """Call the provider. A fault of our own is a failure as well: it must be counted."""
-        loop = asyncio.get_running_loop()
-        sent_at = loop.time()
-        try:
-            return await self._call(work, tariff, journal, grant)
-        except _ORDERS:
-            raise
-        except BaseException:
-            log.exception("a call for a job of %s broke down", self._opened)
-            failure = _Failure(journal, CallBrokeDown(), loop.time() - sent_at, grant.is_probe)
-            return Ending(sent=True, cut_off=True), failure
-
-    async def _call(
-        self, work: Work, tariff: _Tariff, journal: Journal, grant: Grant
-    ) -> tuple[Ending, Settlement | _Failure]:
-        """Call the provider; return how it ended for the gate and for the books."""
-        loop, caller = asyncio.get_running_loop(), self._parts.caller
-        provider = self._parts.configuration.providers[grant.pool.provider]
-        sent_at = loop.time()
-        key = None
-        try:
-            key = self._parts.keys.key(grant.pool)
-            answer = await caller.call(provider, key, grant.ask.model, work.request)
-        except ProviderError as error:
-            latency_s = loop.time() - sent_at
-            readings = caller.readings(provider, error.headers)
-            if isinstance(error, Permanent):
-                self._parts.blame.answered(grant.pool, latency_s)
-            is_keys_fault = isinstance(error, AuthenticationFailed) and self._parts.keys.rests(
-                grant.pool, key
-            )
-            ending = Ending(
-                True,
-                error=error,
-                latency_s=latency_s,
-                readings=readings,
-                spares_pool=is_keys_fault or (self._is_at_fault and is_doubtful(error)),
-            )
-            return ending, _Failure(journal, error, latency_s, grant.is_probe)
-        latency_s = loop.time() - sent_at
-        self._parts.blame.answered(grant.pool, latency_s)
-        readings = caller.readings(provider, answer.headers)
-        self._parts.forecast.observe(
-            grant.ask.provider,
-            grant.ask.model,
-            self._opened.lease.batch_id,
-            self._job.estimated_tokens,
-            answer.usage,
-        )
-        ending = Ending(True, usage=answer.usage, latency_s=latency_s, readings=readings)
-        latency_ms = round(latency_s * 1000)
-        settlement = conclusions.of_answer(
-            journal, answer, tariff.price, work.kind, work.line, latency_ms
-        )
-        return ending, settlement
-
-    async def _judged(self, failure: _Failure) -> tuple[Settlement, Again | None]:
+    async def _judged(self, failure: Failure) -> tuple[Settlement, Again | None]:
         """Find out whether the job is to blame, and do what the retry policy decides."""
         journal, error = failure.journal, failure.error
         is_ours = isinstance(error, CallBrokeDown)

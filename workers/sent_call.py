@@ -1,0 +1,104 @@
+"""One call for a job, once it may leave: made, and told to the gate and to the books as it ended."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from jobs.errors import AuthenticationFailed, CallBrokeDown, Permanent, ProviderError
+from jobs.prices import Price
+from jobs.store.jobs import OpenJob
+from jobs.store.reports import Journal, Settlement
+from workers import conclusions
+from workers.gate.gate import Ending, Grant
+from workers.open_slice import OpenSlice
+from workers.retry import is_doubtful
+from workers.start_search import Work
+
+log = logging.getLogger(__name__)
+
+_ORDERS = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+"""What is raised in a job without a fault. Of the rest a BaseException is one as well: libraries in
+Rust panic so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that brought no answer."""
+
+    journal: Journal
+    error: ProviderError
+    latency_s: float
+    is_probe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SentCall:
+    """A call whose attempt is journaled. `is_at_fault`: its job failed where others were answered."""
+
+    opened: OpenSlice
+    job: OpenJob
+    work: Work
+    price: Price | None
+    journal: Journal
+    grant: Grant
+    is_at_fault: bool
+
+    async def make(self) -> tuple[Ending, Settlement | Failure]:
+        """Call the provider; return how it ended for the gate and for the books.
+
+        A fault of our own is a failure as well: it must be counted.
+        """
+        loop = asyncio.get_running_loop()
+        sent_at = loop.time()
+        try:
+            return await self._make()
+        except _ORDERS:
+            raise
+        except BaseException:
+            log.exception("a call for a job of %s broke down", self.opened)
+            failure = Failure(
+                self.journal, CallBrokeDown(), loop.time() - sent_at, self.grant.is_probe
+            )
+            return Ending(sent=True, cut_off=True), failure
+
+    async def _make(self) -> tuple[Ending, Settlement | Failure]:
+        parts, grant, journal = self.opened.parts, self.grant, self.journal
+        loop, caller = asyncio.get_running_loop(), parts.caller
+        provider = parts.configuration.providers[grant.pool.provider]
+        sent_at = loop.time()
+        key = None
+        try:
+            key = parts.keys.key(grant.pool)
+            answer = await caller.call(provider, key, grant.ask.model, self.work.request)
+        except ProviderError as error:
+            latency_s = loop.time() - sent_at
+            readings = caller.readings(provider, error.headers)
+            if isinstance(error, Permanent):
+                parts.blame.answered(grant.pool, latency_s)
+            is_keys_fault = isinstance(error, AuthenticationFailed) and parts.keys.rests(
+                grant.pool, key
+            )
+            ending = Ending(
+                True,
+                error=error,
+                latency_s=latency_s,
+                readings=readings,
+                spares_pool=is_keys_fault or (self.is_at_fault and is_doubtful(error)),
+            )
+            return ending, Failure(journal, error, latency_s, grant.is_probe)
+        latency_s = loop.time() - sent_at
+        parts.blame.answered(grant.pool, latency_s)
+        readings = caller.readings(provider, answer.headers)
+        parts.forecast.observe(
+            grant.ask.provider,
+            grant.ask.model,
+            self.opened.lease.batch_id,
+            self.job.estimated_tokens,
+            answer.usage,
+        )
+        ending = Ending(True, usage=answer.usage, latency_s=latency_s, readings=readings)
+        latency_ms = round(latency_s * 1000)
+        settlement = conclusions.of_answer(
+            journal, answer, self.price, self.work.kind, self.work.line, latency_ms
+        )
+        return ending, settlement
