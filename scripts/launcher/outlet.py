@@ -17,8 +17,8 @@ ROOM_BYTES = 1 << 20
 """How much may wait for a reader."""
 
 BLOCK_BYTES = 1 << 16
-LAST_WORDS_S = 1.0
-"""How long the end of a process waits for its last lines to be read."""
+LAST_WORDS_S = 2.0
+"""How long the end of a process waits for a reader of its last lines that reads nothing meanwhile."""
 
 
 def unblock_output() -> None:
@@ -49,24 +49,26 @@ class Outlet:
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._dropped_lines = 0
+        self._passed_bytes = 0
         self._has_ended = False
         self._changed = threading.Condition()
-        self._threads = [
-            threading.Thread(target=work, name=f"output-{descriptor}", daemon=True)
-            for work in (self._take, self._pass_on)
-        ]
-        for thread in self._threads:
-            thread.start()
+        threading.Thread(target=self._take, name=f"output-{descriptor}-in", daemon=True).start()
+        self._passing = threading.Thread(
+            target=self._pass_on, name=f"output-{descriptor}-out", daemon=True
+        )
+        self._passing.start()
 
     def close(self) -> None:
-        """Pass on what waits if it is read soon, and put the descriptor back, else nothing in its place."""
+        """Pass on what waits while it is read, and put the descriptor back, else nothing in its place."""
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a path that is none on some systems
             os.dup2(nowhere.fileno(), self._descriptor)  # the end of our pipe
-        for thread in self._threads:
-            thread.join(LAST_WORDS_S)
-        if not any(thread.is_alive() for thread in self._threads):
+        seen_bytes = -1
+        while self._passing.is_alive() and self._passed_bytes > seen_bytes:
+            seen_bytes = self._passed_bytes
+            self._passing.join(LAST_WORDS_S)
+        if not self._passing.is_alive():
             os.dup2(self._target, self._descriptor)
 
     def _take(self) -> None:
@@ -99,7 +101,9 @@ class Outlet:
         while block := self._next():
             try:
                 while block:
-                    block = block[os.write(self._target, block) :]
+                    passed_bytes = os.write(self._target, block)
+                    self._passed_bytes += passed_bytes
+                    block = block[passed_bytes:]
             except OSError:  # nobody will ever read it
                 continue
 

@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-from scripts.launcher.outlet import ROOM_BYTES
+from scripts.launcher.outlet import LAST_WORDS_S, ROOM_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,6 +56,16 @@ def test_a_reader_that_stands_still_keeps_nobody_from_going_on_and_is_told_what_
     assert dropped > 0
     assert len(numbers) + dropped >= MANY_LINES - 2  # a gap may cut a line at either end
     assert len(numbers) + dropped <= MANY_LINES + 2
+
+
+def test_a_slow_reader_gets_the_last_words_too() -> None:
+    with talker(ROOM_BYTES // LINE_BYTES) as process:
+        assert process.stdout is not None
+        numbers: list[bytes] = []
+        while block := process.stdout.read(ROOM_BYTES // 4):
+            numbers += block.split()
+            time.sleep(LAST_WORDS_S * 0.6)  # longer than that in all
+    assert int(numbers[-1]) == ROOM_BYTES // LINE_BYTES - 1
 
 
 def test_a_reader_that_is_gone_ends_nobody() -> None:
