@@ -137,7 +137,7 @@ class LineReader:
         """Read lines; with `prices`, which a budget needs, only those whose every target has one."""
         self._prices = prices
         self.least_nanos: int | None = None
-        """The worst case of the cheapest job up to now; None without `prices`, or without a job."""
+        """The worst case of the cheapest first call up to now; None without `prices`, or without a job."""
         self._unpriced = lru_cache(maxsize=KNOWN_NAMES)(self._find_unpriced)
         self._defaults = defaults
         self._kind = KINDS[defaults.kind]
@@ -196,17 +196,17 @@ class LineReader:
             return FieldFault(error.code, "model", error.message)
         if self._prices is not None and (unpriced := self._unpriced(resolved)) is not None:
             return FieldFault("unpriced_model", "model", no_price(unpriced))
-        request = kind.request(line)
+        requests = kind.plan(line).requests
         if self._prices is not None:
-            self._note_cost(resolved, request, self._prices)
-        canonical = self._encode((kind.name, line.model, request))
+            self._note_cost(resolved, requests[0], self._prices)
+        canonical = self._encode((kind.name, line.model, requests))
         return JobLine(
             line.custom_id,
             kind.name,
             line.model,
             resolved,
             text,
-            estimate_request(request, self._count_tokens),
+            sum(estimate_request(request, self._count_tokens) for request in requests),
             blake2b(canonical, digest_size=FINGERPRINT_BYTES).digest(),
         )
 

@@ -1,7 +1,6 @@
 """What an answer or an error means for an attempt and its job: pure, from values to a settlement."""
 
 import re
-from typing import Any
 
 import msgspec
 
@@ -14,7 +13,7 @@ from jobs.errors import (
     RateLimited,
 )
 from jobs.exchange import Answer
-from jobs.kinds.kind import Bad, Good, Kind, Verdict
+from jobs.kinds.kind import Bad, Good, Verdict
 from jobs.prices import Price
 from jobs.states import OUTAGE, Outcome, ResultStatus
 from jobs.store.reports import Journal, ResultDraft, Settlement
@@ -33,9 +32,9 @@ _REFUSED_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 
 
 def of_answer(
-    journal: Journal, answer: Answer, price: Price | None, kind: Kind, line: Any, latency_ms: int
+    journal: Journal, answer: Answer, price: Price | None, verdict: Verdict, latency_ms: int
 ) -> Settlement:
-    """Settle an attempt that was answered.
+    """Settle an attempt that was answered, and the answer judged.
 
     An answer without a credible usage is charged what was reserved, and its attempt is marked
     `usage_missing`, unless its result has an error of its own.
@@ -46,7 +45,7 @@ def of_answer(
         cost_nanos = journal.reserved_nanos
     else:
         cost_nanos = price.cost_nanos(answer.usage)
-    result = _result(kind.judge(line, answer), answer)
+    result = _result(verdict, answer)
     return Settlement(
         journal=journal,
         outcome=Outcome.SUCCEEDED,

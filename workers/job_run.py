@@ -131,12 +131,12 @@ class JobRun:
         if kind is None:
             raise InvalidSubmission(f"this version of the worker knows no {self._job.kind} jobs")
         line = rebuild(self._job.kind, self._job.request, self._opened.defaults)
-        request = kind.request(line)
+        plan = kind.plan(line)
+        request = plan.request(())
         resolved = self._parts.catalogue.resolve(line.model)
         own_s = self._opened.defaults.failover_after_s
         return Work(
-            kind=kind,
-            line=line,
+            plan=plan,
             request=request,
             most_input_tokens=most_tokens(request),
             targets=resolved.order(self._opened.lease.batch_id, self._job.seq),

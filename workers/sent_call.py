@@ -98,7 +98,6 @@ class SentCall:
         )
         ending = Ending(True, usage=answer.usage, latency_s=latency_s, readings=readings)
         latency_ms = round(latency_s * 1000)
-        settlement = conclusions.of_answer(
-            journal, answer, self.price, self.work.kind, self.work.line, latency_ms
-        )
+        verdict = self.work.plan.judge((), answer)
+        settlement = conclusions.of_answer(journal, answer, self.price, verdict, latency_ms)
         return ending, settlement

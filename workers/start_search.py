@@ -3,10 +3,9 @@
 import asyncio
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from jobs.exchange import ModelRequest
-from jobs.kinds.kind import Kind
+from jobs.kinds.kind import Plan
 from jobs.routing import Target
 from jobs.store.jobs import OpenJob
 from workers.detour import DETOUR_PATIENCE_S, LONGEST_REST_S, PACE_PATIENCE_S, Patience, Wait
@@ -20,8 +19,7 @@ from workers.suspicion import is_suspect
 class Work:
     """A job as it goes to whichever target answers it."""
 
-    kind: Kind
-    line: Any
+    plan: Plan
     request: ModelRequest
     most_input_tokens: int
     targets: tuple[Target, ...]

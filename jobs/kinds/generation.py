@@ -1,11 +1,13 @@
 """Generation: a prompt or a conversation in, a text or a JSON value out."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from jobs.exchange import Answer, Finish, Message, ModelRequest
-from jobs.kinds.kind import Bad, FieldFault, Good, Verdict
+from jobs.exchange import Answer, Message, ModelRequest
+from jobs.kinds.answers import no_answer
+from jobs.kinds.kind import FieldFault, Good, Plan, Verdict
 from jobs.kinds.schemas import UnusableSchema, judge_json, read_schema
 
 ModelName = Annotated[str, msgspec.Meta(max_length=256)]
@@ -62,44 +64,56 @@ class Generation:
                 return FieldFault(error.code, "schema", str(error))
         return fault
 
-    def request(self, line: GenerationLine) -> ModelRequest:
-        """Return what the line asks: leading system messages become `system`."""
-        system, messages = line.system, line.messages
-        if messages is None:
-            turns: tuple[Message, ...] = (Message("user", line.prompt or ""),)
-        else:
-            turns = tuple(message for message in messages if message.role != "system")
-            if len(turns) < len(messages):
-                leading = messages[: len(messages) - len(turns)]
-                system = "\n\n".join(message.content for message in leading)
-        stop = (line.stop,) if isinstance(line.stop, str) else line.stop or ()
-        raw = _schema_bytes(line)
-        return ModelRequest(
-            messages=turns,
-            max_tokens=line.max_tokens,
-            system=system,
-            temperature=line.temperature,
-            top_p=line.top_p,
-            stop=stop,
-            seed=line.seed,
-            schema=None if raw is None else read_schema(raw).document,
-        )
+    def plan(self, line: GenerationLine) -> Plan:
+        """Return the one call of the line."""
+        return GenerationPlan(line)
 
-    def judge(self, line: GenerationLine, answer: Answer) -> Verdict:
+
+class GenerationPlan(Plan):
+    """One call, whose answer is the output."""
+
+    def __init__(self, line: GenerationLine) -> None:
+        self._line = line
+        self._requests = (_request(line),)
+
+    @property
+    def requests(self) -> tuple[ModelRequest, ...]:
+        """The one request."""
+        return self._requests
+
+    def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
         """Return the text, or with a schema the JSON value that satisfies it.
 
         A truncated text is an answer (its finish reason says so); truncated JSON is not.
         """
-        raw = _schema_bytes(line)
-        if answer.finish is Finish.REFUSED:
-            return Bad("refused", answer.refusal or "the model refused to answer")
-        if answer.finish is Finish.MALFUNCTION:
-            return Bad("model_malfunction", "the model broke off with an error of its own")
-        if answer.finish is Finish.TRUNCATED and raw is not None:
-            return Bad("truncated", f"the answer was cut off at {line.max_tokens} tokens")
-        if not answer.text.strip():
-            return Bad("empty_output", f"the answer is empty (finish: {answer.finish.value})")
+        raw = _schema_bytes(self._line)
+        if (bad := no_answer(answer, may_be_cut=raw is None)) is not None:
+            return bad
         return Good(answer.text) if raw is None else judge_json(answer.text, read_schema(raw))
+
+
+def _request(line: GenerationLine) -> ModelRequest:
+    """Return what the line asks: leading system messages become `system`."""
+    system, messages = line.system, line.messages
+    if messages is None:
+        turns: tuple[Message, ...] = (Message("user", line.prompt or ""),)
+    else:
+        turns = tuple(message for message in messages if message.role != "system")
+        if len(turns) < len(messages):
+            leading = messages[: len(messages) - len(turns)]
+            system = "\n\n".join(message.content for message in leading)
+    stop = (line.stop,) if isinstance(line.stop, str) else line.stop or ()
+    raw = _schema_bytes(line)
+    return ModelRequest(
+        messages=turns,
+        max_tokens=line.max_tokens,
+        system=system,
+        temperature=line.temperature,
+        top_p=line.top_p,
+        stop=stop,
+        seed=line.seed,
+        schema=None if raw is None else read_schema(raw).document,
+    )
 
 
 def _schema_bytes(line: GenerationLine) -> bytes | None:

@@ -1,6 +1,9 @@
-"""What a kind of job is: how a line becomes a request, and how the answer is checked."""
+"""What a kind of job is: how a line becomes calls, and how their answers are checked and joined."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
@@ -21,20 +24,65 @@ class FieldFault:
     column: int = 0
 
 
+class Remedy(StrEnum):
+    """What may bring a better answer; whether it is tried is the batch's matter."""
+
+    TELL = "tell"
+    """Asking the same model again, with its answer and what is wrong with it."""
+    ASK = "ask"
+    """Asking the same model again as if for the first time: chance decided."""
+    RAISE = "raise"
+    """Allowing more output tokens."""
+    TURN = "turn"
+    """Another model: this one will not."""
+
+
 class Good(msgspec.Struct, frozen=True):
-    """The answer is what the job asked for. `output` is a text, or the value of a JSON answer."""
+    """The answer is what was asked for.
+
+    `output` is a text, or the value of a JSON answer. `mended` says what was wrong with the answer
+    before it was put right here, without asking anybody; None if nothing was.
+    """
 
     output: Any
+    mended: str | None = None
 
 
 class Bad(msgspec.Struct, frozen=True):
-    """The answer is not usable, and the job has failed for this reason."""
+    """The answer is not usable, for this reason; `remedy` is what may bring a better one."""
 
     code: str
     message: str
+    remedy: Remedy = Remedy.TELL
 
 
 Verdict = Good | Bad
+
+
+class Plan(ABC):
+    """The calls that one line takes, in order, and what becomes of their answers. Pure.
+
+    Most lines take one. A text that is too long for one call is asked for in parts; `kept` are the
+    outputs of the good answers up to now, one for each part, and everything follows from them and the
+    line: a worker that takes a job over goes on at the part where the last one stopped.
+    """
+
+    @property
+    @abstractmethod
+    def requests(self) -> tuple[ModelRequest, ...]:
+        """The request of each part, at least one, as far as it is known before anything was answered."""
+
+    def request(self, kept: Sequence[Any]) -> ModelRequest:
+        """Return what to ask next; `kept` is shorter than `requests`."""
+        return self.requests[len(kept)]
+
+    @abstractmethod
+    def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
+        """Say whether the answer to `request(kept)` is what was asked for."""
+
+    def join(self, kept: Sequence[Any]) -> Verdict:
+        """Return the job's output, once all parts have theirs."""
+        return Good(kept[0])
 
 
 class Kind(Protocol):
@@ -61,10 +109,6 @@ class Kind(Protocol):
         """Return what is wrong between the fields of a line, each of which is fine by itself."""
         ...
 
-    def request(self, line: Any) -> ModelRequest:
-        """Return what a checked line asks a model."""
-        ...
-
-    def judge(self, line: Any, answer: Answer) -> Verdict:
-        """Say whether the answer is what the line asked for."""
+    def plan(self, line: Any) -> Plan:
+        """Return the calls of a checked line."""
         ...

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
 
 from jobs.errors import (
@@ -26,7 +25,7 @@ from jobs.errors import (
     Transient,
 )
 from jobs.exchange import Answer, Finish, Usage
-from jobs.kinds import KINDS
+from jobs.kinds.kind import Bad, Good
 from jobs.prices import Price, Rates
 from jobs.states import COUNTED_OUTCOMES, OUTAGE, Outcome, ResultStatus
 from jobs.store.reports import Journal
@@ -59,14 +58,7 @@ RESERVED_NANOS = 9_000
 USAGE = Usage(input_tokens=10, output_tokens=20)
 COST_NANOS = 10 * 100 + 20 * 400
 
-GENERATION = KINDS["generation"]
-LINE = msgspec.json.decode(
-    b'{"custom_id":"a","model":"m","prompt":"Say something."}', type=GENERATION.line_type
-)
-LINE_WITH_SCHEMA = msgspec.json.decode(
-    b'{"custom_id":"a","model":"m","prompt":"Say.","schema":{"type":"object"}}',
-    type=GENERATION.line_type,
-)
+GOOD = Good("High water.")
 
 
 def journal(price: Price | None = PRICE) -> Journal:
@@ -183,7 +175,7 @@ def test_an_error_is_the_jobs_result_only_if_it_is_final(kind: type[ProviderErro
 def test_an_answer_costs_its_usage_or_without_one_what_was_reserved(
     price: Price | None, usage: Usage | None, cost_nanos: int | None
 ) -> None:
-    made = of_answer(journal(price), answer(usage=usage), price, GENERATION, LINE, 12)
+    made = of_answer(journal(price), answer(usage=usage), price, GOOD, 12)
     assert made.outcome is Outcome.SUCCEEDED
     assert made.cost_nanos == cost_nanos
     assert made.usage == usage
@@ -191,7 +183,7 @@ def test_an_answer_costs_its_usage_or_without_one_what_was_reserved(
 
 
 def test_a_good_answer_is_the_result() -> None:
-    made = of_answer(journal(), answer("naïve “🌊”"), PRICE, GENERATION, LINE, 12)
+    made = of_answer(journal(), answer(), PRICE, Good("naïve “🌊”"), 12)
     assert made.result is not None
     assert made.result.status is ResultStatus.SUCCEEDED
     assert made.result.output == '"naïve “🌊”"'
@@ -200,14 +192,14 @@ def test_a_good_answer_is_the_result() -> None:
 
 
 def test_a_json_answer_is_the_value_and_not_its_text() -> None:
-    made = of_answer(journal(), answer('{"hour": 9}'), PRICE, GENERATION, LINE_WITH_SCHEMA, 12)
+    made = of_answer(journal(), answer(), PRICE, Good({"hour": 9}), 12)
     assert made.result is not None
     assert made.result.output == '{"hour":9}'
 
 
 def test_a_bad_answer_fails_the_job_but_was_paid_for_and_is_shown() -> None:
-    refused = answer("I'd rather not.", finish=Finish.REFUSED, refusal="no\0")
-    made = of_answer(journal(), refused, PRICE, GENERATION, LINE, 12)
+    refused = answer("I'd rather not.", finish=Finish.REFUSED)
+    made = of_answer(journal(), refused, PRICE, Bad("refused", "no\0"), 12)
     assert made.outcome is Outcome.SUCCEEDED
     assert made.cost_nanos == COST_NANOS
     assert made.error_code == "refused"

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from jobs.exchange import Answer, Finish, Message, Usage
+from jobs.exchange import Answer, Finish, Message, ModelRequest, Usage
 from jobs.kinds import KINDS
 from jobs.kinds.generation import Generation, GenerationLine
-from jobs.kinds.kind import Bad, FieldFault, Good
+from jobs.kinds.kind import Bad, FieldFault, Good, Remedy, Verdict
 from jobs.kinds.schemas import KEPT_SCHEMAS, MAX_DEPTH, MAX_SCHEMA_BYTES, read_schema
 
 GENERATION = Generation()
@@ -33,6 +33,15 @@ def answer(text: str, finish: Finish = Finish.COMPLETE, refusal: str | None = No
     return Answer(text=text, finish=finish, usage=Usage(5, 0, 0, 5), refusal=refusal)
 
 
+def request_of(made: GenerationLine) -> ModelRequest:
+    (request,) = GENERATION.plan(made).requests
+    return request
+
+
+def judged(made: GenerationLine, given: Answer) -> Verdict:
+    return GENERATION.plan(made).judge((), given)
+
+
 def nested(levels: int) -> dict[str, Any]:
     schema: dict[str, Any] = {}
     for _ in range(levels - 1):
@@ -53,14 +62,14 @@ def test_every_kinds_lines_have_the_fields_that_all_jobs_have() -> None:
 
 
 def test_a_prompt_becomes_one_turn_of_the_user() -> None:
-    request = GENERATION.request(line(prompt="What hour is it?", system="Be brief."))
+    request = request_of(line(prompt="What hour is it?", system="Be brief."))
     assert request.messages == (Message("user", "What hour is it?"),)
     assert request.system == "Be brief."
     assert request.schema is None
 
 
 def test_everything_that_a_line_sets_reaches_the_request() -> None:
-    request = GENERATION.request(
+    request = request_of(
         line(
             messages=[
                 {"role": "user", "content": "What hour is it?"},
@@ -81,7 +90,7 @@ def test_everything_that_a_line_sets_reaches_the_request() -> None:
 
 
 def test_one_stop_text_is_a_list_of_one() -> None:
-    assert GENERATION.request(line(prompt="x", stop="END")).stop == ("END",)
+    assert request_of(line(prompt="x", stop="END")).stop == ("END",)
 
 
 def test_leading_system_messages_become_the_system_text() -> None:
@@ -93,7 +102,7 @@ def test_leading_system_messages_become_the_system_text() -> None:
         ]
     )
     assert GENERATION.check(spoken) is None
-    request = GENERATION.request(spoken)
+    request = request_of(spoken)
     assert request.system == "Be brief.\n\nBe kind."
     assert request.messages == (Message("user", "What hour is it?"),)
 
@@ -163,7 +172,7 @@ TEXT_VERDICTS: list[tuple[Answer, Good | str]] = [
 
 @pytest.mark.parametrize(("given", "expected"), TEXT_VERDICTS)
 def test_the_verdict_on_a_text(given: Answer, expected: Good | str) -> None:
-    verdict = GENERATION.judge(line(prompt="x"), given)
+    verdict = judged(line(prompt="x"), given)
     assert (verdict.code if isinstance(verdict, Bad) else verdict) == expected
 
 
@@ -200,7 +209,7 @@ JSON_VERDICTS: list[tuple[str, Finish, Good | Bad | str]] = [
 def test_the_verdict_on_json_that_a_schema_demands(
     text: str, finish: Finish, expected: Good | Bad | str
 ) -> None:
-    verdict = GENERATION.judge(line(prompt="x", schema=HOURS), answer(text, finish))
+    verdict = judged(line(prompt="x", schema=HOURS), answer(text, finish))
     if isinstance(expected, str):
         assert isinstance(verdict, Bad)
         assert verdict.code == expected
@@ -209,14 +218,12 @@ def test_the_verdict_on_json_that_a_schema_demands(
 
 
 def test_a_refusal_is_quoted() -> None:
-    verdict = GENERATION.judge(line(prompt="x"), answer("", Finish.REFUSED, "I may not."))
-    assert verdict == Bad("refused", "I may not.")
+    verdict = judged(line(prompt="x"), answer("", Finish.REFUSED, "I may not."))
+    assert verdict == Bad("refused", "I may not.", Remedy.TURN)
 
 
 def test_a_reason_does_not_repeat_a_long_answer() -> None:
-    verdict = GENERATION.judge(
-        line(prompt="x", schema={"type": "object"}), answer(json.dumps("x" * 100_000))
-    )
+    verdict = judged(line(prompt="x", schema={"type": "object"}), answer(json.dumps("x" * 100_000)))
     assert isinstance(verdict, Bad)
     assert len(verdict.message) < 250
 
@@ -225,7 +232,7 @@ def test_a_fence_is_looked_for_in_linear_time() -> None:
     """In quadratic time this would be minutes, in which a worker's loop does nothing else."""
     text = "```json\n{}" + 1_000_000 * " " + "x"
     since_s = time.process_time()
-    verdict = GENERATION.judge(line(prompt="x", schema=HOURS), answer(text))
+    verdict = judged(line(prompt="x", schema=HOURS), answer(text))
     assert time.process_time() - since_s < 5.0
     assert isinstance(verdict, Bad)
 
@@ -233,9 +240,7 @@ def test_a_fence_is_looked_for_in_linear_time() -> None:
 def test_a_pattern_runs_in_linear_time() -> None:
     """With a backtracking engine this answer would take longer than anybody lives."""
     schema = {"type": "string", "pattern": "^(a+)+$"}
-    verdict = GENERATION.judge(
-        line(prompt="x", schema=schema), answer(json.dumps("a" * 50_000 + "!"))
-    )
+    verdict = judged(line(prompt="x", schema=schema), answer(json.dumps("a" * 50_000 + "!")))
     assert isinstance(verdict, Bad)
 
 

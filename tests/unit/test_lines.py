@@ -61,7 +61,7 @@ def test_a_line_becomes_a_job() -> None:
     assert job.resolved.queue(1, 0) == "mistral"
     assert job.request == raw.decode()
     line = rebuild("generation", job.request, DEFAULTS)
-    assert job.estimated_tokens == estimate_request(KINDS["generation"].request(line)) > 4
+    assert job.estimated_tokens == estimate_request(KINDS["generation"].plan(line).requests[0]) > 4
     assert len(job.fingerprint) == 16
 
 
@@ -448,7 +448,7 @@ def test_defaults_fill_what_a_line_leaves_out() -> None:
     job = good({"custom_id": "a", "prompt": "x"}, FULL_DEFAULTS)
     assert (job.model, job.resolved.queue(1, 0)) == ("gpt-4o-mini", "openai")
     line = rebuild(job.kind, job.request, FULL_DEFAULTS)
-    request = KINDS["generation"].request(line)
+    request = KINDS["generation"].plan(line).requests[0]
     assert request.messages == (Message("user", "x"),)
     assert (request.system, request.max_tokens, request.temperature) == ("Be brief.", 300, 0.5)
     assert (request.top_p, request.stop, request.seed) == (0.9, ("END",), 42)
@@ -469,7 +469,7 @@ def test_what_a_line_says_goes_before_the_defaults_and_null_says_none() -> None:
         "schema": None,
     }
     job = good(raw, FULL_DEFAULTS)
-    request = KINDS["generation"].request(rebuild(job.kind, job.request, FULL_DEFAULTS))
+    request = KINDS["generation"].plan(rebuild(job.kind, job.request, FULL_DEFAULTS)).requests[0]
     assert job.model == "gpt-4o"
     assert (request.system, request.max_tokens, request.temperature) == (None, 9, None)
     assert (request.top_p, request.stop, request.seed, request.schema) == (1.0, (), None, None)
