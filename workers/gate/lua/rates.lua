@@ -74,12 +74,13 @@ local function pace_unlimited(scope, pool)
   -- A pool without limits is paced by the rate that it has found, if it has found one.
   local rate = number(scope, 'ar')
   if not rate or scope == pool or scope.own_limits + pool.own_limits > 0 then return end
-  if not scope.by_name.auto and (number(scope, 't:auto') or 0) > now then
-    -- Quickly to where it failed, slowly past that, and faster again if that goes well for long.
+  local interval = 1 / rate
+  if not scope.by_name.auto and (number(scope, 't:auto') or 0) + interval > now then
+    -- It is what calls wait for. Quickly to where it failed, slowly past that, and faster again if that goes well for long.
     local near = (number(scope, 'af') or rate) * 0.97
     local quiet = max(0, now - (number(scope, 'tl') or 0))
     local growth = rate < near and 0.05 or min(0.1, 0.01 + 0.001 * quiet)
-    rate = rate * (1 + growth * min(scope.dt, 1))
+    rate = rate * (1 + growth * min(scope.dt, max(1, interval)))
     put(scope, 'ar', rate)
   end
   set_rate(scope, 'auto', 1, rate)
