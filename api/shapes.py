@@ -45,7 +45,8 @@ class BatchShape(BaseModel):
 
     `cost_usd` is the sum of what is known: it leaves out `unpriced_jobs`, whose model has no price,
     and is null where nothing is known. It holds `unknown_attempts` at their worst case: calls whose
-    answer was lost, or came without a credible usage.
+    answer was lost, or came without a credible usage. `bad_answers` were paid for and not usable, and
+    cost `bad_answers_cost_usd`, a part of `cost_usd`.
     """
 
     id: str
@@ -63,6 +64,8 @@ class BatchShape(BaseModel):
     max_cost_usd: str | None
     unpriced_jobs: int
     unknown_attempts: int
+    bad_answers: int
+    bad_answers_cost_usd: str
     waiting_for: str | None
     eta: Eta | None
 
@@ -102,6 +105,8 @@ def batch_shape(batch: Batch, project: str) -> BatchShape:
         max_cost_usd=None if batch.max_cost_nanos is None else format_usd(batch.max_cost_nanos),
         unpriced_jobs=batch.unpriced_jobs,
         unknown_attempts=batch.unknown_attempts,
+        bad_answers=batch.bad_answers,
+        bad_answers_cost_usd=format_usd(batch.bad_nanos),
         waiting_for=batch.waiting_for,
         eta=None,
     )
@@ -118,8 +123,9 @@ def result_line(row: ResultRow) -> bytes:
     `attempts` are all calls that were made for the job, and `cost_usd` is what they cost together,
     so that the costs of a batch's results add up to the batch's. It is null where it is not known,
     and zero where nothing was billed. `cost_is_estimate` tells that some of it is a worst case.
-    Provider, pool, model, usage and latency are those of the attempt that decided; of a job whose
-    attempts were used up without an answer, those of the last.
+    `usage` adds up in the same way. Provider, pool, model and latency are those of the attempt that
+    decided; of a job whose attempts were used up without an answer, those of the last. `mended` says
+    what was put right in the answer without asking again, and is null where nothing was.
     """
     return _encode(_result(row)) + b"\n"
 
@@ -138,7 +144,7 @@ def _result(row: ResultRow) -> dict[str, Any]:
         "output": None if row.output is None else msgspec.Raw(row.output.encode()),
         "finish_reason": row.finish_reason,
         "error": error,
-        "usage": None if made is None or made.usage is None else _tokens(made.usage),
+        "usage": None if row.usage is None else _tokens(row.usage),
         "cost_usd": None if cost_nanos is None else format_usd(cost_nanos),
         "provider": None if made is None else made.provider,
         "pool": None if made is None else made.pool,
@@ -148,6 +154,7 @@ def _result(row: ResultRow) -> dict[str, Any]:
         "latency_ms": None if made is None else made.latency_ms,
         "finished_at": row.finished_at.isoformat(),
         "cost_is_estimate": row.is_estimate,
+        "mended": row.mended,
     }
 
 

@@ -47,6 +47,7 @@ KEPT_DECODERS = 256
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+AskAgain = Annotated[int, msgspec.Meta(ge=0, le=5)]
 FailoverAfter = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_FAILOVER_S)]
 
 
@@ -54,9 +55,11 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What fills the fields that a batch's lines leave out; stored with the batch, never changed.
 
     Made by `from_query` or `from_json`, which check; the constructor does not. `schema` is JSON text.
-    A kind takes the fields that its lines have. `failover_after_s` is of the batch alone, no line
-    has it: how long its jobs wait for a target before they take their route's next one (None: what
-    the route says).
+    A kind takes the fields that its lines have. What follows `schema` is of the batch alone, no line
+    has it. `failover_after_s` is how long its jobs wait for a target before they take their route's
+    next one (None: what the route says). The others say what follows a bad answer: whether what was
+    put right here is taken, how often each target is asked again, up to which `max_tokens` a cut-off
+    answer gets more room (None: twice its own), and whether the route's next target is asked then.
     """
 
     kind: str = "generation"
@@ -69,6 +72,10 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     seed: Seed | None = None
     schema: str | None = None
     failover_after_s: FailoverAfter | None = None
+    repair: bool = True
+    ask_again: AskAgain = 1
+    raise_max_tokens: MaxTokens | None = None
+    escalate: bool = True
 
     @classmethod
     def from_query(cls, values: Mapping[str, str]) -> Self:

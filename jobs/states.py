@@ -95,8 +95,12 @@ FED_BATCH_STATES = frozenset({BatchState.QUEUED, BatchState.RUNNING})
 BUDGET_CAUSES = frozenset(PauseCause) - {PauseCause.OWNER}
 """A batch that one of these has paused goes on by itself; nobody but its owner ends his own pause."""
 
-COUNTED_OUTCOMES = frozenset({Outcome.SUCCEEDED, Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN})
-"""Outcomes that use up one of a job's attempts, unless their error is one of `BLAMELESS`."""
+COUNTED_OUTCOMES = frozenset({Outcome.REJECTED, Outcome.FAILED, Outcome.UNKNOWN})
+"""Outcomes that use up one of a job's attempts, unless their error is one of `BLAMELESS`. An answer
+doesn't: a bad one is a matter of the batch's policy."""
+
+USAGE_MISSING = "usage_missing"
+"""Error code of an attempt whose answer is good and whose cost is a guess."""
 
 OUTAGE = "outage"
 """Error code of an attempt that the provider's trouble cut off."""

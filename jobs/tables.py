@@ -160,6 +160,10 @@ class Batch(SQLModel, table=True):
     unpriced_jobs: int = Field(default=0, sa_type=BigInt)
     unknown_attempts: int = Field(default=0, sa_type=BigInt)
     """Attempts whose use is not known: no answer came, or one without a credible usage."""
+    bad_answers: int = Field(default=0, sa_type=BigInt)
+    """Attempts whose answer was not usable, those that decided their job included."""
+    bad_nanos: int = Field(default=0, sa_type=BigInt)
+    """What those cost: a part of `spent_nanos`."""
     input_tokens: int = Field(default=0, sa_type=BigInt)
     cached_input_tokens: int = Field(default=0, sa_type=BigInt)
     cache_write_tokens: int = Field(default=0, sa_type=BigInt)
@@ -298,6 +302,21 @@ class Result(SQLModel, table=True):
     """`n` of the attempt that decided; null where none was made."""
     source: str = Field(sa_type=Text)
     finished_at: datetime = Field(sa_type=UtcDateTime)
+    mended: str | None = Field(default=None, sa_type=Text)
+    """What was put right in the answer without asking again; null where nothing was."""
+
+
+class Part(SQLModel, table=True):
+    """The output of one part of a job that takes several calls, until all have theirs."""
+
+    batch_id: int = Field(sa_type=BigInt, primary_key=True)
+    seq: int = Field(sa_type=Integer, primary_key=True)
+    no: int = Field(sa_type=Integer, primary_key=True)
+    """From 0, in the order of the job's plan."""
+    attempt: int = Field(sa_type=Integer)
+    """`n` of the attempt that brought it."""
+    output: str = Field(sa_type=Text)
+    """JSON."""
 
 
 class LedgerDay(SQLModel, table=True):

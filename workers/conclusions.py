@@ -1,6 +1,7 @@
 """What an answer or an error means for an attempt and its job: pure, from values to a settlement."""
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -15,14 +16,12 @@ from jobs.errors import (
 from jobs.exchange import Answer
 from jobs.kinds.kind import Bad, Good, Verdict
 from jobs.prices import Price
-from jobs.states import OUTAGE, Outcome, ResultStatus
-from jobs.store.reports import Journal, ResultDraft, Settlement
+from jobs.states import OUTAGE, USAGE_MISSING, Outcome, ResultStatus
+from jobs.store.reports import Journal, PartDraft, ResultDraft, Settlement
+from workers.dialogue import Anew, Heard, Kept, Over
 
 MESSAGE_CHARACTERS = 500
 """Of an error's message that are stored."""
-
-USAGE_MISSING = "usage_missing"
-"""Code of an attempt whose answer is good and whose cost is a guess."""
 
 UNSTORABLE = "unstorable"
 """Code of a job, and of its last attempt, of which the database takes no row."""
@@ -32,9 +31,9 @@ _REFUSED_CHARACTERS = re.compile("[\x00\ud800-\udfff]")
 
 
 def of_answer(
-    journal: Journal, answer: Answer, price: Price | None, verdict: Verdict, latency_ms: int
+    journal: Journal, answer: Answer, price: Price | None, heard: Heard, latency_ms: int
 ) -> Settlement:
-    """Settle an attempt that was answered, and the answer judged.
+    """Settle an attempt that was answered, by what its job's dialogue made of that.
 
     An answer without a credible usage is charged what was reserved, and its attempt is marked
     `usage_missing`, unless its result has an error of its own.
@@ -45,34 +44,48 @@ def of_answer(
         cost_nanos = journal.reserved_nanos
     else:
         cost_nanos = price.cost_nanos(answer.usage)
-    result = _result(verdict, answer)
+    result, part, error_code = None, None, None
+    match heard:
+        case Over(verdict):
+            result = _result(verdict, answer)
+            error_code = result.error_code
+        case Kept(no, output):
+            part = PartDraft(no, _json(output))
+        case Anew(bad):
+            error_code = bad.code
     return Settlement(
         journal=journal,
         outcome=Outcome.SUCCEEDED,
         usage=answer.usage,
         cost_nanos=cost_nanos,
         latency_ms=latency_ms,
-        error_code=result.error_code or (USAGE_MISSING if answer.usage is None else None),
+        error_code=error_code or (USAGE_MISSING if answer.usage is None else None),
         result=result,
+        part=part,
     )
 
 
 def _result(verdict: Verdict, answer: Answer) -> ResultDraft:
     match verdict:
-        case Good(output):
+        case Good(output, mended):
             return ResultDraft(
                 status=ResultStatus.SUCCEEDED,
-                output=msgspec.json.encode(output).decode(),
+                output=_json(output),
                 finish_reason=answer.finish.value,
+                mended=mended and storable(mended),
             )
         case Bad(code, message):
             return ResultDraft(
                 status=ResultStatus.FAILED,
-                output=msgspec.json.encode(answer.text).decode(),
+                output=_json(answer.text),
                 finish_reason=answer.finish.value,
                 error_code=code,
                 error_message=storable(message),
             )
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def of_error(

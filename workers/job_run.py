@@ -17,6 +17,8 @@ import logging
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
+import msgspec
+
 from jobs.budget import no_price
 from jobs.clock import utcnow
 from jobs.errors import (
@@ -29,11 +31,12 @@ from jobs.kinds import KINDS
 from jobs.lines import rebuild
 from jobs.prices import Price
 from jobs.routing import Target
+from jobs.states import Outcome
 from jobs.store.jobs import OpenJob
 from jobs.store.reports import Admission, Journal, Settlement, Unattempted
-from jobs.tokens import most_tokens
 from workers import conclusions
 from workers.detour import Patience
+from workers.dialogue import Dialogue, Policy
 from workers.gate.gate import Ending, Grant, PoolId
 from workers.open_slice import OpenSlice
 from workers.permits import Withdrawn
@@ -131,23 +134,24 @@ class JobRun:
         if kind is None:
             raise InvalidSubmission(f"this version of the worker knows no {self._job.kind} jobs")
         line = rebuild(self._job.kind, self._job.request, self._opened.defaults)
-        plan = kind.plan(line)
-        request = plan.request(())
         resolved = self._parts.catalogue.resolve(line.model)
         own_s = self._opened.defaults.failover_after_s
-        return Work(
-            plan=plan,
-            request=request,
-            most_input_tokens=most_tokens(request),
-            targets=resolved.order(self._opened.lease.batch_id, self._job.seq),
-            patience=Patience(resolved.failover_after_s if own_s is None else own_s),
+        dialogue = Dialogue(
+            kind.plan(line),
+            Policy.of(self._opened.defaults),
+            resolved.order(self._opened.lease.batch_id, self._job.seq),
+            estimated_tokens=self._job.estimated_tokens,
+            kept=[msgspec.json.decode(output) for output in self._job.parts],
+            bad_answers=self._job.bad_answers,
         )
+        return Work(dialogue, Patience(resolved.failover_after_s if own_s is None else own_s))
 
     async def _attempt(self, work: Work) -> Again | None:
         """Make one attempt if it may be made; None if the job needs no other from here."""
         purse = self._opened.purse
         if purse.is_short and not purse.may_ask(
-            self._tariff(work, work.targets[0]).reserved_nanos, asyncio.get_running_loop().time()
+            self._tariff(work, work.dialogue.targets[0]).reserved_nanos,
+            asyncio.get_running_loop().time(),
         ):
             return Again(ROOM_S)
         berths = self._parts.in_flight.berths
@@ -169,7 +173,9 @@ class JobRun:
                 await self._parts.writer.settle(ended)
                 return None
             case Settlement():
-                return await self._settled(ended, None)
+                is_answered = ended.outcome is Outcome.SUCCEEDED
+                asks_on = is_answered and ended.result is None
+                return await self._settled(ended, Again(0) if asks_on else None)
             case Failure():
                 return await self._settled(*await self._judged(ended))
             case _:
@@ -219,7 +225,7 @@ class JobRun:
                     return conclusions.unsent(journal)
                 ending = Ending(sent=True, cut_off=True)  # if the call is cancelled
                 call = SentCall(
-                    self._opened, self._job, work, tariff.price, journal, grant, self._is_at_fault
+                    self._opened, work.dialogue, tariff.price, journal, grant, self._is_at_fault
                 )
                 ending, ended = await call.make()
                 return ended
@@ -230,7 +236,8 @@ class JobRun:
         price = self._parts.prices.price(target.provider, target.model, utcnow())
         if price is None:
             return _Tariff(None, None, 0)
-        worst = price.worst_case_nanos(work.most_input_tokens, work.request.max_tokens)
+        asked = work.dialogue
+        worst = price.worst_case_nanos(asked.most_input_tokens, asked.request.max_tokens)
         return _Tariff(price, price.to_json(), worst)
 
     def _journal(self, grant: Grant, tariff: _Tariff) -> Journal:

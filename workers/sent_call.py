@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from jobs.errors import AuthenticationFailed, CallBrokeDown, Permanent, ProviderError
 from jobs.prices import Price
-from jobs.store.jobs import OpenJob
+from jobs.routing import Target
 from jobs.store.reports import Journal, Settlement
 from workers import conclusions
+from workers.dialogue import Dialogue
 from workers.gate.gate import Ending, Grant
 from workers.open_slice import OpenSlice
 from workers.retry import is_doubtful
-from workers.start_search import Work
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,7 @@ class SentCall:
     """A call whose attempt is journaled. `is_at_fault`: its job failed where others were answered."""
 
     opened: OpenSlice
-    job: OpenJob
-    work: Work
+    dialogue: Dialogue
     price: Price | None
     journal: Journal
     grant: Grant
@@ -63,13 +62,14 @@ class SentCall:
 
     async def _make(self) -> tuple[Ending, Settlement | Failure]:
         parts, grant, journal = self.opened.parts, self.grant, self.journal
+        dialogue = self.dialogue
         loop, caller = asyncio.get_running_loop(), parts.caller
         provider = parts.configuration.providers[grant.pool.provider]
         sent_at = loop.time()
         key = None
         try:
             key = parts.keys.key(grant.pool)
-            answer = await caller.call(provider, key, grant.ask.model, self.work.request)
+            answer = await caller.call(provider, key, grant.ask.model, dialogue.request)
         except ProviderError as error:
             latency_s = loop.time() - sent_at
             readings = caller.readings(provider, error.headers)
@@ -93,11 +93,11 @@ class SentCall:
             grant.ask.provider,
             grant.ask.model,
             self.opened.lease.batch_id,
-            self.job.estimated_tokens,
+            dialogue.estimated_tokens,
             answer.usage,
         )
         ending = Ending(True, usage=answer.usage, latency_s=latency_s, readings=readings)
         latency_ms = round(latency_s * 1000)
-        verdict = self.work.plan.judge((), answer)
-        settlement = conclusions.of_answer(journal, answer, self.price, verdict, latency_ms)
+        heard = dialogue.hear(answer, Target(grant.ask.provider, grant.ask.model))
+        settlement = conclusions.of_answer(journal, answer, self.price, heard, latency_ms)
         return ending, settlement

@@ -4,11 +4,10 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 
-from jobs.exchange import ModelRequest
-from jobs.kinds.kind import Plan
 from jobs.routing import Target
 from jobs.store.jobs import OpenJob
 from workers.detour import DETOUR_PATIENCE_S, LONGEST_REST_S, PACE_PATIENCE_S, Patience, Wait
+from workers.dialogue import Dialogue
 from workers.gate.gate import Ask, Grant
 from workers.open_slice import OpenSlice
 from workers.race import first_grant
@@ -19,10 +18,7 @@ from workers.suspicion import is_suspect
 class Work:
     """A job as it goes to whichever target answers it."""
 
-    plan: Plan
-    request: ModelRequest
-    most_input_tokens: int
-    targets: tuple[Target, ...]
+    dialogue: Dialogue
     patience: Patience
 
 
@@ -73,27 +69,28 @@ class StartSearch:
         if self._waiting_since is None:
             self._waiting_since = loop.time()
         left_s = work.patience.left_s(loop.time() - self._waiting_since)
-        first, *others = work.targets
+        first, *others = work.dialogue.targets
         first_s = min(left_s, DETOUR_PATIENCE_S) if others else PACE_PATIENCE_S
         answer = await gate.ask(self._ask_for(work, first), first_s)
         if isinstance(answer, Grant):
             return answer
         if not others or not work.patience.is_over(answer, left_s):
             return self._wait(work, Wait.after([answer]), first_s)
-        asks = [self._ask_for(work, target) for target in work.targets]
+        asks = [self._ask_for(work, target) for target in work.dialogue.targets]
         answers = await first_grant(gate, asks, DETOUR_PATIENCE_S)
         if isinstance(answers, Grant):
             return answers
         return self._wait(work, Wait.after(answers), first_s + DETOUR_PATIENCE_S)
 
     def _ask_for(self, work: Work, target: Target) -> Ask:
-        forecast, most = self._parts.forecast, work.request.max_tokens
+        forecast, dialogue = self._parts.forecast, work.dialogue
+        most = dialogue.request.max_tokens
         lease = self._opened.lease
         return Ask(
             provider=target.provider,
             model=target.model,
             input_tokens=forecast.cautious_input_tokens(
-                target.provider, target.model, self._job.estimated_tokens
+                target.provider, target.model, dialogue.estimated_tokens
             ),
             output_tokens=forecast.output_tokens(lease.batch_id, target.model, most),
             max_output_tokens=most,
@@ -107,7 +104,7 @@ class StartSearch:
 
         `patience_s` is how long it may be until the job has asked again.
         """
-        opened, provider = self._opened, work.targets[0].provider
+        opened, provider = self._opened, work.dialogue.targets[0].provider
         if wait.is_short or (
             wait.is_blocked
             and wait.wait_s <= LONGEST_REST_S

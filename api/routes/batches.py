@@ -50,6 +50,10 @@ class SubmissionQuery(BaseModel):
     stop: str | None = None
     seed: str | None = None
     failover_after_s: str | None = None
+    repair: str | None = None
+    ask_again: str | None = None
+    raise_max_tokens: str | None = None
+    escalate: str | None = None
     schema_: Annotated[str | None, Field(alias="schema", description="a JSON Schema, as text")] = (
         None
     )

@@ -30,6 +30,7 @@ from jobs.store.attempts import close_attempts
 from jobs.store.budgets import caps_of
 from jobs.store.bulk import insert_rows
 from jobs.store.ledger import LedgerKey, LedgerSums, add_to_ledger
+from jobs.store.parts import PartRow, insert_parts
 from jobs.store.reports import Admission, Correction, Journal, ResultDraft, Settlement
 from jobs.store.spending import Account, days_sent, write_accounts
 from jobs.store.unknown import has_unknown_use, mark_reconciled
@@ -54,6 +55,8 @@ class Tally:
     spent_nanos: int
     unknown_attempts: int
     unpriced_jobs: int
+    bad_answers: int
+    bad_nanos: int
     succeeded: int
     failed: int
     cancelled: int
@@ -115,6 +118,7 @@ class Books:
         self._closed: list[tuple[object, ...]] = []
         self._reconciled: list[AttemptKey] = []
         self._results: list[tuple[object, ...]] = []
+        self._parts: list[PartRow] = []
 
     def admit(self, wish: Journal, holds: bool) -> Admission:
         """Reserve an attempt's money and journal it, if it may be made at all."""
@@ -183,6 +187,13 @@ class Books:
             day = self._days_sent.get(key_of(journal)) or next(iter(account.open_days()), self._day)
             account.settle(day, journal.reserved_nanos, made.cost_nanos or 0)
         self._book(_booked(journal), made, self._day)
+        if made.is_bad:
+            tally.bad_answers += 1
+            tally.bad_nanos += made.cost_nanos or 0
+        if made.part is not None:
+            self._parts.append(
+                (journal.lease.batch_id, journal.seq, made.part.no, journal.n, made.part.output)
+            )
         if made.result is not None:
             self.keep(journal.lease.batch_id, journal.seq, journal.n, made.result)
             if made.outcome == Outcome.SUCCEEDED and made.cost_nanos is None:
@@ -257,6 +268,7 @@ class Books:
                 attempt,
                 draft.source,
                 self._moment,
+                draft.mended,
             )
         )
 
@@ -272,6 +284,8 @@ class Books:
         )
         insert_rows(self._session, Attempt, JOURNAL_COLUMNS, self._attempts)
         insert_rows(self._session, Result, RESULT_COLUMNS, self._results)
+        if self._parts:
+            insert_parts(self._session, self._parts)
         close_attempts(self._session, self._closed)
         mark_reconciled(self._session, self._reconciled, self._moment)
         write_accounts(self._session, self._accounts.values())
@@ -362,6 +376,7 @@ RESULT_COLUMNS = (
     "attempt",
     "source",
     "finished_at",
+    "mended",
 )
 
 

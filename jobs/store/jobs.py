@@ -9,10 +9,18 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from jobs.errors import DuplicateCustomId
-from jobs.states import BLAMELESS, COUNTED_OUTCOMES, WORKER_LOST, SliceState
+from jobs.states import (
+    BLAMELESS,
+    COUNTED_OUTCOMES,
+    USAGE_MISSING,
+    WORKER_LOST,
+    Outcome,
+    SliceState,
+)
 from jobs.store.bulk import insert_rows
+from jobs.store.parts import parts_between
 from jobs.store.workers import deaths, remembered_since
-from jobs.tables import Attempt, Job, Result, Slice
+from jobs.tables import Attempt, Job, Part, Result, Slice
 
 JobRow = tuple[int, int, str, str, str, str, int, bytes]
 """batch_id, seq, custom_id, kind, queue, request, estimated_tokens, fingerprint"""
@@ -49,7 +57,8 @@ class OpenJob:
 
     `lost_workers` is how many workers were lost while they called for it, as far as dead workers are
     remembered, and `deaths_since` how many have died since the first of these, those included; it is
-    0 where no more than one was lost.
+    0 where no more than one was lost. `bad_answers` it had since its last part was answered well;
+    `parts` are the outputs of those that were, as JSON texts.
     """
 
     seq: int
@@ -60,6 +69,8 @@ class OpenJob:
     counted_attempts: int
     lost_workers: int = 0
     deaths_since: int = 0
+    bad_answers: int = 0
+    parts: tuple[str, ...] = ()
 
 
 def insert_chunk(session: Session, rows: Iterable[JobRow]) -> None:
@@ -113,10 +124,15 @@ def insert_slices(session: Session, batch_id: int, ranges: Sequence[SliceRange])
     )
 
 
-COUNTS = col(Attempt.outcome).in_(COUNTED_OUTCOMES) & func.coalesce(
-    col(Attempt.error_code), ""
-).not_in(BLAMELESS)
-"""Whether an attempt uses up one of its job's, in SQL."""
+_ANSWERED = col(Attempt.outcome) == Outcome.SUCCEEDED
+_CODE = func.coalesce(col(Attempt.error_code), "")
+_IS_RECONCILED = col(Attempt.reconciled_at).is_not(None)
+
+COUNTS = (col(Attempt.outcome).in_(COUNTED_OUTCOMES) | (_ANSWERED & _IS_RECONCILED)) & _CODE.not_in(
+    BLAMELESS
+)
+"""Whether an attempt uses up one of its job's, in SQL. One whose answer was lost does so even if it is
+known by now what it cost."""
 
 # An older one has outlived the deaths that might have spoken for its job.
 _LOST_ITS_WORKER = (col(Attempt.error_code) == WORKER_LOST) & (
@@ -152,6 +168,20 @@ _ATTEMPTS = (
     )
     .group_by(col(Attempt.seq))
 )
+_BAD_ANSWERS = (
+    sa_select(col(Attempt.seq), func.count())
+    .where(
+        col(Attempt.batch_id) == bindparam("batch_id"),
+        col(Attempt.seq).between(bindparam("first_seq"), bindparam("last_seq")),
+        _ANSWERED & ~_IS_RECONCILED & _CODE.not_in({"", USAGE_MISSING}),
+        col(Attempt.n)
+        > sa_select(func.coalesce(func.max(Part.attempt), 0))
+        .where(col(Part.batch_id) == col(Attempt.batch_id), col(Part.seq) == col(Attempt.seq))
+        .correlate(Attempt)
+        .scalar_subquery(),
+    )
+    .group_by(col(Attempt.seq))
+)
 
 
 def open_jobs(
@@ -162,9 +192,18 @@ def open_jobs(
     To be read after the slice was leased: from then on nobody else answers its jobs.
     """
     rows = session.connection().execute(_OPEN_JOBS, _range(batch_id, cut))
-    attempts = {} if is_first_lease else _attempts(session, batch_id, cut)
+    if is_first_lease:
+        return [OpenJob(*row, last_attempt=0, counted_attempts=0) for row in rows]
+    attempts = _attempts(session, batch_id, cut)
+    bad_answers = _bad_answers(session, batch_id, cut)
+    parts = parts_between(session, batch_id, cut.first_seq, cut.last_seq)
     return [
-        OpenJob(seq, kind, request, tokens, *attempts.get(seq, (0, 0, 0, 0)))
+        OpenJob(
+            *(seq, kind, request, tokens),
+            *attempts.get(seq, (0, 0, 0, 0)),
+            bad_answers=bad_answers.get(seq, 0),
+            parts=parts.get(seq, ()),
+        )
         for seq, kind, request, tokens in rows
     ]
 
@@ -187,6 +226,12 @@ def _attempts(
         seq: (last, counted, lost, sum(at >= first for at in died) if lost > 1 else 0)
         for seq, last, counted, lost, first in rows
     }
+
+
+def _bad_answers(session: Session, batch_id: int, cut: SliceRange) -> Mapping[int, int]:
+    """Return how many unusable answers each job had to the part that it is at, if any."""
+    rows = session.connection().execute(_BAD_ANSWERS, _range(batch_id, cut))
+    return {row[0]: row[1] for row in rows}
 
 
 def _range(batch_id: int, cut: SliceRange) -> dict[str, object]:

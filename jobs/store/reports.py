@@ -5,7 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from jobs.exchange import Usage
-from jobs.states import Outcome, ResultStatus
+from jobs.states import USAGE_MISSING, Outcome, ResultStatus
 from jobs.store.slices import Lease
 
 
@@ -36,7 +36,7 @@ class Admission(StrEnum):
 
 
 class ResultDraft(msgspec.Struct, frozen=True):
-    """The final answer of a job. `output` is JSON text."""
+    """The final answer of a job. `output` is JSON text; `mended` says what was put right in it."""
 
     status: ResultStatus
     output: str | None = None
@@ -44,6 +44,7 @@ class ResultDraft(msgspec.Struct, frozen=True):
     error_code: str | None = None
     error_message: str | None = None
     source: str = "live"
+    mended: str | None = None
 
 
 class Unattempted(msgspec.Struct, frozen=True):
@@ -54,8 +55,15 @@ class Unattempted(msgspec.Struct, frozen=True):
     result: ResultDraft
 
 
+class PartDraft(msgspec.Struct, frozen=True):
+    """The output of a job's part, as JSON text; `no` counts from 0."""
+
+    no: int
+    output: str
+
+
 class Settlement(msgspec.Struct, frozen=True):
-    """How a journaled attempt ended, and the job's result if it decided that.
+    """How a journaled attempt ended, and the job's result if it decided that, or its part's output.
 
     `cost_nanos` is None where it is not known (no price, no usage).
     """
@@ -67,6 +75,12 @@ class Settlement(msgspec.Struct, frozen=True):
     latency_ms: int | None = None
     error_code: str | None = None
     result: ResultDraft | None = None
+    part: PartDraft | None = None
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it was answered, and the answer is not usable."""
+        return self.outcome is Outcome.SUCCEEDED and self.error_code not in {None, USAGE_MISSING}
 
 
 class Correction(msgspec.Struct, frozen=True):

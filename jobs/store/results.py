@@ -63,6 +63,7 @@ class ResultRow:
     attempt: int | None
     source: str
     finished_at: datetime
+    mended: str | None
     attempts: Sequence[AttemptRow]
 
     @property
@@ -72,6 +73,12 @@ class ResultRow:
             if made.n == self.attempt:
                 return made
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def usage(self) -> Usage | None:
+        """What all attempts of the job used, as far as it is known; None if of none it is."""
+        known = [made.usage.counts() for made in self.attempts if made.usage is not None]
+        return Usage(*map(sum, zip(*known, strict=True))) if known else None
 
     @property
     def cost_nanos(self) -> int | None:
@@ -184,6 +191,7 @@ _OF_RESULT = (
     "attempt",
     "source",
     "finished_at",
+    "mended",
 )
 _OF_ATTEMPT = ("n", "outcome", "provider", "pool", "model", "cost_nanos", "latency_ms")
 

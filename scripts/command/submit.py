@@ -78,6 +78,22 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         float | None,
         typer.Option(min=0, help="Seconds to wait for a target before a route's next one."),
     ] = None,
+    repair: Annotated[
+        bool | None,
+        typer.Option(help="Take answers that were put right here. Default: yes."),
+    ] = None,
+    ask_again: Annotated[
+        int | None,
+        typer.Option(min=0, max=5, help="How often a model is asked again after a bad answer."),
+    ] = None,
+    raise_max_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Up to where a cut-off answer gets more room. Default: twice."),
+    ] = None,
+    escalate: Annotated[
+        bool | None,
+        typer.Option(help="Ask a route's next target after bad answers. Default: yes."),
+    ] = None,
     idempotency_key: Annotated[
         str | None,
         typer.Option(
@@ -124,6 +140,10 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         "priority": priority,
         "max_cost_usd": max_cost_usd,
         "failover_after_s": failover_after_s,
+        "repair": repair,
+        "ask_again": ask_again,
+        "raise_max_tokens": raise_max_tokens,
+        "escalate": escalate,
     }
     defaults = {field: str(value) for field, value in given.items() if value is not None}
     with connect(url, key) as client:

@@ -5,7 +5,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import BigInteger, text
+from sqlalchemy import BigInteger, inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
@@ -68,7 +68,8 @@ def test_batches_that_an_older_version_has_paused_keep_the_cause_of_it(
     with monkeypatch.context() as patched:
         patched.setattr("jobs.store.schema.command.upgrade", _upgrade_to("0001"))
         migrate(older)
-    columns = [column for column in _NUMBERS if column not in ("total_jobs", "spent_nanos")]
+    known = {column["name"] for column in inspect(older.engine).get_columns("batch")}
+    columns = [name for name in _NUMBERS if name in known - {"total_jobs", "spent_nanos"}]
     with older.engine.begin() as connection:
         connection.execute(text("INSERT INTO project VALUES (1, 'default', '2026-01-01')"))
         for ref, state, waiting_for in (

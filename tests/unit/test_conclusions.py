@@ -27,18 +27,18 @@ from jobs.errors import (
 from jobs.exchange import Answer, Finish, Usage
 from jobs.kinds.kind import Bad, Good
 from jobs.prices import Price, Rates
-from jobs.states import COUNTED_OUTCOMES, OUTAGE, Outcome, ResultStatus
+from jobs.states import COUNTED_OUTCOMES, OUTAGE, USAGE_MISSING, Outcome, ResultStatus
 from jobs.store.reports import Journal
 from jobs.store.slices import Lease
 from workers.conclusions import (
     MESSAGE_CHARACTERS,
-    USAGE_MISSING,
     failure,
     of_answer,
     of_error,
     outcome_of,
     storable,
 )
+from workers.dialogue import Over
 from workers.retry import AskAgain, RetryPolicy, is_doubtful, next_step
 
 LEASE = Lease(
@@ -175,7 +175,7 @@ def test_an_error_is_the_jobs_result_only_if_it_is_final(kind: type[ProviderErro
 def test_an_answer_costs_its_usage_or_without_one_what_was_reserved(
     price: Price | None, usage: Usage | None, cost_nanos: int | None
 ) -> None:
-    made = of_answer(journal(price), answer(usage=usage), price, GOOD, 12)
+    made = of_answer(journal(price), answer(usage=usage), price, Over(GOOD), 12)
     assert made.outcome is Outcome.SUCCEEDED
     assert made.cost_nanos == cost_nanos
     assert made.usage == usage
@@ -183,7 +183,7 @@ def test_an_answer_costs_its_usage_or_without_one_what_was_reserved(
 
 
 def test_a_good_answer_is_the_result() -> None:
-    made = of_answer(journal(), answer(), PRICE, Good("naïve “🌊”"), 12)
+    made = of_answer(journal(), answer(), PRICE, Over(Good("naïve “🌊”")), 12)
     assert made.result is not None
     assert made.result.status is ResultStatus.SUCCEEDED
     assert made.result.output == '"naïve “🌊”"'
@@ -192,14 +192,14 @@ def test_a_good_answer_is_the_result() -> None:
 
 
 def test_a_json_answer_is_the_value_and_not_its_text() -> None:
-    made = of_answer(journal(), answer(), PRICE, Good({"hour": 9}), 12)
+    made = of_answer(journal(), answer(), PRICE, Over(Good({"hour": 9})), 12)
     assert made.result is not None
     assert made.result.output == '{"hour":9}'
 
 
 def test_a_bad_answer_fails_the_job_but_was_paid_for_and_is_shown() -> None:
     refused = answer("I'd rather not.", finish=Finish.REFUSED)
-    made = of_answer(journal(), refused, PRICE, Bad("refused", "no\0"), 12)
+    made = of_answer(journal(), refused, PRICE, Over(Bad("refused", "no\0")), 12)
     assert made.outcome is Outcome.SUCCEEDED
     assert made.cost_nanos == COST_NANOS
     assert made.error_code == "refused"
