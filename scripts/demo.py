@@ -203,7 +203,7 @@ def _tidemill(demo: Demo, console: Console, *arguments: str) -> None:
 
 
 def _argv(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "scripts.command", *arguments)
+    return (sys.executable, "-P", "-m", "scripts.command", *arguments)
 
 
 def _places(demo: Demo, *, keep: bool) -> Panel:

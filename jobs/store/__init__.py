@@ -8,13 +8,14 @@ from sqlmodel import Session
 
 from jobs.store.database import Database, now, open_database
 from jobs.store.projects import ensure_first_key
-from jobs.store.schema import check_schema, migrate
+from jobs.store.schema import check_schema, is_empty, migrate
 
 __all__ = [
     "Database",
     "Session",
     "check_schema",
     "ensure_first_key",
+    "is_empty",
     "migrate",
     "now",
     "open_database",

@@ -323,6 +323,7 @@ def _postgres_arguments(patience_s: float) -> dict[str, Any]:
     limits = f"-c statement_timeout={statement_ms} -c lock_timeout={lock_ms}"
     return {
         "options": f"{POSTGRES_GUARDS} {limits}",
+        "client_encoding": "UTF8",  # an ASCII database would have psycopg answer in bytes
         "connect_timeout": min(CONNECT_TIMEOUT_S, math.ceil(patience_s)),
         **POSTGRES_NETWORK,
     }

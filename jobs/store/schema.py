@@ -1,5 +1,6 @@
 """Bringing a database to the schema of this version, and refusing one that is ahead of it."""
 
+import sqlite3
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,10 +23,12 @@ def migrate(database: Database) -> None:
     """Create or upgrade the schema; harmless when there is nothing to do or somebody else does it.
 
     Raises:
-        SchemaMismatch: the database was migrated by a newer version; nothing was changed.
+        SchemaMismatch: the database was migrated by a newer version, or is of an encoding that
+            can't hold every text; nothing was changed.
         ServiceUnavailable: the database doesn't answer, or can't be written.
     """
     with database.reachability(), database.engine.begin() as connection:
+        _require_utf8(connection)
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         if _is_current(connection):
@@ -40,15 +43,40 @@ def check_schema(database: Database) -> None:
     """Return if the schema is this version's.
 
     Raises:
-        SchemaMismatch: it is older (migrate first) or newer (upgrade Tidemill first).
+        SchemaMismatch: it is older (migrate first) or newer (upgrade Tidemill first), or of an
+            encoding that can't hold every text.
         ServiceUnavailable: the database doesn't answer.
     """
     with database.read() as session:
+        _require_utf8(session.connection())
         if not _is_current(session.connection()):
             raise SchemaMismatch(
                 "the database's schema is older than this version; "
                 "start `tidemill api` (or `tidemill up`), which upgrades it"
             )
+
+
+def is_empty(database: Database) -> bool:
+    """Return whether nothing was ever made in the database, so that `migrate` makes all of it.
+
+    Raises:
+        ServiceUnavailable: the database doesn't answer.
+    """
+    with database.read() as session:
+        return not inspect(session.connection()).get_table_names()
+
+
+def _require_utf8(connection: Connection) -> None:
+    """Refuse a PostgreSQL that can't store every text: what a model says would be paid for and lost."""
+    driver = connection.connection.driver_connection
+    if isinstance(driver, sqlite3.Connection) or driver is None:
+        return
+    encoding = driver.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise SchemaMismatch(
+            f"the database's encoding is {encoding}; expected UTF8, as of "
+            "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from jobs.errors import ConfigurationError, TidemillError
 from jobs.queues import CONTROL_QUEUE, REDELIVERY_S, make_celery, queue_length
 from jobs.redis_safety import OPEN, is_open, look_at
 from jobs.settings import Settings
-from jobs.store import check_schema, open_database
+from jobs.store import check_schema, is_empty, open_database
 from jobs.tokens import token_counter
 from scripts.launcher import valkey
 from scripts.launcher.descriptors import check_enough, raise_limit
@@ -161,6 +161,8 @@ def _check_database(url: str) -> Finding:
     def ask() -> str:
         database = open_database(url, connections=1)
         try:
+            if is_empty(database):
+                return "answers, and is empty; its tables are made at the first start"
             check_schema(database)
         finally:
             database.close()

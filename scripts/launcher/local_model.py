@@ -15,7 +15,7 @@ CALLS_AT_ONCE = 4
 
 def server(port: int) -> Part:
     """Return the model's server as a part, listening on loopback."""
-    argv = (sys.executable, "-m", "scripts.local_model", "--port", str(port))
+    argv = (sys.executable, "-P", "-m", "scripts.local_model", "--port", str(port))
     return Part(name="local-model", argv=argv, stop_rank=1)
 
 

@@ -67,5 +67,8 @@ def open_log(path: Path) -> IO[bytes]:
 
 
 def tidemill(name: str, *options: str) -> tuple[str, ...]:
-    """Return the command line of one of our own parts."""
-    return (sys.executable, "-m", "scripts.command", name, *options)
+    """Return the command line of one of our own parts.
+
+    With -P, as somebody may keep a `jobs.py` of his own in the folder that this is started in.
+    """
+    return (sys.executable, "-P", "-m", "scripts.command", name, *options)

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import LiteralString
 
 import pytest
 from alembic import command
@@ -11,9 +12,10 @@ from sqlmodel import SQLModel
 
 from jobs.errors import SchemaMismatch
 from jobs.scopes import EVERY_SCOPE, Scope
-from jobs.store import Database, check_schema, migrate, open_database
+from jobs.store import Database, check_schema, is_empty, migrate, open_database
 from jobs.store.projects import Caller, caller_of_key, create_key, hash_key
 from jobs.store.schema import MIGRATIONS
+from tests.support.postgres import fresh_database
 
 
 def test_migrations_lead_to_exactly_the_tables(database: Database) -> None:
@@ -40,6 +42,32 @@ def test_a_newer_schema_is_refused_and_left_alone(database: Database) -> None:
     for refuses in (migrate, check_schema):
         with pytest.raises(SchemaMismatch, match=r"9999.*newer version"):
             refuses(database)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "kind"),
+    [
+        ("LATIN1", "ENCODING 'LATIN1' LOCALE 'C'"),
+        ("SQL_ASCII", "ENCODING 'SQL_ASCII' LOCALE 'C'"),
+    ],
+)
+def test_a_database_that_can_not_hold_every_text_is_refused(
+    postgres_server: str, encoding: str, kind: LiteralString
+) -> None:
+    with fresh_database(postgres_server, kind) as url:
+        narrow = open_database(url)
+        for refuses in (migrate, check_schema):
+            with pytest.raises(SchemaMismatch, match=f"encoding is {encoding}; expected UTF8"):
+                refuses(narrow)
+        narrow.close()
+
+
+def test_a_database_is_empty_until_it_is_migrated(database_url: str) -> None:
+    database = open_database(database_url)
+    assert is_empty(database)
+    migrate(database)
+    assert not is_empty(database)
+    database.close()
 
 
 def test_a_database_with_other_tables_of_these_names_is_refused(database_url: str) -> None:

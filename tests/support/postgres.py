@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import LiteralString
 from urllib.parse import urlsplit
 
 import psycopg
@@ -19,14 +20,14 @@ def answers(server_url: str) -> bool:
 
 
 @contextmanager
-def fresh_database(server_url: str) -> Iterator[str]:
+def fresh_database(server_url: str, kind: LiteralString = "ENCODING 'UTF8'") -> Iterator[str]:
     """Yield the SQLAlchemy address of an empty database of this server."""
     name = f"tidemill_test_{uuid.uuid4().hex}"
     with _administer(server_url) as server:
         # template0 and not template1, which can't be copied while anybody is connected to it.
         server.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(
-                sql.Identifier(name)
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}").format(
+                sql.Identifier(name), sql.SQL(kind)
             )
         )
     try:

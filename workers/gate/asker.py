@@ -10,14 +10,14 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from jobs.clock import utcnow
 from workers.gate.complaints import Complaints
 from workers.gate.desk import FIRST_BATCH, LARGEST_BATCH, Desk, Lane
 from workers.gate.gate import Ask, ComeBack, Ending, Grant, PoolId
 from workers.gate.loop_clock import LoopClock
-from workers.gate.reasons import BLOCKING, GONE, PAUSING, sentence
+from workers.gate.reasons import BLOCKING, GONE, PAUSING, UNUSABLE, sentence
 from workers.gate.scopes import Scope
 from workers.gate.script import Order, Refusal, Reply, Script
 from workers.gate.waiting import RANKS, Queue, Waiter, WaitingRoom, in_turn
@@ -69,6 +69,7 @@ class Asker:
         self._sweep_at = 0.0
         self._gone_until = 0.0
         self._is_gone = False
+        self._gone_reason = GONE
         self._is_closing = False
         self._task: asyncio.Task[None] | None = None
         self._seeding: dict[str, asyncio.Task[None]] = {}
@@ -78,7 +79,7 @@ class Asker:
         loop = asyncio.get_running_loop()
         now = loop.time()
         if self._gone_until > now:
-            return ComeBack(self._gone_until - now, GONE, is_blocked=True)
+            return ComeBack(self._gone_until - now, self._gone_reason, is_blocked=True)
         queue = self._room.queue(ask.model, RANKS.get(ask.priority, RANKS["normal"]))
         refusal = self._refusal(queue, now)
         if refusal is not None and refusal.start_at > now + refusal.bounded(patience_s):
@@ -286,11 +287,14 @@ class Asker:
 
     def _lose(self, error: Exception) -> None:
         """Tell everybody that the shared state can't be reached; what is in it is not lost."""
+        answers = isinstance(error, ResponseError)
         if not self._is_gone:
-            log.warning("the gate's Redis doesn't answer, calls wait: %s", error)
+            what = "can't be used" if answers else "doesn't answer"
+            log.warning("the gate's Redis %s, calls wait: %s", what, error)
         self._is_gone = True
+        self._gone_reason = UNUSABLE if answers else GONE
         self._gone_until = asyncio.get_running_loop().time() + RETRY_S
-        self._dismiss_all(ComeBack(2 * RETRY_S, GONE, is_blocked=True))
+        self._dismiss_all(ComeBack(2 * RETRY_S, self._gone_reason, is_blocked=True))
 
     def _dismiss_all(self, reply: ComeBack) -> None:
         for queue in self._room.waited_for():

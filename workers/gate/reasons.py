@@ -23,6 +23,7 @@ _WORDS = {
 }
 
 GONE = "the gate's Redis doesn't answer, so nothing is sent"
+UNUSABLE = "the gate's Redis can't be used, a worker's log says why, so nothing is sent"
 
 
 LONG_S = 60.0
