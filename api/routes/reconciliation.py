@@ -23,13 +23,15 @@ BLOCK_BYTES = 1 << 20
 
 
 class JobCounts(BaseModel):
-    """Accepted jobs; `waiting` have no result yet, `lost` have none and the batch has ended."""
+    """Accepted jobs; `waiting` have no result yet, `lost` have none and nobody will run them.
+
+    No job can have two: the database's own key forbids it.
+    """
 
     accepted: int
     finished: int
     waiting: int
     lost: int
-    doubled: int
 
 
 class ChargedShape(BaseModel):
@@ -42,7 +44,8 @@ class ChargedShape(BaseModel):
 class Money(BaseModel):
     """The batch's money by its attempts and its total, the project's by its batches and its ledger.
 
-    The drifts are the differences: zero. So is what is reserved, once the batch has ended.
+    The drifts are the differences: zero. So is what is reserved, once the batch has ended. The ledger's
+    and the caps' days are compared with all attempts of the project, unless it has too many.
     """
 
     attempts_usd: str
@@ -53,6 +56,7 @@ class Money(BaseModel):
     ledger_drift_usd: str
     reserved_usd: str
     unpriced_attempts: int
+    ledger_days_compared: bool
 
 
 class ViolationShape(BaseModel):
@@ -188,9 +192,8 @@ def _reconciliation(
         jobs=JobCounts(
             accepted=found.accepted,
             finished=found.finished,
-            waiting=0 if found.is_final else found.open_jobs,
-            lost=found.open_jobs if found.is_final else 0,
-            doubled=found.doubled,
+            waiting=found.waiting,
+            lost=found.lost,
         ),
         attempts=found.attempts,
         unknown=_charged(found.unknown),
@@ -211,6 +214,7 @@ def _money(found: Balance) -> Money:
         ledger_drift_usd=format_usd(found.ledger_nanos - found.batches_nanos),
         reserved_usd=format_usd(found.reserved_nanos),
         unpriced_attempts=found.unpriced,
+        ledger_days_compared=found.is_ledger_read,
     )
 
 

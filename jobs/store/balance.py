@@ -3,27 +3,55 @@
 Reads one state of the database without locking anything. All adding up is the database's.
 """
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import and_, case, func, or_, select
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from jobs.exchange import Usage
-from jobs.states import BILLED_OUTCOMES, FINAL_BATCH_STATES, Outcome, ResultStatus
-from jobs.store.unknown import UNKNOWN_USE
-from jobs.tables import Attempt, Batch, Job, LedgerDay, Result
+from jobs.states import (
+    COUNTED_OUTCOMES,
+    FINAL_BATCH_STATES,
+    TRANSITIONS,
+    BatchState,
+    Outcome,
+    ResultStatus,
+)
+from jobs.store.attempt_faults import Fault
+from jobs.store.attempt_groups import (
+    AttemptGroup,
+    groups_of_batch,
+    groups_of_others,
+    skipped_numbers,
+)
+from jobs.store.project_books import is_readable, money_of_project, project_violations
+from jobs.store.result_counts import ResultCounts, result_counts
+from jobs.store.slice_cover import (
+    JobCounts,
+    SliceCounts,
+    job_counts,
+    lost_in_slices,
+    slice_counts,
+)
+from jobs.store.violations import Violation, unless_equal, unless_zero
+from jobs.tables import Batch
 
 TOKENS = Usage.__struct_fields__
 
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """Something that must never be. `count` is how often, or by how much."""
-
-    code: str
-    count: int
-    message: str
+FAULTS: dict[Fault, tuple[str, str]] = {
+    Fault.STRAY: ("stray_attempts", "{} attempts are of jobs that the batch doesn't have"),
+    Fault.MISNUMBERED: ("misnumbered_attempts", "{} attempts have a number below 1"),
+    Fault.NEGATIVE: ("negative_attempts", "{} attempts have a figure below zero"),
+    Fault.MISSHAPEN: ("misshapen_attempts", "{} attempts have columns that exclude each other"),
+    Fault.MISCOSTED: (
+        "miscosted_attempts",
+        "{} attempts are not charged what their tokens cost, or their worst case",
+    ),
+    Fault.AFTER_RESULT: (
+        "attempts_after_result",
+        "{} attempts come after the one that decided their job",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +70,7 @@ class Balance:
         state: where the batch stands.
         accepted: jobs that were accepted.
         finished: of those, how many have their result.
-        doubled: results that the batch counts more than there are.
+        lost: of those without, how many nobody will run: their slice is done, or the batch has ended.
         attempts: how many ended how; `in_flight` are those that have not.
         unknown: those charged at their worst case, as their use is not known.
         wasted: answers that were paid for and decide nothing: late ones, and second ones.
@@ -52,13 +80,15 @@ class Balance:
         batches_nanos: what all batches of the project say.
         ledger_nanos: what the project's ledger says; it is not kept by batch.
         reserved_nanos: what the batch has set aside for calls in flight.
+        is_ledger_read: whether the ledger's days were compared with all of the project's attempts; of
+            a very large project they are not.
         violations: what does not agree; none if the batch balances.
     """
 
     state: str
     accepted: int
     finished: int
-    doubled: int
+    lost: int
     attempts: dict[str, int]
     unknown: Charged
     wasted: Charged
@@ -68,204 +98,191 @@ class Balance:
     batches_nanos: int
     ledger_nanos: int
     reserved_nanos: int
+    is_ledger_read: bool
     violations: list[Violation]
 
     @property
-    def is_final(self) -> bool:
-        """Whether the batch has ended, so that nothing may be open."""
-        return self.state in FINAL_BATCH_STATES
-
-    @property
-    def open_jobs(self) -> int:
-        """Accepted jobs without a result: waiting while the batch is at work, lost when it ended."""
-        return self.accepted - self.finished
+    def waiting(self) -> int:
+        """Accepted jobs that have no result yet, and will have one."""
+        return self.accepted - self.finished - self.lost
 
 
 def balance(session: Session, batch: Batch) -> Balance:
-    """Count and add up everything of a batch.
+    """Count and add up everything of a batch, and the books of its project.
 
     Args:
-        session: a transaction of `Database.snapshot`, in which the batch was read. It takes about a
-            second per million attempts.
+        session: a transaction of `Database.snapshot`, in which the batch was read. It takes some
+            seconds per million jobs, and a second or two per million attempts of the project.
         batch: the batch, as it was read there.
     """
-    results = _results(session, batch)
-    jobs = _execute(session, select(func.count()).where(col(Job.batch_id) == batch.id))[0][0]
-    attempts = _Attempts(session, batch)
-    batches_nanos, ledger_nanos = _project(session, batch)
-    finished = sum(results.values())
-    found = Balance(
+    results, jobs = result_counts(session, batch), job_counts(session, batch)
+    slices = slice_counts(session, batch)
+    groups = groups_of_batch(session, batch)
+    finished = sum(results.by_status.values())
+    is_final = batch.state in FINAL_BATCH_STATES
+    lost = batch.total_jobs - finished if is_final else lost_in_slices(session, batch)
+    is_ledger_read = is_readable(session, batch.project_id)
+    batches_nanos, ledger_nanos = money_of_project(session, batch.project_id)
+    violations = [
+        *_of_state(batch, slices, results),
+        *_of_jobs(batch, jobs, lost),
+        *_of_slices(batch, slices),
+        *_of_results(batch, results, groups),
+        *_of_attempts(groups, skipped_numbers(session, batch)),
+        *_of_totals(batch, groups),
+        *_of_money(ledger_nanos, batches_nanos),
+    ]
+    if is_ledger_read:
+        everything = [*groups, *groups_of_others(session, batch)]
+        violations += project_violations(session, batch.project_id, everything)
+    return Balance(
         state=batch.state,
         accepted=batch.total_jobs,
         finished=finished,
-        doubled=max(0, batch.finished_jobs - finished),
-        attempts=attempts.by_outcome,
-        unknown=attempts.unknown,
-        wasted=attempts.wasted,
-        unpriced=attempts.unpriced,
-        attempts_nanos=attempts.cost_nanos,
+        lost=lost,
+        attempts={outcome.value: _attempts(groups, outcome) for outcome in Outcome}
+        | {"in_flight": _attempts(groups, None)},
+        unknown=_charged(groups, lambda group: group.is_unknown),
+        wasted=_charged(groups, lambda group: group.is_wasted),
+        unpriced=_charged(groups, lambda group: group.is_unpriced).attempts,
+        attempts_nanos=sum(group.cost_nanos for group in groups),
         batch_nanos=batch.spent_nanos,
         batches_nanos=batches_nanos,
         ledger_nanos=ledger_nanos,
         reserved_nanos=batch.reserved_nanos,
-        violations=[],
+        is_ledger_read=is_ledger_read,
+        violations=violations,
     )
-    found.violations.extend(_violations(batch, found, jobs, results, attempts))
-    return found
 
 
-def _violations(
-    batch: Batch, found: Balance, jobs: int, results: dict[str, int], attempts: "_Attempts"
-) -> list[Violation]:
-    """Compare every total with what it is the total of."""
-    differences = {
-        "missing_jobs": (found.accepted - jobs, "{:,} accepted jobs are not there"),
-        "doubled_results": (found.doubled, "{:,} results are counted more than once"),
-        **{
-            f"miscounted_{status}": (
-                getattr(batch, status) - results[status],
-                f"the batch counts {{:+,}} {status} jobs beside its results",
-            )
-            for status in ResultStatus
-        },
-        "unbacked_results": (attempts.unbacked, "{:,} answers have no call that gave them"),
-        "miscounted_unknown": (
-            batch.unknown_attempts - attempts.unknown.attempts,
-            "the batch counts {:+,} unknown attempts beside its attempts",
+def _of_state(batch: Batch, slices: SliceCounts, results: ResultCounts) -> Iterator[Violation]:
+    """Compare where a batch stands with what that means."""
+    sentence = f"the batch is {batch.state}, and {{}}"
+    if batch.state not in TRANSITIONS:
+        yield Violation("wrong_state", 1, sentence.format("nothing leads to that"))
+    if batch.state == BatchState.COMPLETED:
+        cancelled = results.by_status[ResultStatus.CANCELLED]
+        yield from unless_zero("wrong_state", cancelled, sentence.format("{} jobs are cancelled"))
+    if batch.state in FINAL_BATCH_STATES:
+        open_slices = slices.slices - slices.done
+        yield from unless_zero("open_slices", open_slices, sentence.format("{} slices are open"))
+    elif slices.slices == slices.done:
+        yield Violation("wrong_state", 1, sentence.format("all of its slices are done"))
+
+
+def _of_jobs(batch: Batch, jobs: JobCounts, lost: int) -> Iterator[Violation]:
+    missing = batch.total_jobs - jobs.numbered
+    yield from unless_zero("missing_jobs", missing, "{} accepted jobs are not there")
+    yield from unless_zero("stray_jobs", jobs.stray, "{} jobs have a number that was not accepted")
+    yield from unless_zero("namesake_jobs", jobs.namesakes, "{} jobs have another one's custom_id")
+    yield from unless_zero("lost_jobs", lost, "{} jobs have no result, and nobody will run them")
+
+
+def _of_slices(batch: Batch, slices: SliceCounts) -> Iterator[Violation]:
+    """Compare slices with the batch that they were cut from."""
+    totals = (
+        ("miscounted_slices", batch.total_slices, slices.slices, "slices"),
+        ("miscounted_done_slices", batch.done_slices, slices.done, "slices that are done"),
+        ("miscounted_slice_jobs", batch.total_jobs, slices.jobs, "jobs in slices"),
+    )
+    for code, told, counted, what in totals:
+        yield from unless_equal(code, told, counted, what)
+    faults = (
+        ("misnumbered_slices", slices.misnumbered, "{} slices have a number that was not cut"),
+        ("overlapping_slices", slices.overlapping, "{} slices begin within another one"),
+        ("misfitting_slices", slices.misfitting, "{} slices don't hold the jobs that they say"),
+    )
+    for fault in faults:
+        yield from unless_zero(*fault)
+
+
+def _of_results(
+    batch: Batch, results: ResultCounts, groups: Iterable[AttemptGroup]
+) -> Iterator[Violation]:
+    for status, counted in results.by_status.items():
+        told = getattr(batch, status)
+        yield from unless_equal(f"miscounted_{status}", told, counted, f"{status} jobs")
+    deciding = [group for group in groups if group.decides is not None]
+    unable = _charged(deciding, lambda group: not _can_decide(group)).attempts
+    nowhere = results.with_attempt - sum(group.attempts for group in deciding)
+    faults = (
+        ("stray_results", results.stray, "{} results are of jobs that the batch doesn't have"),
+        ("misshapen_results", results.misshapen, "{} results have columns that exclude each other"),
+        ("misplaced_results", results.empty_places, "{} places in the order of arrival are empty"),
+        ("dangling_results", nowhere, "{} results are of an attempt that is not there"),
+        (
+            "unbacked_results",
+            unable + results.unattempted_answers,
+            "{} results have no call that can have given them",
         ),
-        "miscounted_in_flight": (
-            batch.in_flight - attempts.by_outcome["in_flight"],
-            "the batch counts {:+,} calls in flight beside its attempts",
-        ),
-        **{
-            f"drift_{name}": (
-                getattr(batch, name) - attempts.tokens[name],
-                f"the batch has {{:+,}} {name} beside its attempts",
-            )
-            for name in TOKENS
-        },
-        "drift_batch": (
-            found.batch_nanos - found.attempts_nanos,
-            "the batch has spent {:+,} nano-dollars beside its attempts",
-        ),
-        "drift_ledger": (
-            found.ledger_nanos - found.batches_nanos,
-            "the project's ledger has {:+,} nano-dollars beside its batches",
-        ),
-        "drift_reserved": (
-            found.reserved_nanos - attempts.reserved_nanos,
-            "the batch has reserved {:+,} nano-dollars beside its calls in flight",
-        ),
-    }
-    if found.is_final:
-        differences |= {
-            "lost_jobs": (found.open_jobs, "{:,} jobs have no result, and the batch has ended"),
-            "open_attempts": (
-                attempts.by_outcome["in_flight"],
-                "{:,} calls are open, and the batch has ended",
-            ),
-            "reserved": (
-                found.reserved_nanos,
-                "{:,} nano-dollars are reserved, and the batch has ended",
-            ),
-        }
-    return [
-        Violation(code, count, sentence.format(count))
-        for code, (count, sentence) in differences.items()
-        if count
+    )
+    for fault in faults:
+        yield from unless_zero(*fault)
+
+
+def _can_decide(group: AttemptGroup) -> bool:
+    """Whether attempts ended in a way that can have given their jobs the results that these have."""
+    if group.decides == ResultStatus.SUCCEEDED:
+        return group.outcome is Outcome.SUCCEEDED
+    return group.outcome in COUNTED_OUTCOMES
+
+
+def _of_attempts(groups: Iterable[AttemptGroup], skipped: int) -> Iterator[Violation]:
+    counts = dict.fromkeys(FAULTS, 0)
+    for group in groups:
+        if group.fault is not Fault.NONE:
+            counts[group.fault] += group.attempts
+    for fault, (code, sentence) in FAULTS.items():
+        yield from unless_zero(code, counts[fault], sentence)
+    yield from unless_zero(
+        "skipped_attempts", skipped, "{} attempts come after one that is not there"
+    )
+
+
+def _of_totals(batch: Batch, groups: Sequence[AttemptGroup]) -> Iterator[Violation]:
+    """Compare a batch's totals with its attempts."""
+    in_flight = _charged(groups, lambda group: group.outcome is None).attempts
+    reserved_nanos = sum(group.reserved_nanos for group in groups if group.outcome is None)
+    spent_nanos = sum(group.cost_nanos for group in groups)
+    unknown = _charged(groups, lambda group: group.is_unknown).attempts
+    unpriced = _charged(groups, _is_unpriced_answer).attempts
+    totals = [
+        ("miscounted_in_flight", batch.in_flight, in_flight, "calls in flight"),
+        ("miscounted_unknown", batch.unknown_attempts, unknown, "attempts of unknown use"),
+        ("miscounted_unpriced", batch.unpriced_jobs, unpriced, "jobs without a known cost"),
+        ("drift_batch", batch.spent_nanos, spent_nanos, "nano-dollars spent"),
+        ("drift_reserved", batch.reserved_nanos, reserved_nanos, "nano-dollars reserved"),
     ]
+    for number, name in enumerate(TOKENS):
+        counted = sum(group.tokens[number] for group in groups)
+        totals.append((f"drift_{name}", getattr(batch, name), counted, name.replace("_", " ")))
+    for code, told, counted, what in totals:
+        yield from unless_equal(code, told, counted, what)
+    if batch.state in FINAL_BATCH_STATES:
+        ended = "and the batch has ended"
+        yield from unless_zero("open_attempts", in_flight, f"{{}} calls are open, {ended}")
+        left_nanos = batch.reserved_nanos
+        yield from unless_zero("reserved", left_nanos, f"{{}} nano-dollars are reserved, {ended}")
 
 
-def _results(session: Session, batch: Batch) -> dict[str, int]:
-    """Return how many accepted jobs have a result of each status."""
-    rows = _execute(
-        session,
-        select(col(Result.status), func.count())
-        .join(Job, (col(Job.batch_id) == batch.id) & (col(Job.seq) == col(Result.seq)))
-        .where(col(Result.batch_id) == batch.id)
-        .group_by(col(Result.status)),
-    )
-    return dict.fromkeys(ResultStatus, 0) | {status: int(count) for status, count in rows}
+def _of_money(ledger_nanos: int, batches_nanos: int) -> Iterator[Violation]:
+    if drift := ledger_nanos - batches_nanos:
+        said = f"{ledger_nanos:,} nano-dollars, and its batches say {batches_nanos:,}"
+        yield Violation("drift_ledger", drift, f"the project's ledger says {said}")
 
 
-class _Attempts:
-    """A batch's attempts, added up."""
-
-    def __init__(self, session: Session, batch: Batch) -> None:
-        rows = [row._mapping for row in _execute(session, _sums(batch))]
-
-        def total(name: str) -> int:
-            return sum(int(row[name] or 0) for row in rows)
-
-        counts = {row["outcome"]: int(row["attempts"]) for row in rows}
-        self.by_outcome = {outcome.value: counts.get(outcome, 0) for outcome in Outcome}
-        self.by_outcome["in_flight"] = counts.get(None, 0)
-        self.unknown = Charged(total("unknown"), total("unknown_nanos"))
-        self.wasted = Charged(total("wasted"), total("wasted_nanos"))
-        self.unpriced = total("unpriced")
-        self.cost_nanos = total("cost_nanos")
-        self.reserved_nanos = total("reserved_nanos")
-        self.tokens = {name: total(name) for name in TOKENS}
-        answers = _execute(
-            session,
-            select(func.count()).where(
-                col(Result.batch_id) == batch.id,
-                col(Result.status) == ResultStatus.SUCCEEDED,
-                col(Result.source) == "live",
-            ),
-        )
-        self.unbacked = int(answers[0][0]) - total("deciding")
+def _is_unpriced_answer(group: AttemptGroup) -> bool:
+    """Whether these are answers that came without a known cost; an account's word came later."""
+    is_answer = group.outcome is Outcome.SUCCEEDED and not group.is_reconciled
+    return is_answer and group.decides is not None and not group.has_cost
 
 
-def _sums(batch: Batch) -> Any:
-    """Return the statement that adds up a batch's attempts by their outcome, in one pass."""
-    outcome, cost = col(Attempt.outcome), func.coalesce(Attempt.cost_nanos, 0)
-    decided = col(Result.attempt) == col(Attempt.n)
-    succeeded = outcome == Outcome.SUCCEEDED
-    is_wasted = and_(
-        succeeded, or_(col(Result.seq).is_(None), func.coalesce(decided, False).is_(False))
-    )
-    is_unknown = and_(outcome.is_not(None), UNKNOWN_USE)
-    is_unpriced = and_(
-        col(Attempt.cost_nanos).is_(None),
-        or_(outcome.in_(BILLED_OUTCOMES), col(Attempt.input_tokens).is_not(None)),
-    )
-    gave_answer = and_(succeeded, decided, col(Result.status) == ResultStatus.SUCCEEDED)
-    figures = {
-        "attempts": func.count(),
-        "cost_nanos": func.sum(cost),
-        "reserved_nanos": _total(outcome.is_(None), col(Attempt.reserved_nanos)),
-        "unknown": _total(is_unknown, 1),
-        "unknown_nanos": _total(is_unknown, cost),
-        "wasted": _total(is_wasted, 1),
-        "wasted_nanos": _total(is_wasted, cost),
-        "unpriced": _total(is_unpriced, 1),
-        "deciding": _total(gave_answer, 1),
-        **{name: func.sum(func.coalesce(getattr(Attempt, name), 0)) for name in TOKENS},
-    }
-    return (
-        select(outcome.label("outcome"), *(figure.label(name) for name, figure in figures.items()))
-        .select_from(Attempt)
-        .outerjoin(
-            Result, (col(Result.batch_id) == batch.id) & (col(Result.seq) == col(Attempt.seq))
-        )
-        .where(col(Attempt.batch_id) == batch.id)
-        .group_by(outcome)
-    )
+def _attempts(groups: Iterable[AttemptGroup], outcome: Outcome | None) -> int:
+    return sum(group.attempts for group in groups if group.outcome is outcome)
 
 
-def _total(condition: Any, value: Any) -> Any:
-    return func.sum(case((condition, value), else_=0))
-
-
-def _project(session: Session, batch: Batch) -> tuple[int, int]:
-    """Return what the batches of a batch's project have spent, and what its ledger says."""
-    spent = select(func.sum(Batch.spent_nanos)).where(col(Batch.project_id) == batch.project_id)
-    booked = select(func.sum(LedgerDay.cost_nanos)).where(
-        col(LedgerDay.project_id) == batch.project_id
-    )
-    return int(_execute(session, spent)[0][0] or 0), int(_execute(session, booked)[0][0] or 0)
-
-
-def _execute(session: Session, statement: Any) -> Any:
-    return session.connection().execute(statement).all()
+def _charged(groups: Iterable[AttemptGroup], condition: Callable[[AttemptGroup], bool]) -> Charged:
+    """Return those attempts that a condition holds of."""
+    some = [group for group in groups if condition(group)]
+    attempts = sum(group.attempts for group in some)
+    return Charged(attempts, sum(group.cost_nanos for group in some))

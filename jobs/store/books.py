@@ -171,10 +171,14 @@ class Books:
         tally.waiting_for = sentence(cap, smallest)
         return Admission.RESTING
 
-    def find_days(self, journals: Sequence[Journal]) -> None:
-        """Look up the days of attempts whose project has calls of more than one day in flight."""
+    def find_days(self, settlements: Sequence[Settlement]) -> None:
+        """Look up when attempts were sent that end unknown, or whose project has calls of two days open."""
         torn = {of for of, account in self._accounts.items() if len(account.open_days()) > 1}
-        keys = [key_of(journal) for journal in journals if journal.lease.project_id in torn]
+        keys = [
+            key_of(made.journal)
+            for made in settlements
+            if made.journal.lease.project_id in torn or _has_unknown_use(made)
+        ]
         self._days_sent = days_sent(self._session, keys)
 
     def settle(self, made: Settlement) -> None:
@@ -186,7 +190,9 @@ class Books:
         if (account := self._accounts.get(journal.lease.project_id)) is not None:
             day = self._days_sent.get(key_of(journal)) or next(iter(account.open_days()), self._day)
             account.settle(day, journal.reserved_nanos, made.cost_nanos or 0)
-        self._book(_booked(journal), made, self._day)
+        # One of unknown use may be corrected, and is found where it was sent: of that its row tells.
+        day_sent = self._days_sent.get(key_of(journal), self._day)
+        self._book(_booked(journal), made, day_sent if _has_unknown_use(made) else self._day)
         if made.is_bad:
             tally.bad_answers += 1
             tally.bad_nanos += made.cost_nanos or 0
@@ -216,12 +222,10 @@ class Books:
             return False
         if outcome is Outcome.UNKNOWN:
             outcome = Outcome.FAILED if found.usage is None else Outcome.SUCCEEDED
-        # The ledger has it on the day on which its worker settled it, else on that of its sending.
-        booked_at = attempt.sent_at + timedelta(milliseconds=attempt.latency_ms or 0)
         self._rebook(
             _Booked(project_id, attempt.batch_id, attempt),
             attempt,
-            booked_at.date(),
+            attempt.sent_at.date(),
             _Ending(outcome, found.usage, found.cost_nanos, attempt.latency_ms, attempt.error_code),
         )
         self._reconciled.append((attempt.batch_id, attempt.seq, attempt.n))
@@ -338,6 +342,10 @@ class _Booked(NamedTuple):
 
 def _booked(journal: Journal) -> _Booked:
     return _Booked(journal.lease.project_id, journal.lease.batch_id, journal)
+
+
+def _has_unknown_use(made: Settlement) -> bool:
+    return has_unknown_use(made.outcome, made.cost_nanos, has_usage=made.usage is not None)
 
 
 class _Ending(NamedTuple):

@@ -51,7 +51,7 @@ def flush(
     moment = now(session)
     accounts = lock_accounts(session, {lease.project_id for lease in leases}, moment)
     books = Books(session, tallies, moment, accounts)
-    books.find_days([made.journal for made in settlements])
+    books.find_days(settlements)
     written = _written(session, journals, settlements) if again else {}
     for made in settlements:
         if made.journal.lease not in held:

@@ -8,6 +8,8 @@ from rich.text import Text
 
 from scripts.command.render import JsonObject, dollars, printable, state
 
+TOO_LARGE = "the ledger's days: the project has too many jobs to read all of its attempts"
+
 
 def balance_table(found: JsonObject) -> Table:
     """Return jobs, attempts and money of a batch, a line each."""
@@ -21,7 +23,6 @@ def balance_table(found: JsonObject) -> Table:
             ("jobs", f"{jobs['accepted']:,} accepted, {jobs['finished']:,} finished"),
             ("waiting", f"{jobs['waiting']:,}" if jobs["waiting"] else ""),
             ("lost", _bad(jobs["lost"])),
-            ("doubled", _bad(jobs["doubled"])),
             ("attempts", ", ".join(ended).replace("_", " ") or "none"),
             ("unknown", f"{_charged(found['unknown'])}, at the worst case"),
             ("wasted", f"{_charged(found['wasted'])}, answers that decide nothing"),
@@ -41,6 +42,7 @@ def balance_table(found: JsonObject) -> Table:
                 f"{dollars(money['batch_drift_usd'])} and {dollars(money['ledger_drift_usd'])}",
             ),
             ("reserved", dollars(money["reserved_usd"])),
+            ("not compared", "" if money["ledger_days_compared"] else TOO_LARGE),
         ]
     )
 

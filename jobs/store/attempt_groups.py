@@ -1,0 +1,161 @@
+"""A batch's and a project's attempts, added up by what the proof of completeness tells apart.
+
+One pass over the attempts of the batch, and one over those of the project's other batches: whatever is
+asked of attempts is answered from these sums.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import case, func, literal, null, select
+from sqlmodel import Session, col
+
+from jobs.states import BILLED_OUTCOMES, Outcome
+from jobs.store.attempt_faults import HAS_COST, HAS_USAGE, IS_RECONCILED, TOKENS, Fault, fault_of
+from jobs.tables import Attempt, Batch, Result
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptGroup:
+    """Attempts that are alike, and their sums.
+
+    Attributes:
+        sent_on: the (UTC) day on which they were journaled.
+        provider: and `pool` and `model`: whom they called.
+        outcome: how they ended; None while they are in flight.
+        has_usage: whether their use is known.
+        has_cost: whether they are charged anything.
+        is_reconciled: whether the provider's account has told how they ended.
+        decides: the status of their jobs' results, of attempts that decided these.
+        fault: what is wrong with the rows themselves.
+        attempts: how many there are.
+        reserved_nanos: what was set aside for them.
+        cost_nanos: what they are charged.
+        tokens: their five counts, in the order of `Usage`.
+    """
+
+    sent_on: date
+    provider: str
+    pool: str
+    model: str
+    outcome: Outcome | None
+    has_usage: bool
+    has_cost: bool
+    is_reconciled: bool
+    decides: str | None
+    fault: Fault
+    attempts: int
+    reserved_nanos: int
+    cost_nanos: int
+    tokens: tuple[int, ...]
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether they are charged at their worst case, as `unknown.has_unknown_use` says."""
+        return self.outcome is Outcome.UNKNOWN or (
+            self.outcome is not None and self.has_cost and not self.has_usage
+        )
+
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether they were billed, or may be, and nobody knows what."""
+        return not self.has_cost and (self.outcome in BILLED_OUTCOMES or self.has_usage)
+
+    @property
+    def is_wasted(self) -> bool:
+        """Whether they were paid for and decide nothing: late answers, and second ones."""
+        return self.outcome is Outcome.SUCCEEDED and self.decides is None
+
+
+def groups_of_batch(session: Session, batch: Batch) -> list[AttemptGroup]:
+    """Return a batch's attempts, added up; each row has been looked at for faults."""
+    decides = case((col(Result.attempt) == col(Attempt.n), col(Result.status)))
+    joined = (
+        _sums(session, decides, fault_of(session, batch))
+        .outerjoin(
+            Result, (col(Result.batch_id) == batch.id) & (col(Result.seq) == col(Attempt.seq))
+        )
+        .where(col(Attempt.batch_id) == batch.id)
+    )
+    return list(_read(session, joined))
+
+
+def groups_of_others(session: Session, batch: Batch) -> list[AttemptGroup]:
+    """Return the attempts of the other batches of a batch's project, added up and not looked at."""
+    others = select(col(Batch.id)).where(
+        col(Batch.project_id) == batch.project_id, col(Batch.id) != batch.id
+    )
+    statement = _sums(session, null(), literal(Fault.NONE.value))
+    return list(_read(session, statement.where(col(Attempt.batch_id).in_(others))))
+
+
+def skipped_numbers(session: Session, batch: Batch) -> int:
+    """Return how many attempts come after one that their job doesn't have: numbers have no gaps."""
+    earlier = Attempt.__table__.alias("earlier")  # type: ignore[attr-defined]  # SQLModel sets it, untyped
+    skipped = select(func.count()).where(
+        col(Attempt.batch_id) == batch.id,
+        col(Attempt.n) > 1,
+        ~select(literal(1))
+        .where(
+            earlier.c.batch_id == col(Attempt.batch_id),
+            earlier.c.seq == col(Attempt.seq),
+            earlier.c.n == col(Attempt.n) - 1,
+        )
+        .exists(),
+    )
+    return int(session.connection().execute(skipped).scalar_one())
+
+
+def _sums(session: Session, decides: Any, fault: Any) -> Any:
+    """Return the statement that adds attempts up, to be narrowed to some of them."""
+    keys = (
+        _day_sent(session),
+        col(Attempt.provider),
+        col(Attempt.pool),
+        col(Attempt.model),
+        col(Attempt.outcome),
+        HAS_USAGE,
+        HAS_COST,
+        IS_RECONCILED,
+        decides,
+        fault,
+    )
+    named = [key.label(f"key_{number}") for number, key in enumerate(keys)]
+    figures = (col(Attempt.reserved_nanos), col(Attempt.cost_nanos), *TOKENS)
+    totals = (func.coalesce(func.sum(figure), 0) for figure in figures)
+    return (
+        select(*named, func.count(), *totals)
+        .select_from(Attempt)
+        .group_by(*(key.name for key in named))
+    )
+
+
+def _day_sent(session: Session) -> Any:
+    """Return the day (UTC) of an attempt, as ISO 8601 writes it."""
+    if session.get_bind().dialect.name == "sqlite":
+        return func.substr(col(Attempt.sent_at), 1, 10)
+    return func.date(func.timezone("UTC", col(Attempt.sent_at)))
+
+
+def _read(session: Session, statement: Any) -> Iterator[AttemptGroup]:
+    for row in session.connection().execute(statement):
+        sent_on, provider, pool, model, outcome, has_usage, has_cost, is_reconciled = row[:8]
+        decides, fault, attempts, reserved_nanos, cost_nanos, *tokens = row[8:]
+        yield AttemptGroup(
+            sent_on=date.fromisoformat(str(sent_on)),
+            provider=provider,
+            pool=pool,
+            model=model,
+            outcome=None if outcome is None else Outcome(outcome),
+            has_usage=bool(has_usage),
+            has_cost=bool(has_cost),
+            is_reconciled=bool(is_reconciled),
+            decides=decides,
+            fault=Fault(fault),
+            attempts=int(attempts),
+            reserved_nanos=int(reserved_nanos),
+            cost_nanos=int(cost_nanos),
+            tokens=tuple(map(int, tokens)),
+        )

@@ -1,0 +1,83 @@
+"""A project's books beside all of its attempts: the ledger's days, and the account of its caps."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import date
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from jobs.states import Outcome
+from jobs.store.attempt_groups import AttemptGroup
+from jobs.store.booked_days import (
+    Line,
+    SpendingBooks,
+    ledger_violations,
+    made_by_line,
+    of_all_lines,
+    spending_violations,
+)
+from jobs.store.database import now
+from jobs.store.ledger import SUM_NAMES, LedgerSums
+from jobs.store.spending import DaySpend
+from jobs.store.violations import Violation
+from jobs.tables import Batch, LedgerDay, ProjectBudget, SpendDay
+
+MOST_JOBS = 20_000_000
+"""Of a project whose every attempt is read: a second or two for each million."""
+
+
+def money_of_project(session: Session, project_id: int) -> tuple[int, int]:
+    """Return what a project's batches have spent, and what its ledger says (nano-dollars)."""
+    spent = select(func.sum(Batch.spent_nanos)).where(col(Batch.project_id) == project_id)
+    booked = select(func.sum(LedgerDay.cost_nanos)).where(col(LedgerDay.project_id) == project_id)
+    connection = session.connection()
+    spent_nanos, booked_nanos = (connection.execute(sums).scalar_one() for sums in (spent, booked))
+    return int(spent_nanos or 0), int(booked_nanos or 0)
+
+
+def is_readable(session: Session, project_id: int) -> bool:
+    """Return whether a project is small enough for all of its attempts to be read."""
+    jobs = select(func.sum(Batch.total_jobs)).where(col(Batch.project_id) == project_id)
+    return int(session.connection().execute(jobs).scalar_one() or 0) <= MOST_JOBS
+
+
+def project_violations(
+    session: Session, project_id: int, groups: Iterable[AttemptGroup]
+) -> Iterator[Violation]:
+    """Compare a project's ledger and account with `groups`, which are all of its attempts."""
+    groups = list(groups)
+    booked, made = _ledger(session, project_id), made_by_line(groups)
+    yield from ledger_violations(booked, made)
+    open_nanos: dict[date, int] = defaultdict(int)
+    for group in groups:
+        if group.outcome is None:
+            open_nanos[group.sent_on] += group.reserved_nanos
+    books = SpendingBooks(
+        today=now(session).date(),
+        is_capped=session.get(ProjectBudget, project_id) is not None,
+        days=_account(session, project_id),
+        booked=of_all_lines(booked),
+        made=of_all_lines(made),
+        open_nanos=open_nanos,
+    )
+    yield from spending_violations(books)
+
+
+def _ledger(session: Session, project_id: int) -> dict[Line, dict[date, LedgerSums]]:
+    keys = (LedgerDay.provider, LedgerDay.pool, LedgerDay.model, LedgerDay.outcome)
+    sums = (getattr(LedgerDay, name) for name in SUM_NAMES)
+    rows = select(col(LedgerDay.day), *map(col, keys), *map(col, sums)).where(
+        col(LedgerDay.project_id) == project_id
+    )
+    lines: dict[Line, dict[date, LedgerSums]] = defaultdict(dict)
+    for day, provider, pool, model, outcome, *figures in session.connection().execute(rows):
+        lines[Line(provider, pool, model, Outcome(outcome))][day] = LedgerSums(*figures)
+    return lines
+
+
+def _account(session: Session, project_id: int) -> dict[date, DaySpend]:
+    days = select(col(SpendDay.day), col(SpendDay.spent_nanos), col(SpendDay.reserved_nanos)).where(
+        col(SpendDay.project_id) == project_id
+    )
+    return {day: DaySpend(*nanos) for day, *nanos in session.connection().execute(days)}

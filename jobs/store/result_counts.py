@@ -1,0 +1,81 @@
+"""A batch's results, counted: by status, by place in the order of arrival, and by what they lack."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, case, func, or_, select
+from sqlmodel import Session, col
+
+from jobs.states import ResultStatus
+from jobs.tables import Batch, Result
+
+SOURCES = ("live",)
+"""Where answers come from, so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultCounts:
+    """A batch's results. That no job has two is the rows' own key, as is that no place is taken twice.
+
+    Attributes:
+        by_status: how many jobs of the batch have a result of each status.
+        stray: results of jobs that the batch doesn't have.
+        misshapen: those whose columns contradict their status.
+        empty_places: how many places of the order of arrival are empty, or are not places at all.
+        with_attempt: those that name the attempt that decided.
+        unattempted_answers: those that succeeded and name none.
+    """
+
+    by_status: dict[ResultStatus, int]
+    stray: int
+    misshapen: int
+    empty_places: int
+    with_attempt: int
+    unattempted_answers: int
+
+
+def result_counts(session: Session, batch: Batch) -> ResultCounts:
+    """Count a batch's results, in one pass."""
+    status, place = col(Result.status), col(Result.position)
+    is_stray = or_(col(Result.seq) < 0, col(Result.seq) >= batch.total_jobs)
+    counted = select(
+        status,
+        func.count(),
+        _times(is_stray),
+        _times(_is_misshapen()),
+        _times(place < 1),
+        func.max(place),
+        func.count(col(Result.attempt)),
+    ).where(col(Result.batch_id) == batch.id)
+    by_status = dict.fromkeys(ResultStatus, 0)
+    every = stray = misshapen = below = last = with_attempt = unattempted = 0
+    for row in session.connection().execute(counted.group_by(status)):
+        by_status[ResultStatus(row[0])] = int(row[1] - row[2])
+        every += int(row[1])
+        stray += int(row[2])
+        misshapen += int(row[3])
+        below += int(row[4])
+        last = max(last, int(row[5]))
+        with_attempt += int(row[6])
+        if row[0] == ResultStatus.SUCCEEDED:
+            unattempted = int(row[1] - row[6])
+    empty_places = below + max(0, last - (every - below))
+    return ResultCounts(by_status, stray, misshapen, empty_places, with_attempt, unattempted)
+
+
+def _is_misshapen() -> Any:
+    """Whether a result's columns contradict its status."""
+    status, has_error = col(Result.status), col(Result.error_code).is_not(None)
+    has_output, has_attempt = col(Result.output).is_not(None), col(Result.attempt).is_not(None)
+    is_answer = and_(has_output, col(Result.finish_reason).is_not(None), ~has_error)
+    is_cancelled = and_(has_error, ~has_output, ~has_attempt)
+    return or_(
+        col(Result.source).not_in(SOURCES),
+        and_(status == ResultStatus.SUCCEEDED, ~is_answer),
+        and_(status == ResultStatus.FAILED, ~has_error),
+        and_(status == ResultStatus.CANCELLED, ~is_cancelled),
+    )
+
+
+def _times(condition: Any) -> Any:
+    return func.sum(case((condition, 1), else_=0))
