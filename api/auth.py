@@ -14,8 +14,9 @@ from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
 
 from api.audit import Refusals, set_caller
+from api.connections import admit
 from api.query import check_query
-from api.services import ServicesDep
+from api.services import Services, ServicesDep
 from jobs.clock import utcnow
 from jobs.errors import InsufficientScope, NotAuthorised, TooManyGuesses
 from jobs.scopes import Scope
@@ -126,8 +127,22 @@ async def authorise(
         refusals.note(error.code, _source(request), key)
         raise
     set_caller(key)
+    admit(request.scope)
     check_query(request)
     return caller.project_id
+
+
+async def authorise_early(request: Request, dependant: Dependant) -> None:
+    """Do what a route's own check of the key does, before anything of its body is read.
+
+    FastAPI reads a body that it makes a model of before it looks at what the route depends on. The
+    key is remembered then, so that the second look costs nothing. Raises as `authorise`.
+    """
+    services: Services = request.app.state.services
+    for needed in dependant.dependencies:
+        if needed.call is authorise:
+            scopes = SecurityScopes(needed.own_oauth_scopes)
+            await authorise(request, services, scopes, None, None)
 
 
 def _source(request: Request) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from api.auth import authorise_early
 from api.media_type import media_type
 from jobs.errors import BodyTooLarge, UnreadableBody, UnsupportedEncoding, UnsupportedMedia
 from jobs.strict_json import LooseJson, read_strict
@@ -59,13 +60,15 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose requests are strict."""
+    """A route whose requests are strict, and whose key is looked at before the body is read."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler that FastAPI makes, behind a strict request."""
         handle = super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
+            if self.body_field is not None:
+                await authorise_early(request, self.dependant)
             return await handle(StrictRequest(request.scope, request.receive))
 
         return handle_strictly

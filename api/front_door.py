@@ -96,6 +96,23 @@ def uri_too_long(max_bytes: int) -> JSONResponse:
     )
 
 
+def request_timeout() -> JSONResponse:
+    """Return the answer to a request whose head doesn't come to an end in time."""
+    return problem(
+        HTTPStatus.REQUEST_TIMEOUT, "request_timeout", "the head of the request took too long"
+    )
+
+
+def too_many_connections() -> JSONResponse:
+    """Return the answer to a connection for which there is no place."""
+    return problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "too_many_connections",
+        "this process has as many connections as it takes, all of them in use",
+        headers={"retry-after": "1"},
+    )
+
+
 class _WithoutBody:
     """Ends an answer at its body; whoever still makes it is told that nobody listens any more."""
 

@@ -5,6 +5,7 @@ What they need is imported when they run: a client command must not pay for a se
 
 # ruff: noqa: PLC0415 - see above: imports within functions are the point here
 
+import math
 import os
 import signal
 from typing import Annotated
@@ -67,9 +68,10 @@ def api(
     import uvicorn
 
     from api.app import create_app
-    from api.listener import Listener
+    from api.connections import REQUEST_S, Connections, longest_backlog, most_connections
+    from api.listener import Listener, Server
     from jobs.configuration import load_configuration
-    from jobs.store import migrate, open_database
+    from scripts.launcher.descriptors import raise_limit
     from scripts.launcher.environment import begin_part
     from scripts.launcher.home import make_private_folder
     from scripts.launcher.ready import require_free_port
@@ -78,13 +80,10 @@ def api(
     require_free_port(host, port, "--port")
     if not settings.database_url:
         make_private_folder(settings.home)
-    database = open_database(settings.resolved_database_url(), connections=1)
-    try:
-        migrate(database)
-    finally:
-        database.close()
+    _upgrade_schema(settings.resolved_database_url())
     application = create_app(settings, load_configuration(settings.config))
-    server = uvicorn.Server(
+    open_files = raise_limit()
+    server = Server(
         uvicorn.Config(
             application,
             host=host,
@@ -100,7 +99,11 @@ def api(
             proxy_headers=bool(os.environ.get("FORWARDED_ALLOW_IPS")),
             # Uploads get this long; whoever watches events is cut off and connects again.
             timeout_graceful_shutdown=5,
-        )
+            # An idle connection is worth as much as one that never asked anything.
+            timeout_keep_alive=math.ceil(REQUEST_S),
+            backlog=longest_backlog(open_files),
+        ),
+        Connections(most_connections(open_files)),
     )
     # The server raises the signal that stopped it once more, at the end: that is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -111,6 +114,16 @@ def api(
         raise typer.Exit(ExitStatus.UNREACHABLE) from None
     if not server.started:
         raise typer.Exit(ExitStatus.UNREACHABLE)
+
+
+def _upgrade_schema(url: str) -> None:
+    from jobs.store import migrate, open_database
+
+    database = open_database(url, connections=1)
+    try:
+        migrate(database)
+    finally:
+        database.close()
 
 
 def worker(

@@ -1,6 +1,7 @@
 """Every route there is needs a scope or says that it is public, and nobody gets around that."""
 
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -122,6 +123,21 @@ async def test_without_a_key_no_route_but_the_public_ones_answers(
         assert (reply.status_code, reply.json()["code"]) == (401, "unauthorised"), name
     for name in PUBLIC_ROUTES:
         assert (await ask(client, name, "")).status_code == 200, name
+
+
+@pytest.mark.parametrize("key", ["", "tm_nobody", "tm_nobody" + "x" * 40])
+async def test_without_a_key_no_body_is_read(
+    app: FastAPI, client: httpx.AsyncClient, key: str
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        raise AssertionError("it was asked for")
+        yield b""
+
+    for name in closed(app):
+        method, path = name.replace("{batch_id}", UNKNOWN).split(" ")
+        headers = {"x-api-key": key, "content-type": "application/json"}
+        reply = await client.request(method, path, headers=headers, content=body())
+        assert (reply.status_code, reply.json()["code"]) == (401, "unauthorised"), name
 
 
 async def test_who_may_not_call_a_route_is_told_nothing_of_its_parameters(
