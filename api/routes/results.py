@@ -1,6 +1,6 @@
 """The results of a batch, as a stream of NDJSON; they can be read while it runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -11,12 +11,15 @@ from api.query import WholeNumber
 from api.services import Services, ServicesDep
 from api.shapes import result_line
 from jobs.store import batches
-from jobs.store.results import ResultOrder, page
+from jobs.store.results import ResultOrder, ResultRow, page
 
 router = APIRouter(tags=["results"])
 
 ROWS_PER_PAGE = 1000
 """Rows that are read in one short transaction: a slow reader holds no snapshot of the database."""
+
+PIECE_BYTES = 256 * 1024
+"""Of lines that are handed over to the server at once."""
 
 PAGE_S = 10.0
 """How long a page may take to be read: an answer that has begun can only be cut off."""
@@ -80,6 +83,18 @@ def _lines(
             rows = page(session, batch_id, order=order, after=after, limit=min(left, ROWS_PER_PAGE))
         if not rows:
             return
-        yield b"".join([result_line(row) for row in rows])
+        yield from _pieces(rows)
         left -= len(rows)
         after = rows[-1].position if order is ResultOrder.FINISHED else rows[-1].seq
+
+
+def _pieces(rows: Sequence[ResultRow]) -> Iterator[bytes]:
+    """Yield lines together, as each piece costs a thread's turn, and not all: they are held till sent."""
+    piece = bytearray()
+    for row in rows:
+        piece += result_line(row)
+        if len(piece) >= PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    if piece:
+        yield bytes(piece)

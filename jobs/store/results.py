@@ -8,12 +8,17 @@ from itertools import groupby
 from typing import Any
 
 from sqlalchemy import func, insert, literal, select
+from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col
 
 from jobs.exchange import Usage
 from jobs.states import BILLED_OUTCOMES, Outcome, ResultStatus
 from jobs.store.database import now
 from jobs.tables import Attempt, Batch, Job, Result, Slice
+
+PAGE_BYTES = 1 << 20
+"""Of outputs that are read at once, but for a single one that is larger: a thousand usual ones. Whoever
+sends them on holds some five times as much, and many may read."""
 
 
 class ResultOrder(StrEnum):
@@ -96,7 +101,9 @@ class ResultRow:
 def page(
     session: Session, batch_id: int, *, order: ResultOrder, after: int, limit: int
 ) -> list[ResultRow]:
-    """Return results after a cursor, in order.
+    """Return results after a cursor, in order: as many as there are outputs for `PAGE_BYTES`.
+
+    It is empty only if there are none. An attempt that is settled meanwhile may be in it or not.
 
     Args:
         session: a read transaction.
@@ -105,19 +112,20 @@ def page(
         after: the last `position` (finished) or `seq` (input) that was seen; 0 or -1 to begin.
         limit: rows at most.
     """
-    key = col(Result.position) if order is ResultOrder.FINISHED else col(Result.seq)
-    of_page = (
-        select(*(col(getattr(Result, name)) for name in _OF_RESULT), key.label("place"))
-        .where(col(Result.batch_id) == batch_id, key > after)
-        .order_by(key)
-        .limit(limit)
-        .subquery()
+    place = col(Result.position) if order is ResultOrder.FINISHED else col(Result.seq)
+    fitting = _fitting(session, batch_id, place, after, limit)
+    if not fitting:
+        return []
+    rows = session.connection().execute(
+        select(*(col(getattr(Result, name)) for name in _OF_RESULT), col(Job.custom_id))
+        .join(Job, (col(Job.batch_id) == batch_id) & (col(Job.seq) == col(Result.seq)))
+        .where(col(Result.batch_id) == batch_id, place > after)
+        .order_by(place)
+        .limit(fitting)
     )
-    rows = session.connection().execute(_with_attempts(of_page, batch_id))
-    return [
-        _result_row([tuple(row) for row in of_job])
-        for _seq, of_job in groupby(rows, key=lambda row: row[0])
-    ]
+    found = [dict(zip((*_OF_RESULT, "custom_id"), row, strict=True)) for row in rows]
+    attempts = _attempts(session, batch_id, [row["seq"] for row in found])
+    return [ResultRow(**row, attempts=attempts.get(row["seq"], ())) for row in found]
 
 
 def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
@@ -160,18 +168,49 @@ def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
     session.add(batch)
 
 
-def _result_row(rows: Sequence[tuple[Any, ...]]) -> ResultRow:
-    """Make a result of its rows: one for each attempt, or a single one without."""
-    result, custom_id = rows[0][: len(_OF_RESULT)], rows[0][len(_OF_RESULT)]
-    return ResultRow(
-        **dict(zip(_OF_RESULT, result, strict=True)),
-        custom_id=custom_id,
-        attempts=[
-            _attempt_row(attempt)
-            for row in rows
-            if (attempt := row[len(_OF_RESULT) + 1 :])[0] is not None
-        ],
+def _fitting(session: Session, batch_id: int, place: Mapped[int], after: int, limit: int) -> int:
+    """Return how many of the next results fit into a page: one, however large it is.
+
+    SQLite reads on row by row, so it looks at little more than the page.
+    """
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    # Before its 3.43 SQLite counts characters only; PostgreSQL's bytes are told without unpacking.
+    size = func.length if is_sqlite else func.octet_length
+    sizes = session.connection().execute(
+        select(size(col(Result.output)))
+        .where(col(Result.batch_id) == batch_id, place > after)
+        .order_by(place)
+        .limit(limit)
     )
+    fitting = sum_bytes = 0
+    for size_bytes in sizes.scalars():
+        sum_bytes += size_bytes or 0
+        if fitting and sum_bytes > PAGE_BYTES:
+            sizes.close()
+            break
+        fitting += 1
+    return fitting
+
+
+def _attempts(
+    session: Session, batch_id: int, seqs: Sequence[int]
+) -> dict[int, Sequence[AttemptRow]]:
+    """Return the attempts of some jobs by seq, in their order.
+
+    Not in one statement with the results: each output would come as often as there were attempts.
+    """
+    rows = session.connection().execute(
+        select(
+            col(Attempt.seq),
+            *(col(getattr(Attempt, name)) for name in (*_OF_ATTEMPT, *Usage.__struct_fields__)),
+        )
+        .where(col(Attempt.batch_id) == batch_id, col(Attempt.seq).in_(seqs))
+        .order_by(col(Attempt.seq), col(Attempt.n))
+    )
+    return {
+        seq: [_attempt_row(tuple(row)[1:]) for row in of_job]
+        for seq, of_job in groupby(rows, key=lambda row: row[0])
+    }
 
 
 def _attempt_row(columns: tuple[Any, ...]) -> AttemptRow:
@@ -194,23 +233,3 @@ _OF_RESULT = (
     "mended",
 )
 _OF_ATTEMPT = ("n", "outcome", "provider", "pool", "model", "cost_nanos", "latency_ms")
-
-
-def _with_attempts(of_page: Any, batch_id: int) -> Any:  # more columns than a Select's type spells
-    """Return the rows of some results: `_OF_RESULT`, the custom_id, `_OF_ATTEMPT`, the usage.
-
-    A job of two attempts has two rows; few have.
-    """
-    return (
-        select(
-            *(of_page.c[name] for name in _OF_RESULT),
-            col(Job.custom_id),
-            *(col(getattr(Attempt, name)) for name in (*_OF_ATTEMPT, *Usage.__struct_fields__)),
-        )
-        .select_from(of_page)
-        .join(Job, (col(Job.batch_id) == batch_id) & (col(Job.seq) == of_page.c.seq))
-        .outerjoin(
-            Attempt, (col(Attempt.batch_id) == batch_id) & (col(Attempt.seq) == of_page.c.seq)
-        )
-        .order_by(of_page.c.place, col(Attempt.n))
-    )
