@@ -95,7 +95,7 @@ class ChargedAttempt(msgspec.Struct, frozen=True):
 
     n: int
     model: str
-    outcome: Outcome | None
+    outcome: str | None
     is_unknown: bool
     usage: Usage | None
     cost_nanos: int | None
@@ -157,11 +157,11 @@ def compare(attempts: Sequence[ChargedAttempt], calls: Iterable[BilledCall]) -> 
     # An answer without a usage has a call for certain; a lost answer may have none.
     unknown = sorted(
         (made for made in attempts if made.is_unknown),
-        key=lambda made: made.outcome is Outcome.UNKNOWN,
+        key=lambda made: made.outcome == Outcome.UNKNOWN,
     )
     found.learned, alone = _pair(unknown, left)
-    found.unseen = [made for made in alone if made.outcome is Outcome.UNKNOWN]
-    found.overcharged += [made for made in alone if made.outcome is not Outcome.UNKNOWN]
+    found.unseen = [made for made in alone if made.outcome == Outcome.UNKNOWN]
+    found.overcharged += [made for made in alone if made.outcome != Outcome.UNKNOWN]
     found.in_flight, _ = _pair([made for made in attempts if made.outcome is None], left)
     found.unrecorded = left
     return found
@@ -202,7 +202,7 @@ def _take(
     """Take the most fitting call out of `left`."""
     if not fitting:
         return None
-    lost = made.outcome is Outcome.UNKNOWN
+    lost = made.outcome == Outcome.UNKNOWN
     best = min(fitting, key=lambda call: (call.model != made.model, call.answered is lost))
     left.remove(best)
     return best

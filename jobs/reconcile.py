@@ -257,7 +257,7 @@ def _charged(attempt: AttemptDetail) -> ChargedAttempt:
     return ChargedAttempt(
         attempt.n,
         attempt.model,
-        None if attempt.outcome is None else Outcome(attempt.outcome),
+        attempt.outcome,
         attempt.is_unknown,
         attempt.usage,
         attempt.cost_nanos,

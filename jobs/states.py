@@ -102,6 +102,12 @@ doesn't: a bad one is a matter of the batch's policy."""
 USAGE_MISSING = "usage_missing"
 """Error code of an attempt whose answer is good and whose cost is a guess."""
 
+
+def is_bad_answer(outcome: Outcome, error_code: str | None) -> bool:
+    """Return whether a call was answered, and the answer was not usable."""
+    return outcome is Outcome.SUCCEEDED and error_code not in {None, USAGE_MISSING}
+
+
 OUTAGE = "outage"
 """Error code of an attempt that the provider's trouble cut off."""
 
@@ -116,7 +122,10 @@ BLAMELESS = frozenset({OUTAGE, CUT_OFF, WORKER_LOST})
 a job that loses worker after worker, see `workers.suspicion`."""
 
 BILLED_OUTCOMES = frozenset({Outcome.SUCCEEDED, Outcome.UNKNOWN})
-"""Outcomes of calls that the provider bills, or may; for the others it took no money."""
+"""Outcomes of calls that the provider bills, or may."""
+
+FREE_OUTCOMES = frozenset(Outcome) - BILLED_OUTCOMES
+"""Outcomes of calls for which it took no money. A word of a newer version's is in neither."""
 
 TRANSITIONS: dict[BatchState, frozenset[BatchState]] = {
     BatchState.RECEIVING: frozenset({BatchState.QUEUED}),

@@ -106,6 +106,7 @@ class Reconciliation(BaseModel):
     attempts: dict[str, int]
     unknown: ChargedShape
     wasted: ChargedShape
+    bad: ChargedShape
     money: Money
     violations: list[ViolationShape]
     account: AccountShape | None
@@ -198,6 +199,7 @@ def _reconciliation(
         attempts=found.attempts,
         unknown=_charged(found.unknown),
         wasted=_charged(found.wasted),
+        bad=_charged(found.bad),
         money=_money(found),
         violations=[ViolationShape(code=v.code, message=v.message) for v in found.violations],
         account=account,

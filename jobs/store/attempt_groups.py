@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import case, func, literal, select
+from sqlalchemy import case, false, func, literal, select
 from sqlmodel import Session, col
 
 from jobs.states import BILLED_OUTCOMES, Outcome, ResultStatus
+from jobs.store.attempt_conditions import IS_BAD
 from jobs.store.attempt_faults import HAS_COST, HAS_USAGE, IS_RECONCILED, TOKENS, Fault, fault_of
-from jobs.tables import Attempt, Batch, Result
+from jobs.tables import Attempt, Batch, Part, Result
 
 _STATUSES = tuple(ResultStatus)
 
@@ -26,10 +27,12 @@ class AttemptGroup:
     Attributes:
         sent_on: the (UTC) day on which they were journaled.
         provider: and `pool` and `model`: whom they called.
-        outcome: how they ended; None while they are in flight.
+        outcome: how they ended, an `Outcome` or a newer version's word; None while in flight.
         has_usage: whether their use is known.
         has_cost: whether they are charged anything.
         is_reconciled: whether the provider's account has told how they ended.
+        is_bad: whether they brought answers that were not usable.
+        is_part: whether they brought the outputs of parts.
         decides: the status of their jobs' results, of attempts that decided these.
         fault: what is wrong with the rows themselves.
         attempts: how many there are.
@@ -42,10 +45,12 @@ class AttemptGroup:
     provider: str
     pool: str
     model: str
-    outcome: Outcome | None
+    outcome: str | None
     has_usage: bool
     has_cost: bool
     is_reconciled: bool
+    is_bad: bool
+    is_part: bool
     decides: ResultStatus | None
     fault: Fault
     attempts: int
@@ -56,7 +61,7 @@ class AttemptGroup:
     @property
     def is_unknown(self) -> bool:
         """Whether they are charged at their worst case, as `unknown.has_unknown_use` says."""
-        return self.outcome is Outcome.UNKNOWN or (
+        return self.outcome == Outcome.UNKNOWN or (
             self.outcome is not None and self.has_cost and not self.has_usage
         )
 
@@ -68,7 +73,8 @@ class AttemptGroup:
     @property
     def is_wasted(self) -> bool:
         """Whether they were paid for and decide nothing: late answers, and second ones."""
-        return self.outcome is Outcome.SUCCEEDED and self.decides is None
+        is_used = self.decides is not None or self.is_bad or self.is_part
+        return self.outcome == Outcome.SUCCEEDED and not is_used
 
 
 def groups_of_batch(session: Session, batch: Batch) -> list[AttemptGroup]:
@@ -81,7 +87,13 @@ def groups_of_batch(session: Session, batch: Batch) -> list[AttemptGroup]:
         else_=0,
     )
     joined = (
-        _sums(session, decides, fault_of(session, batch))
+        _sums(session, decides, fault_of(session, batch), col(Part.no).is_not(None))
+        .outerjoin(
+            Part,
+            (col(Part.batch_id) == batch.id)
+            & (col(Part.seq) == col(Attempt.seq))
+            & (col(Part.attempt) == col(Attempt.n)),
+        )
         .outerjoin(
             Result, (col(Result.batch_id) == batch.id) & (col(Result.seq) == col(Attempt.seq))
         )
@@ -95,7 +107,7 @@ def groups_of_others(session: Session, batch: Batch) -> list[AttemptGroup]:
     others = select(col(Batch.id)).where(
         col(Batch.project_id) == batch.project_id, col(Batch.id) != batch.id
     )
-    statement = _sums(session, literal(0), literal(Fault.NONE.value))
+    statement = _sums(session, literal(0), literal(Fault.NONE.value), false())
     return list(_read(session, statement.where(col(Attempt.batch_id).in_(others))))
 
 
@@ -116,7 +128,7 @@ def skipped_numbers(session: Session, batch: Batch) -> int:
     return int(session.connection().execute(skipped).scalar_one())
 
 
-def _sums(session: Session, decides: Any, fault: Any) -> Any:
+def _sums(session: Session, decides: Any, fault: Any, is_part: Any) -> Any:
     """Return the statement that adds attempts up, to be narrowed to some of them.
 
     What is told apart by an expression is one number: of several PostgreSQL expects so many groups
@@ -131,8 +143,10 @@ def _sums(session: Session, decides: Any, fault: Any) -> Any:
         _as_bit(HAS_USAGE, 1)
         + _as_bit(HAS_COST, 2)
         + _as_bit(IS_RECONCILED, 4)
-        + decides * literal(8)
-        + fault * literal(64),
+        + _as_bit(IS_BAD, 8)
+        + _as_bit(is_part, 16)
+        + decides * literal(32)
+        + fault * literal(256),
     )
     named = [key.label(f"key_{number}") for number, key in enumerate(keys)]
     figures = (col(Attempt.reserved_nanos), col(Attempt.cost_nanos), *TOKENS)
@@ -159,18 +173,20 @@ def _read(session: Session, statement: Any) -> Iterator[AttemptGroup]:
     for row in session.connection().execute(statement):
         sent_on, provider, pool, model, outcome, facts, attempts = row[:7]
         reserved_nanos, cost_nanos, *tokens = row[7:]
-        decides = facts // 8 % 8
+        decides = facts // 32 % 8
         yield AttemptGroup(
             sent_on=date.fromisoformat(str(sent_on)),
             provider=provider,
             pool=pool,
             model=model,
-            outcome=None if outcome is None else Outcome(outcome),
+            outcome=outcome,
             has_usage=bool(facts & 1),
             has_cost=bool(facts & 2),
             is_reconciled=bool(facts & 4),
+            is_bad=bool(facts & 8),
+            is_part=bool(facts & 16),
             decides=_STATUSES[decides - 1] if decides else None,
-            fault=Fault(facts // 64),
+            fault=Fault(facts // 256),
             attempts=int(attempts),
             reserved_nanos=int(reserved_nanos),
             cost_nanos=int(cost_nanos),

@@ -38,7 +38,7 @@ class AttemptDetail:
     def is_unknown(self) -> bool:
         """Whether its use is not known, so that it is charged at its worst case."""
         return self.outcome is not None and has_unknown_use(
-            Outcome(self.outcome), self.cost_nanos, has_usage=self.usage is not None
+            self.outcome, self.cost_nanos, has_usage=self.usage is not None
         )
 
 

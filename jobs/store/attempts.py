@@ -10,8 +10,8 @@ from sqlmodel import Session, col
 
 from jobs.exchange import Usage
 from jobs.states import Outcome
+from jobs.store.attempt_conditions import COUNTS
 from jobs.store.database import now
-from jobs.store.jobs import COUNTS
 from jobs.store.ledger import LedgerKey, LedgerSums, add_to_ledger
 from jobs.store.spending import lock_accounts, write_accounts
 from jobs.tables import Attempt, Batch, Job, Slice

@@ -75,6 +75,7 @@ class Balance:
         attempts: how many ended how; `in_flight` are those that have not.
         unknown: those charged at their worst case, as their use is not known.
         wasted: answers that were paid for and decide nothing: late ones, and second ones.
+        bad: answers that were not usable.
         unpriced: billed attempts of which nobody knows the cost, so that the money leaves them out.
         attempts_nanos: what all attempts cost, added up.
         batch_nanos: what the batch says that it has spent.
@@ -93,6 +94,7 @@ class Balance:
     attempts: dict[str, int]
     unknown: Charged
     wasted: Charged
+    bad: Charged
     unpriced: int
     attempts_nanos: int
     batch_nanos: int
@@ -144,10 +146,10 @@ def balance(session: Session, batch: Batch) -> Balance:
         accepted=batch.total_jobs,
         finished=finished,
         lost=lost,
-        attempts={outcome.value: _attempts(groups, outcome) for outcome in Outcome}
-        | {"in_flight": _attempts(groups, None)},
+        attempts=_by_outcome(groups),
         unknown=_charged(groups, lambda group: group.is_unknown),
         wasted=_charged(groups, lambda group: group.is_wasted),
+        bad=_charged(groups, lambda group: group.is_bad),
         unpriced=_charged(groups, lambda group: group.is_unpriced).attempts,
         attempts_nanos=sum(group.cost_nanos for group in groups),
         batch_nanos=batch.spent_nanos,
@@ -203,8 +205,8 @@ def _of_slices(batch: Batch, slices: SliceCounts) -> Iterator[Violation]:
 def _of_results(
     batch: Batch, results: ResultCounts, groups: Iterable[AttemptGroup]
 ) -> Iterator[Violation]:
-    for status, counted in results.by_status.items():
-        told = getattr(batch, status)
+    for status in ResultStatus:
+        told, counted = getattr(batch, status), results.by_status[status]
         yield from unless_equal(f"miscounted_{status}", told, counted, f"{status} jobs")
     deciding = [group for group in groups if group.decides is not None]
     unable = _charged(deciding, lambda group: not _can_decide(group)).attempts
@@ -227,8 +229,8 @@ def _of_results(
 def _can_decide(group: AttemptGroup) -> bool:
     """Whether attempts ended in a way that can have given their jobs the results that these have."""
     if group.decides == ResultStatus.SUCCEEDED:
-        return group.outcome is Outcome.SUCCEEDED
-    return group.outcome in COUNTED_OUTCOMES
+        return group.outcome == Outcome.SUCCEEDED and not group.is_bad
+    return group.outcome in COUNTED_OUTCOMES or group.outcome == Outcome.SUCCEEDED
 
 
 def _of_attempts(groups: Iterable[AttemptGroup], skipped: int) -> Iterator[Violation]:
@@ -250,10 +252,13 @@ def _of_totals(batch: Batch, groups: Sequence[AttemptGroup]) -> Iterator[Violati
     spent_nanos = sum(group.cost_nanos for group in groups)
     unknown = _charged(groups, lambda group: group.is_unknown).attempts
     unpriced = _charged(groups, _is_unpriced_answer).attempts
+    bad = _charged(groups, lambda group: group.is_bad)
     totals = [
         ("miscounted_in_flight", batch.in_flight, in_flight, "calls in flight"),
         ("miscounted_unknown", batch.unknown_attempts, unknown, "attempts of unknown use"),
         ("miscounted_unpriced", batch.unpriced_jobs, unpriced, "jobs without a known cost"),
+        ("miscounted_bad", batch.bad_answers, bad.attempts, "answers that were not usable"),
+        ("drift_bad", batch.bad_nanos, bad.cost_nanos, "nano-dollars for unusable answers"),
         ("drift_batch", batch.spent_nanos, spent_nanos, "nano-dollars spent"),
         ("drift_reserved", batch.reserved_nanos, reserved_nanos, "nano-dollars reserved"),
     ]
@@ -277,12 +282,17 @@ def _of_money(ledger_nanos: int, batches_nanos: int) -> Iterator[Violation]:
 
 def _is_unpriced_answer(group: AttemptGroup) -> bool:
     """Whether these are answers that came without a known cost; an account's word came later."""
-    is_answer = group.outcome is Outcome.SUCCEEDED and not group.is_reconciled
+    is_answer = group.outcome == Outcome.SUCCEEDED and not group.is_reconciled
     return is_answer and group.decides is not None and not group.has_cost
 
 
-def _attempts(groups: Iterable[AttemptGroup], outcome: Outcome | None) -> int:
-    return sum(group.attempts for group in groups if group.outcome is outcome)
+def _by_outcome(groups: Iterable[AttemptGroup]) -> dict[str, int]:
+    """Return how many attempts ended how, also in a newer version's words."""
+    counts = {**{outcome.value: 0 for outcome in Outcome}, "in_flight": 0}
+    for group in groups:
+        outcome = group.outcome or "in_flight"
+        counts[outcome] = counts.get(outcome, 0) + group.attempts
+    return counts
 
 
 def _charged(groups: Iterable[AttemptGroup], condition: Callable[[AttemptGroup], bool]) -> Charged:

@@ -221,7 +221,6 @@ def move(session: Session, project_id: int, ref: str, target: BatchState) -> Bat
         IllegalTransition: its present state does not allow it; the message names that state.
     """
     batch = find(session, project_id, ref)
-    present = BatchState(batch.state)
     if _stands_at(batch, target):
         return batch
     is_pause = target == BatchState.PAUSED
@@ -239,14 +238,14 @@ def move(session: Session, project_id: int, ref: str, target: BatchState) -> Bat
         )
     )
     if changed.rowcount != 1:
-        raise IllegalTransition(f"batch {ref} is {present}, so it can't become {target}")
+        raise IllegalTransition(f"batch {ref} is {batch.state}, so it can't become {target}")
     session.refresh(batch)
     return batch
 
 
 def _stands_at(batch: Batch, target: BatchState) -> bool:
     """Whether a batch needs no move to `target`."""
-    present = BatchState(batch.state)
+    present: str = batch.state  # perhaps a word of a newer version's
     if target == BatchState.RUNNING:
         return present in FED_BATCH_STATES
     if target == BatchState.CANCELLING:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from jobs.budget import month_start
 from jobs.exchange import Usage
-from jobs.states import Outcome
 from jobs.store.attempt_groups import AttemptGroup
 from jobs.store.ledger import SUM_NAMES, LedgerSums
 from jobs.store.spending import DaySpend
@@ -28,7 +27,7 @@ class Line(NamedTuple):
     provider: str
     pool: str
     model: str
-    outcome: Outcome
+    outcome: str
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.pool}/{self.model}, {self.outcome}"

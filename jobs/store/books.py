@@ -24,7 +24,14 @@ from sqlmodel import Session, col
 
 from jobs.budget import Cap, sentence, without_room
 from jobs.exchange import Usage
-from jobs.states import BILLED_OUTCOMES, FED_BATCH_STATES, BatchState, Outcome, ResultStatus
+from jobs.states import (
+    BILLED_OUTCOMES,
+    FED_BATCH_STATES,
+    BatchState,
+    Outcome,
+    ResultStatus,
+    is_bad_answer,
+)
 from jobs.store.attempt_keys import AttemptKey
 from jobs.store.attempts import close_attempts
 from jobs.store.budgets import caps_of
@@ -193,9 +200,7 @@ class Books:
         # One of unknown use may be corrected, and is found where it was sent: of that its row tells.
         day_sent = self._days_sent.get(key_of(journal), self._day)
         self._book(_booked(journal), made, day_sent if _has_unknown_use(made) else self._day)
-        if made.is_bad:
-            tally.bad_answers += 1
-            tally.bad_nanos += made.cost_nanos or 0
+        self._count_bad(made)
         if made.part is not None:
             self._parts.append(
                 (journal.lease.batch_id, journal.seq, made.part.no, journal.n, made.part.output)
@@ -212,6 +217,13 @@ class Books:
         if attempt is None or attempt.outcome != Outcome.UNKNOWN:
             return
         self._rebook(_booked(journal), attempt, attempt.sent_at.date(), made)
+        self._count_bad(made)
+
+    def _count_bad(self, made: Settlement) -> None:
+        if made.is_bad:
+            tally = self._tallies[made.journal.lease.batch_id]
+            tally.bad_answers += 1
+            tally.bad_nanos += made.cost_nanos or 0
 
     def reconcile(self, project_id: int, attempt: Attempt, found: Correction) -> bool:
         """Book what the provider billed for an attempt; False if its use is known by now."""
@@ -220,6 +232,11 @@ class Books:
         outcome, has_usage = Outcome(attempt.outcome), attempt.input_tokens is not None
         if not has_unknown_use(outcome, attempt.cost_nanos, has_usage=has_usage):
             return False
+        if is_bad_answer(outcome, attempt.error_code):
+            # From here on it is told as one whose use was learned.
+            tally = self._tallies[attempt.batch_id]
+            tally.bad_answers -= 1
+            tally.bad_nanos -= attempt.cost_nanos or 0
         if outcome is Outcome.UNKNOWN:
             outcome = Outcome.FAILED if found.usage is None else Outcome.SUCCEEDED
         self._rebook(

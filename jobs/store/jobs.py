@@ -9,14 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from jobs.errors import DuplicateCustomId
-from jobs.states import (
-    BLAMELESS,
-    COUNTED_OUTCOMES,
-    USAGE_MISSING,
-    WORKER_LOST,
-    Outcome,
-    SliceState,
-)
+from jobs.states import WORKER_LOST, SliceState
+from jobs.store.attempt_conditions import COUNTS, IS_BAD
 from jobs.store.bulk import insert_rows
 from jobs.store.parts import parts_between
 from jobs.store.workers import deaths, remembered_since
@@ -124,16 +118,6 @@ def insert_slices(session: Session, batch_id: int, ranges: Sequence[SliceRange])
     )
 
 
-_ANSWERED = col(Attempt.outcome) == Outcome.SUCCEEDED
-_CODE = func.coalesce(col(Attempt.error_code), "")
-_IS_RECONCILED = col(Attempt.reconciled_at).is_not(None)
-
-COUNTS = (col(Attempt.outcome).in_(COUNTED_OUTCOMES) | (_ANSWERED & _IS_RECONCILED)) & _CODE.not_in(
-    BLAMELESS
-)
-"""Whether an attempt uses up one of its job's, in SQL. One whose answer was lost does so even if it is
-known by now what it cost."""
-
 # An older one has outlived the deaths that might have spoken for its job.
 _LOST_ITS_WORKER = (col(Attempt.error_code) == WORKER_LOST) & (
     col(Attempt.sent_at) >= bindparam("remembered_since")
@@ -173,7 +157,7 @@ _BAD_ANSWERS = (
     .where(
         col(Attempt.batch_id) == bindparam("batch_id"),
         col(Attempt.seq).between(bindparam("first_seq"), bindparam("last_seq")),
-        _ANSWERED & ~_IS_RECONCILED & _CODE.not_in({"", USAGE_MISSING}),
+        IS_BAD,
         col(Attempt.n)
         > sa_select(func.coalesce(func.max(Part.attempt), 0))
         .where(col(Part.batch_id) == col(Attempt.batch_id), col(Part.seq) == col(Attempt.seq))

@@ -7,7 +7,6 @@ from datetime import date
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from jobs.states import Outcome
 from jobs.store.attempt_groups import AttemptGroup
 from jobs.store.booked_days import (
     Line,
@@ -72,7 +71,7 @@ def _ledger(session: Session, project_id: int) -> dict[Line, dict[date, LedgerSu
     )
     lines: dict[Line, dict[date, LedgerSums]] = defaultdict(dict)
     for day, provider, pool, model, outcome, *figures in session.connection().execute(rows):
-        lines[Line(provider, pool, model, Outcome(outcome))][day] = LedgerSums(*figures)
+        lines[Line(provider, pool, model, outcome)][day] = LedgerSums(*figures)
     return lines
 
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from jobs.exchange import Usage
-from jobs.states import USAGE_MISSING, Outcome, ResultStatus
+from jobs.states import Outcome, ResultStatus, is_bad_answer
 from jobs.store.slices import Lease
 
 
@@ -80,7 +80,7 @@ class Settlement(msgspec.Struct, frozen=True):
     @property
     def is_bad(self) -> bool:
         """Whether it was answered, and the answer is not usable."""
-        return self.outcome is Outcome.SUCCEEDED and self.error_code not in {None, USAGE_MISSING}
+        return is_bad_answer(self.outcome, self.error_code)
 
 
 class Correction(msgspec.Struct, frozen=True):

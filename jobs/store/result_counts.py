@@ -18,7 +18,7 @@ class ResultCounts:
     """A batch's results. That no job has two is the rows' own key, as is that no place is taken twice.
 
     Attributes:
-        by_status: how many jobs of the batch have a result of each status.
+        by_status: how many jobs of the batch have a result of each status, also of a newer version's.
         stray: results of jobs that the batch doesn't have.
         misshapen: those whose columns contradict their status.
         empty_places: how many places of the order of arrival are empty, or are not places at all.
@@ -26,7 +26,7 @@ class ResultCounts:
         unattempted_answers: those that succeeded and name none.
     """
 
-    by_status: dict[ResultStatus, int]
+    by_status: dict[str, int]
     stray: int
     misshapen: int
     empty_places: int
@@ -47,10 +47,10 @@ def result_counts(session: Session, batch: Batch) -> ResultCounts:
         func.max(place),
         func.count(col(Result.attempt)),
     ).where(col(Result.batch_id) == batch.id)
-    by_status = dict.fromkeys(ResultStatus, 0)
+    by_status: dict[str, int] = dict.fromkeys(ResultStatus, 0)
     every = stray = misshapen = below = last = with_attempt = unattempted = 0
     for row in session.connection().execute(counted.group_by(status)):
-        by_status[ResultStatus(row[0])] = int(row[1] - row[2])
+        by_status[row[0]] = int(row[1] - row[2])
         every += int(row[1])
         stray += int(row[2])
         misshapen += int(row[3])

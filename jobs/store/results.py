@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col
 
 from jobs.exchange import Usage
-from jobs.states import BILLED_OUTCOMES, Outcome, ResultStatus
+from jobs.states import FREE_OUTCOMES, ResultStatus
 from jobs.store.database import now
 from jobs.tables import Attempt, Batch, Job, Result, Slice
 
@@ -44,8 +44,7 @@ class AttemptRow:
     @property
     def is_unpriced(self) -> bool:
         """Whether it may have been billed and nobody knows what."""
-        is_billed = self.outcome is None or Outcome(self.outcome) in BILLED_OUTCOMES
-        return self.cost_nanos is None and is_billed
+        return self.cost_nanos is None and self.outcome not in FREE_OUTCOMES
 
     @property
     def is_estimate(self) -> bool:

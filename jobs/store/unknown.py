@@ -24,8 +24,8 @@ Never null where the outcome is not.
 """
 
 
-def has_unknown_use(outcome: Outcome, cost_nanos: int | None, *, has_usage: bool) -> bool:
-    """Return the same of an attempt that ended so."""
+def has_unknown_use(outcome: str, cost_nanos: int | None, *, has_usage: bool) -> bool:
+    """Return the same of an attempt that ended so, also by a word of a newer version's."""
     return outcome == Outcome.UNKNOWN or (not has_usage and cost_nanos is not None)
 
 

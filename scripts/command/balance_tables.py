@@ -26,6 +26,7 @@ def balance_table(found: JsonObject) -> Table:
             ("attempts", ", ".join(ended).replace("_", " ") or "none"),
             ("unknown", f"{_charged(found['unknown'])}, at the worst case"),
             ("wasted", f"{_charged(found['wasted'])}, answers that decide nothing"),
+            ("bad", f"{_charged(found['bad'])}, answers that were not usable"),
             ("without price", f"{unpriced:,}, which the money leaves out" if unpriced else ""),
             (
                 "spent",

@@ -70,12 +70,14 @@ def written(database: Database) -> Books:
 
 
 def everything_happens(story: Story) -> None:
-    """Eight jobs: answers, lost ones, some without a usage or a price, refusals, failures, late ones."""
+    """Eight jobs: answers, bad, lost, late and partial ones, some without a usage or a price, failures."""
     story.answer(0, Usage(10, output_tokens=5))
     story.lose(1, None)
     story.answer(1, Usage(10, output_tokens=6))
     story.answer_without_usage(2, Usage(3))
     story.refuse(3)
+    story.answer_badly(3, Usage(10, output_tokens=1))
+    story.answer_part(3, 0, Usage(10, output_tokens=2))
     story.answer(3, Usage(10, output_tokens=7))
     story.next_slice()
     story.lose(4, None)
@@ -114,6 +116,13 @@ def codes_after(books: Books, *damage: str, ref: str | None = None) -> set[str]:
     return {violation.code for violation in found.violations}
 
 
+def test_what_was_paid_for_and_decides_nothing_is_told_apart(books: Books) -> None:
+    with books.database.snapshot() as session:
+        found = balance(session, batches.find(session, 1, books.finished))
+    assert (found.bad.attempts, found.bad.cost_nanos) == (1, 12)
+    assert (found.wasted.attempts, found.wasted.cost_nanos) == (2, 59)  # late, and learned of
+
+
 def test_books_without_damage_balance(books: Books) -> None:
     for ref in (books.finished, books.other, books.running):
         with books.database.snapshot() as session:
@@ -149,6 +158,10 @@ DAMAGES: list[tuple[str, tuple[str, ...]]] = [
     ("miscounted_expired", (batch("expired = -1, failed = failed + 1"),)),
     ("miscounted_in_flight", (batch("in_flight = 1"),)),
     ("miscounted_unpriced", (batch("unpriced_jobs = 0"),)),
+    ("miscounted_bad", (batch("bad_answers = 0"),)),
+    ("drift_bad", (batch("bad_nanos = bad_nanos - 1"),)),
+    ("miscounted_bad", (of("attempt", "error_code = NULL", "seq = 3 AND n = 2"),)),
+    ("unbacked_results", (of("attempt", "error_code = 'refused'"),)),
     ("miscounted_unknown", (batch("unknown_attempts = unknown_attempts - 1"),)),
     *((f"drift_{name}", (batch(f"{name} = {name} + 1"),)) for name in TOKENS),
     ("drift_batch", (batch("spent_nanos = spent_nanos + 1"),)),

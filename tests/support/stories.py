@@ -7,7 +7,7 @@ from jobs.exchange import Usage
 from jobs.prices import Price, Rates
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database, slices
-from jobs.store.reports import Journal, ResultDraft, Settlement, Unattempted
+from jobs.store.reports import Journal, PartDraft, ResultDraft, Settlement, Unattempted
 from jobs.store.settlement import flush
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
 
@@ -75,6 +75,21 @@ class Story:
         journal = self.attempt(seq)
         cost = PRICE.cost_nanos(usage)
         self.settle(journal, Outcome.SUCCEEDED, usage=usage, cost_nanos=cost, result=GOOD)
+        self.account.append(call_of(seq, usage))
+
+    def answer_badly(self, seq: int, usage: Usage) -> None:
+        """Answer in a way that is not usable, so that another answer is asked for."""
+        journal = self.attempt(seq)
+        cost = PRICE.cost_nanos(usage)
+        bad = "invalid_json"
+        self.settle(journal, Outcome.SUCCEEDED, usage=usage, cost_nanos=cost, error_code=bad)
+        self.account.append(call_of(seq, usage))
+
+    def answer_part(self, seq: int, no: int, usage: Usage) -> None:
+        """Answer one of several parts of a job."""
+        journal = self.attempt(seq)
+        cost, part = PRICE.cost_nanos(usage), PartDraft(no, '"fine"')
+        self.settle(journal, Outcome.SUCCEEDED, usage=usage, cost_nanos=cost, part=part)
         self.account.append(call_of(seq, usage))
 
     def answer_without_usage(self, seq: int, usage: Usage) -> None:

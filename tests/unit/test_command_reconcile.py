@@ -19,6 +19,7 @@ BALANCE: dict[str, Any] = {
     "attempts": {"succeeded": 1200, "limited": 0, "unknown": 3, "in_flight": 0},
     "unknown": {"attempts": 3, "cost_usd": "0.000003000"},
     "wasted": NOTHING,
+    "bad": NOTHING,
     "money": {
         "attempts_usd": "0.120003000",
         "batch_usd": "0.120003000",

@@ -25,7 +25,7 @@ from jobs.errors import (
 from jobs.exchange import Usage
 from jobs.states import BatchState, Outcome, Priority, SliceState
 from jobs.store import batches, now, slices
-from jobs.store.jobs import COUNTS
+from jobs.store.attempt_conditions import COUNTS
 from jobs.store.slices import LONGEST_WAIT_S
 from jobs.tables import Attempt
 from tests.support.eventually import eventually_async
