@@ -17,7 +17,7 @@ from jobs.feed import Feeder
 from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings
-from jobs.store import Database, check_schema, open_database
+from jobs.store import Database, check_schema, once_reachable, open_database
 from jobs.store.ledger import used_since
 from jobs.store.workers import WorkerCard
 from workers.blame import Blame
@@ -107,13 +107,13 @@ def _transport(settings: Settings) -> httpx.AsyncBaseTransport:
 def build_runtime(
     settings: Settings, configuration: Configuration, celery: Celery, *, slots: int
 ) -> Runtime:
-    """Build a worker process's runtime, not started yet.
+    """Build a worker process's runtime, not started yet; waits for the database.
 
     Raises:
         SchemaMismatch: the database is not at this version's schema.
     """
     database = open_database(settings.resolved_database_url())
-    check_schema(database)
+    once_reachable(database, check_schema)
     host = socket.gethostname()
     card = WorkerCard(
         id=f"{host}-{os.getpid()}-{secrets.token_hex(4)}",

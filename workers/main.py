@@ -12,7 +12,7 @@ from jobs.configuration import Configuration
 from jobs.errors import ConfigurationError
 from jobs.queues import CONTROL_QUEUE, RUN_SLICE, SWEEP, make_celery
 from jobs.settings import Settings
-from jobs.store import check_schema, open_database
+from jobs.store import check_schema, once_reachable, open_database
 from workers.boot import build_runtime
 from workers.broker_log import quieten
 from workers.runtime import Runtime
@@ -69,7 +69,7 @@ def run_beat(settings: Settings) -> int:
     """
     celery = make_celery(settings)
     database = open_database(settings.resolved_database_url(), connections=CONTROL_SLOTS)
-    check_schema(database)
+    once_reachable(database, check_schema)
     sweeper = Sweeper(Sweep(database, celery))
 
     @celery.task(name=SWEEP)

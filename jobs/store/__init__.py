@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from jobs.store.database import Database, now, open_database
 from jobs.store.projects import ensure_first_key
-from jobs.store.schema import check_schema, is_empty, migrate
+from jobs.store.schema import check_schema, is_empty, migrate, once_reachable
 
 __all__ = [
     "Database",
@@ -18,5 +18,6 @@ __all__ = [
     "is_empty",
     "migrate",
     "now",
+    "once_reachable",
     "open_database",
 ]

@@ -1,6 +1,9 @@
 """Bringing a database to the schema of this version, and refusing one that is ahead of it."""
 
+import logging
 import sqlite3
+import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,13 +13,42 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from jobs.errors import SchemaMismatch
+from jobs.errors import SchemaMismatch, ServiceUnavailable
 from jobs.store.database import Database
+
+log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 MIGRATION_LOCK = 0x7469_6465
 """Advisory lock on PostgreSQL ("tide"), so that two API processes don't migrate at once."""
+
+LOOK_AGAIN_S = 1.0
+"""Between two looks whether the database is there."""
+
+
+def once_reachable(database: Database, duty: Callable[[Database], None]) -> None:
+    """Do a duty that comes first, `migrate` or `check_schema`, as soon as the database answers.
+
+    A part may be started before its database, or while that is away: nobody may be there to start it
+    again. What it waits for is said in one line, and in another if that becomes something else.
+
+    Raises:
+        SchemaMismatch: see there.
+    """
+    reason = None
+    while True:
+        try:
+            duty(database)
+        except ServiceUnavailable as error:
+            if error.message != reason:
+                reason = error.message
+                log.warning("waiting to begin: %s", reason)
+            time.sleep(LOOK_AGAIN_S)
+        else:
+            if reason is not None:
+                log.warning("the database can be used")
+            return
 
 
 def migrate(database: Database) -> None:

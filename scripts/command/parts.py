@@ -117,11 +117,11 @@ def api(
 
 
 def _upgrade_schema(url: str) -> None:
-    from jobs.store import migrate, open_database
+    from jobs.store import migrate, once_reachable, open_database
 
     database = open_database(url, connections=1)
     try:
-        migrate(database)
+        once_reachable(database, migrate)
     finally:
         database.close()
 

@@ -13,7 +13,7 @@ from tests.support.services import StartProcess
 from tests.support.system import ROOT, configuration
 
 WITHIN_S = 30.0
-PARTS = [("keys", "list"), ("keys", "create"), ("api", "--port", "18080"), ("beat",), ("worker",)]
+COMMANDS = [("keys", "list"), ("keys", "create")]
 
 
 def said(
@@ -31,7 +31,7 @@ def said(
     return status, process.log().splitlines()
 
 
-@pytest.mark.parametrize("arguments", [("keys", "list"), ("keys", "create")])
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_keys_without_a_home_name_the_database_that_is_not_there(
     start_process: StartProcess, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
@@ -42,7 +42,7 @@ def test_keys_without_a_home_name_the_database_that_is_not_there(
     assert "nowhere/tidemill.db" in line
 
 
-@pytest.mark.parametrize("arguments", PARTS, ids=" ".join)
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_a_database_server_that_is_not_there_is_said_in_one_line(
     start_process: StartProcess, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
@@ -54,7 +54,7 @@ def test_a_database_server_that_is_not_there_is_said_in_one_line(
     assert "refused" in line
 
 
-@pytest.mark.parametrize("arguments", PARTS, ids=" ".join)
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_a_database_that_does_not_exist_is_said_in_one_line(
     start_process: StartProcess,
     tmp_path: Path,
