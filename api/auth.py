@@ -5,6 +5,7 @@ There is no third kind: `require_declared` lets no application start that has on
 
 import math
 import time
+from collections.abc import Iterable
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, FastAPI, Request, Security
@@ -117,19 +118,33 @@ async def authorise(
     key = _sent_key(request)
     if not key:
         raise NotAuthorised
+    caller = await _allowed(request, services, key, needed.scopes)
+    set_caller(key)
+    admit(request.scope)
+    check_query(request)
+    return caller.project_id
+
+
+async def require_scope(request: Request, services: Services, scope: Scope) -> None:
+    """Return if the key has one more scope, for what this request asks beyond what its route does.
+
+    Raises:
+        InsufficientScope: it has not. The rest as `authorise` does, if it ended since.
+    """
+    await _allowed(request, services, _sent_key(request), [scope])
+
+
+async def _allowed(request: Request, services: Services, key: str, scopes: Iterable[str]) -> Caller:
     try:
         caller = await _caller(request, services, key)
-        for scope in needed.scopes:
+        for scope in scopes:
             if scope not in caller.scopes:
                 raise InsufficientScope(scope)
     except (NotAuthorised, InsufficientScope, TooManyGuesses) as error:
         refusals: Refusals = request.app.state.refusals
         refusals.note(error.code, _source(request), key)
         raise
-    set_caller(key)
-    admit(request.scope)
-    check_query(request)
-    return caller.project_id
+    return caller
 
 
 async def authorise_early(request: Request, dependant: Dependant) -> None:
@@ -149,7 +164,7 @@ def _source(request: Request) -> str:
     return "" if request.client is None else request.client.host
 
 
-async def _caller(request: Request, services: ServicesDep, key: str) -> Caller:
+async def _caller(request: Request, services: Services, key: str) -> Caller:
     known: KnownKeys = request.app.state.known_keys
     key_hash = hash_key(key)
     caller = known.caller(key_hash)

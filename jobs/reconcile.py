@@ -1,22 +1,21 @@
 """Use case: compare a batch with its provider's own account, and book what the account tells.
 
 The account's lines come in any order and may be millions. Each is put down in a file with those of
-neighbouring jobs; then one file after the other is compared with the attempts of its jobs, so
-memory is bounded by the calls of one file. Nothing is booked before every line was read.
+neighbouring jobs (`account_files`); then one file after the other is compared with the attempts of its
+jobs. Nothing is booked before every line was read.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from tempfile import SpooledTemporaryFile
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
-from jobs.billing import AccountLine, BilledCall, ChargedAttempt, Comparison, compare
+from jobs.account_files import AccountFiles, JobRange
+from jobs.billing import AccountLine, ChargedAttempt, Comparison, compare
 from jobs.errors import (
     REPORTED_FAULTS,
     InvalidParameter,
@@ -25,21 +24,13 @@ from jobs.errors import (
     SubmissionTooLarge,
 )
 from jobs.states import Outcome
-from jobs.store import Database
+from jobs.store import Database, Session
 from jobs.store.attempt_pages import AttemptDetail, attempts_of_jobs, providers_of
 from jobs.store.jobs import seqs_of
 from jobs.store.reports import Correction
 from jobs.store.settlement import reconcile
 from jobs.tables import Batch
 from jobs.verdict import Verdict, plus
-
-FILES = 64
-"""That an account is put down in: a million jobs make some 16,000 to a file."""
-
-FEWEST_JOBS_PER_FILE = 1000
-
-IN_MEMORY_BYTES = 128 * 1024
-"""Of each file; what is more goes to the disk."""
 
 MAX_LINES = 5_000_000
 """Of an account: five calls for each job of the largest batch. A billed one of a job with a short name
@@ -52,17 +43,36 @@ CORRECTED_PER_COMMIT = 300
 """Attempts that one transaction corrects: the batch's lock is held for 20 to 100 ms."""
 
 
-class Account:
-    """A provider's account of one batch while it is read; to be used as a context, for its files."""
+def require_provider(
+    session: Session, batch_id: int, provider: str | None, configured: Collection[str]
+) -> None:
+    """Return if an account may be this provider's.
 
-    def __init__(self, database: Database, batch: Batch) -> None:
+    Raises:
+        InvalidParameter: it is none of the configuration's, and none that the batch has called.
+    """
+    if provider is None or provider in configured:
+        return
+    known = sorted({*configured, *providers_of(session, batch_id)})
+    if provider not in known:
+        raise InvalidParameter(
+            f"provider: expected {' or '.join(known) or 'none, as there is none'}; "
+            f"got {provider[:80]!r}"
+        )
+
+
+class Account:
+    """A provider's account of one batch while it is read; to be used as a context, for its files.
+
+    Those are in `folder`, some 200 bytes of the disk for each billed call.
+    """
+
+    def __init__(self, database: Database, batch: Batch, folder: Path) -> None:
         assert batch.id is not None
         self._database = database
         self._batch_id, self._project_id = batch.id, batch.project_id
         self._jobs = batch.total_jobs
-        self._width = max(FEWEST_JOBS_PER_FILE, -(-self._jobs // FILES))
-        self._files: dict[int, SpooledTemporaryFile[bytes]] = {}
-        self._stack = ExitStack()
+        self._files = AccountFiles(folder, batch.total_jobs)
         self._carry = b""
         self._faults: list[LineFault] = []
         self._fault_count = 0
@@ -78,14 +88,17 @@ class Account:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stack.close()
+        self._files.close()
 
     def take(self, block: bytes) -> None:
         """Read the next bytes of NDJSON, of `AccountLine` each.
 
         Raises:
-            SubmissionTooLarge: more lines than an account may have, or a line without an end.
+            SubmissionTooLarge: more lines than an account may have, or more calls for one job, or a
+                line without an end.
+            StorageFull: there is no room for it.
         """
+        self._files.require_room()
         lines = (self._carry + block).split(b"\n")
         self._carry = lines.pop()
         self._take_lines(lines)
@@ -158,8 +171,8 @@ class Account:
         self, provider: str | None, *, is_complete: bool
     ) -> Iterator[list[Correction]]:
         """Compare file after file; what is to be corrected of each."""
-        for number, first_seq in enumerate(range(0, self._jobs, self._width)):
-            yield self._compare_jobs(number, first_seq, provider, is_complete=is_complete)
+        for jobs in self._files.ranges():
+            yield self._compare_jobs(jobs, provider, is_complete=is_complete)
 
     def _book(self, corrections: Sequence[Correction]) -> None:
         for start in range(0, len(corrections), CORRECTED_PER_COMMIT):
@@ -193,16 +206,10 @@ class Account:
             seq = seqs.get(line.name)
             if not call.is_billed:
                 self._verdict.unbilled += 1
-            elif seq is None:
+            elif seq is None or not 0 <= seq < self._jobs:
                 self._verdict.foreign = plus(self._verdict.foreign, call.cost_nanos)
             else:
-                self._file(seq // self._width).write(_encode((seq, line.name, call)) + b"\n")
-
-    def _file(self, number: int) -> "SpooledTemporaryFile[bytes]":
-        if number not in self._files:
-            file = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 - the stack closes it
-            self._files[number] = self._stack.enter_context(file)
-        return self._files[number]
+                self._files.put(seq, line.name, call)
 
     def _fault(self, message: str) -> None:
         self._fault_count += 1
@@ -211,20 +218,12 @@ class Account:
             self._faults.append(LineFault(self._line_number, "invalid_call", "", said))
 
     def _compare_jobs(
-        self, number: int, first_seq: int, provider: str | None, *, is_complete: bool
+        self, jobs: JobRange, provider: str | None, *, is_complete: bool
     ) -> list[Correction]:
         """Compare the jobs of one file; return what is to be corrected of them."""
-        calls: dict[int, list[BilledCall]] = defaultdict(list)
-        names: dict[int, str] = {}
-        if (file := self._files.get(number)) is not None:
-            file.seek(0)
-            for text in file:
-                seq, names[seq], call = _decode_call(text)
-                calls[seq].append(call)
+        calls, names = self._files.read(jobs)
         with self._database.read() as session:
-            attempts = attempts_of_jobs(
-                session, self._batch_id, first_seq, first_seq + self._width - 1
-            )
+            attempts = attempts_of_jobs(session, self._batch_id, jobs.first_seq, jobs.last_seq)
         corrections: list[Correction] = []
         for seq, made in groupby(attempts, key=lambda attempt: attempt.seq):
             of_job = list(made)
@@ -239,8 +238,6 @@ class Account:
 
 
 _decode = msgspec.json.Decoder(AccountLine).decode
-_encode = msgspec.json.Encoder().encode
-_decode_call = msgspec.json.Decoder(tuple[int, str, BilledCall]).decode
 
 
 def _is_compared(attempt: AttemptDetail, provider: str | None) -> bool:

@@ -7,11 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.audit import note
-from api.auth import AdminProject, ReaderProject
+from api.auth import ReaderProject, require_scope
 from api.encodings import check_encoding, unpacked
 from api.services import COUNTING_S, Services, ServicesDep
 from jobs.money import format_usd
-from jobs.reconcile import Account
+from jobs.reconcile import Account, require_provider
+from jobs.scopes import Scope
 from jobs.store import batches
 from jobs.store.balance import Balance, Charged, balance
 from jobs.verdict import Verdict
@@ -138,7 +139,7 @@ def get_reconciliation(
 async def reconcile(
     request: Request,
     services: ServicesDep,
-    project_id: AdminProject,
+    project_id: ReaderProject,
     batch_id: str,
     query: Annotated[AccountQuery, Query()],
 ) -> Reconciliation:
@@ -147,16 +148,19 @@ async def reconcile(
     `{"custom_id" or "job_id", "model", "input_tokens", "output_tokens", "cached_tokens",
     "cache_write_tokens", "reasoning_tokens", "cost_nanos" or "cost_usd", "answered"}`; the tokens
     in and out are needed, and what else a line has is not read. With `apply`, attempts of unknown
-    use are charged what the provider took; doing it twice changes nothing. The body may be packed
-    with gzip or zstd, as Content-Encoding says.
+    use are charged what the provider took; doing it twice changes nothing, and the key needs the
+    scope `admin` for it. The body may be packed with gzip or zstd, as Content-Encoding says.
     """
+    if query.apply:
+        await require_scope(request, services, Scope.ADMIN)
 
     def open_account() -> Account:
-        with services.database.read() as session:
-            return Account(
-                services.database.with_patience(COUNTING_S),
-                batches.find(session, project_id, batch_id),
-            )
+        database = services.database.with_patience(COUNTING_S)
+        with database.read() as session:
+            batch = batches.find(session, project_id, batch_id)
+            assert batch.id is not None  # a stored row has its key
+            require_provider(session, batch.id, query.provider, services.configuration.providers)
+        return Account(database, batch, services.settings.home)
 
     with await run_in_threadpool(open_account) as account:
         block = bytearray()

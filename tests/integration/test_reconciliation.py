@@ -274,8 +274,13 @@ async def test_calls_of_other_batches_and_unbilled_ones_are_told_and_no_violatio
 async def test_another_providers_attempts_are_not_compared(
     client: httpx.AsyncClient, database: Database
 ) -> None:
-    story = Story(database, jobs=1)
+    story = Story(database, jobs=2)
     story.answer(0, Usage(10))
+    story.refuse(1)
+    with database.write() as session:
+        for table in ("attempt", "ledger_day"):
+            renamed = f"UPDATE {table} SET provider = 'another' WHERE outcome = 'limited'"  # noqa: S608  (a test's own words)
+            session.connection().execute(text(renamed))
     assert not (await compare(client, story.ref, [], provider="sim"))["balances"]
     assert (await compare(client, story.ref, [], provider="another"))["balances"]
 
@@ -403,7 +408,7 @@ async def test_whatever_happened_every_book_says_what_the_provider_billed(
     client: httpx.AsyncClient, database: Database, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Random stories over midnight, of a project with a cap; files of a few jobs each."""
-    monkeypatch.setattr("jobs.reconcile.FEWEST_JOBS_PER_FILE", 1)
+    monkeypatch.setattr("jobs.account_files.FEWEST_JOBS_PER_FILE", 1)
     monkeypatch.setattr("jobs.reconcile.CORRECTED_PER_COMMIT", 3)
     random = Random(seed)  # noqa: S311 - repeatable on purpose
     clock = [datetime(2026, 5, 1, 23, 59, tzinfo=UTC)]

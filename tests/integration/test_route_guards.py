@@ -35,7 +35,7 @@ SCOPES = {
     "PATCH /api/batches/{batch_id}": "submit",
     "GET /api/batches/{batch_id}/attempts": "read",
     "GET /api/batches/{batch_id}/reconciliation": "read",
-    "POST /api/batches/{batch_id}/reconciliation": "admin",
+    "POST /api/batches/{batch_id}/reconciliation": "read",
     "POST /api/batches/{batch_id}/cancel": "submit",
     "POST /api/batches/{batch_id}/pause": "submit",
     "POST /api/batches/{batch_id}/resume": "submit",
