@@ -5,16 +5,20 @@ linear time.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import jsonschema_rs
 import msgspec
 
 from jobs.errors import SubmissionError
+from jobs.kinds.absent import without_nulls
 from jobs.kinds.kind import Bad, Good, Verdict
+from jobs.kinds.repair import Repaired, RepairFailed, repair
 
 MAX_SCHEMA_BYTES = 256 * 1024
 """Far above what providers take, and little enough to keep the compiled ones."""
@@ -27,6 +31,18 @@ KEPT_SCHEMAS = 64
 
 REASON_CHARACTERS = 200
 """Of a validator's reason that are shown: it may quote the whole answer."""
+
+BRANCH_CHARACTERS = 80
+"""Of the reason that one of several alternatives doesn't fit."""
+
+MAX_REASONS = 5
+"""That are told of one answer: a model that is told more mends no more."""
+
+MENDED_CHARACTERS = 300
+"""Of what is told of a mended answer."""
+
+LISTED_CHARACTERS = 16_384
+"""Of an answer whose violations are all looked for, 80 ms at worst; of a longer one the first is told."""
 
 ECHOED_CHARACTERS = 80
 """Of a schema that can't be used, and of the reason, which quotes it."""
@@ -91,26 +107,101 @@ def read_schema(raw: bytes) -> Schema:
 def judge_json(text: str, schema: Schema) -> Verdict:
     """Return the JSON value of an answer that satisfies the schema, or why it does not.
 
-    The JSON may stand plain or inside one fence of backticks, as some models write it whatever they
-    are told.
+    An answer that is JSON and satisfies the schema is taken as it is; that costs 0.5 us for one of 30
+    bytes and 8 us for one of 500, the decoding included. One that isn't is repaired where it is plain
+    what was meant (`repair`, `absent`), which `Good.mended` tells; what was repaired must satisfy
+    the schema like any other answer. The message of a Bad is meant for the model: every place and
+    reason, up to five.
     """
     try:
-        value = msgspec.json.decode(_unfenced(text))
-        broken = next(schema.validator.iter_errors(value), None)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # the validator's limit of nesting is a ValueError
+        values: tuple[Repaired, ...] = (Repaired(msgspec.json.decode(text), ""),)
+    except (ValueError, RecursionError) as strictly:
+        try:
+            values = _repaired(text)
+        except RepairFailed as error:
+            reason = str(error if _may_hold_json(text) else strictly)
+            return Bad(
+                "invalid_json", f"the answer is no usable JSON: {reason[:REASON_CHARACTERS]}"
+            )
+    verdicts = [_fitted(value, schema, is_long=len(text) > LISTED_CHARACTERS) for value in values]
+    if len(verdicts) == 1:
+        return verdicts[0]
+    good = {
+        msgspec.json.encode(verdict.output): verdict
+        for verdict in verdicts
+        if isinstance(verdict, Good)
+    }
+    if len(good) == 1:
+        return next(iter(good.values()))
+    which = "more than one fits" if good else "none of them fits"
+    return Bad(
+        "invalid_json",
+        f"the answer has {len(values)} JSON values, and {which} the schema: write exactly one",
+    )
+
+
+def _repaired(text: str) -> tuple[Repaired, ...]:
+    inside = _unfenced(text)
+    if inside is not text:
+        with suppress(ValueError, RecursionError):
+            return (Repaired(msgspec.json.decode(inside), "a fence"),)
+    return repair(text)
+
+
+def _may_hold_json(text: str) -> bool:
+    return "{" in text or "[" in text
+
+
+def _fitted(written: Repaired, schema: Schema, *, is_long: bool) -> Verdict:
+    """Return the value if it satisfies the schema, maybe without nulls that stand for nothing."""
+    value, mends = written.value, [written.mended] if written.mended else []
+    try:
+        if schema.validator.is_valid(value):
+            return Good(value, "; ".join(mends) or None)
+        value, dropped = without_nulls(value, schema.document)
+        if dropped:
+            mends.append(f"null for what may be missing: {', '.join(dropped[:MAX_REASONS])}")
+            if schema.validator.is_valid(value):
+                return Good(value, "; ".join(mends)[:MENDED_CHARACTERS])
+        return Bad("schema_violation", _violations(value, schema.validator, is_long=is_long))
+    except (ValueError, RecursionError) as error:  # the validator's limit of nesting
         return Bad(
             "invalid_json", f"the answer is no usable JSON: {str(error)[:REASON_CHARACTERS]}"
         )
-    if broken is None:
-        return Good(value)
-    pointer = "".join(f"/{_escaped(str(part))}" for part in broken.instance_path) or "/"
-    return Bad(
-        "schema_violation",
-        f"{pointer[:REASON_CHARACTERS]}: {broken.message[:REASON_CHARACTERS]}",
-    )
+
+
+def _violations(value: Any, validator: jsonschema_rs.Validator, *, is_long: bool) -> str:
+    """Return where and why the value breaks the schema, in one line.
+
+    The validator looks for all violations before it tells the first of several, 20 us for each.
+    """
+    if not is_long:
+        found = list(islice(validator.iter_errors(value), MAX_REASONS))
+        return "; ".join(_reason(error) for error in found)
+    try:
+        validator.validate(value)
+    except jsonschema_rs.ValidationError as error:
+        return _reason(error)
+    raise AssertionError("a value that is valid was not")
+
+
+def _reason(error: jsonschema_rs.ValidationError) -> str:
+    """Return where a value breaks the schema and why; of alternatives, what each of them lacks."""
+    place = _pointer(error.instance_path)
+    what = error.message[:REASON_CHARACTERS]
+    branches = getattr(error.kind, "context", None)
+    if branches:
+        lacks = [
+            f"{_pointer(branch[0].instance_path)}: {branch[0].message[:BRANCH_CHARACTERS]}"
+            for branch in branches[:MAX_REASONS]
+            if branch
+        ]
+        what = f"fits none of the alternatives ({'; '.join(lacks)})"
+    return f"{place}: {what}"
+
+
+def _pointer(path: Sequence[str | int]) -> str:
+    return ("".join(f"/{_escaped(str(part))}" for part in path) or "/")[:REASON_CHARACTERS]
 
 
 def _unfenced(text: str) -> str:

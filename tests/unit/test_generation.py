@@ -179,17 +179,29 @@ def test_the_verdict_on_a_text(given: Answer, expected: Good | str) -> None:
 JSON_VERDICTS: list[tuple[str, Finish, Good | Bad | str]] = [
     ('{"hour": 5}', Finish.COMPLETE, Good({"hour": 5})),
     ('\n {"hour": 5} \n', Finish.COMPLETE, Good({"hour": 5})),
-    ('```json\n{"hour": 5}\n```', Finish.COMPLETE, Good({"hour": 5})),
-    ('```\r\n{"hour": 5}\r\n```\n', Finish.COMPLETE, Good({"hour": 5})),
-    ('```\n{"hour": 5}```', Finish.COMPLETE, Good({"hour": 5})),
-    ('```json {"hour": 5}\n```', Finish.COMPLETE, "invalid_json"),
-    ('```json\n{"hour": 5}', Finish.COMPLETE, "invalid_json"),
+    ('```json\n{"hour": 5}\n```', Finish.COMPLETE, Good({"hour": 5}, "a fence")),
+    ('```\r\n{"hour": 5}\r\n```\n', Finish.COMPLETE, Good({"hour": 5}, "a fence")),
+    ('```\n{"hour": 5}```', Finish.COMPLETE, Good({"hour": 5}, "a fence")),
+    ('```json {"hour": 5}\n```', Finish.COMPLETE, Good({"hour": 5}, "a fence")),
+    ('```json\n{"hour": 5}', Finish.COMPLETE, Good({"hour": 5}, "a fence")),
     ("```", Finish.COMPLETE, "invalid_json"),
     ('{"hour": 5}', Finish.TRUNCATED, "truncated"),
     ('{"hour": 5}', Finish.REFUSED, "refused"),
     ("", Finish.COMPLETE, "empty_output"),
     ("It is five.", Finish.COMPLETE, "invalid_json"),
-    ('Here:\n```json\n{"hour": 5}\n```', Finish.COMPLETE, "invalid_json"),
+    (
+        'Here:\n```json\n{"hour": 5}\n```',
+        Finish.COMPLETE,
+        Good({"hour": 5}, "text around the JSON"),
+    ),
+    ("{'hour': 5,}", Finish.COMPLETE, Good({"hour": 5}, "single quotes, trailing commas")),
+    ('Not {"hour": 4} but {"hour": 5}.', Finish.COMPLETE, "invalid_json"),
+    (
+        'As [1] says, {"hour": 5}.',
+        Finish.COMPLETE,
+        Good({"hour": 5}, "text around the JSON"),
+    ),
+    ('[{"hour": 5}, {"hour": 6', Finish.COMPLETE, "invalid_json"),
     ('{"hour": 5', Finish.COMPLETE, "invalid_json"),
     ('{"hour": NaN}', Finish.COMPLETE, "invalid_json"),
     ('{"hour": "\\ud800"}', Finish.COMPLETE, "invalid_json"),
@@ -201,6 +213,24 @@ JSON_VERDICTS: list[tuple[str, Finish, Good | Bad | str]] = [
         '{"hour": 1, "a/b~c": [null, 2]}',
         Finish.COMPLETE,
         Bad("schema_violation", '/a~1b~0c/1: 2 is not of type "null"'),
+    ),
+    (
+        '{"hour": "5", "a/b~c": 2}',
+        Finish.COMPLETE,
+        Bad(
+            "schema_violation",
+            '/hour: "5" is not of type "integer"; /a~1b~0c: 2 is not of type "array"',
+        ),
+    ),
+    (
+        '{"hour": 5, "a/b~c": null}',
+        Finish.COMPLETE,
+        Good({"hour": 5}, "null for what may be missing: /a~1b~0c"),
+    ),
+    (
+        '{"hour": null, "a/b~c": null}',
+        Finish.COMPLETE,
+        Bad("schema_violation", '/hour: null is not of type "integer"'),
     ),
 ]
 
@@ -226,6 +256,30 @@ def test_a_reason_does_not_repeat_a_long_answer() -> None:
     verdict = judged(line(prompt="x", schema={"type": "object"}), answer(json.dumps("x" * 100_000)))
     assert isinstance(verdict, Bad)
     assert len(verdict.message) < 250
+
+
+def test_of_an_answer_in_ruins_some_reasons_are_told_and_of_a_long_one_the_first() -> None:
+    """To list half a million violations would take ten seconds, in which a worker's loop stands."""
+    schema = {"type": "array", "items": {"type": "integer"}}
+    short = judged(line(prompt="x", schema=schema), answer(json.dumps(["x"] * 9)))
+    assert isinstance(short, Bad)
+    assert [reason.partition(":")[0] for reason in short.message.split("; ")] == [
+        *["/0", "/1", "/2", "/3", "/4"]
+    ]
+    since_s = time.process_time()
+    long = judged(line(prompt="x", schema=schema), answer(json.dumps(["x"] * 200_000)))
+    assert time.process_time() - since_s < 1.0
+    assert long == Bad("schema_violation", '/0: "x" is not of type "integer"')
+
+
+def test_of_alternatives_each_ones_lack_is_told() -> None:
+    schema = {"anyOf": [{"type": "object", "required": ["hour"]}, {"type": "null"}]}
+    verdict = judged(line(prompt="x", schema=schema), answer("{}"))
+    assert verdict == Bad(
+        "schema_violation",
+        '/: fits none of the alternatives (/: "hour" is a required property; '
+        '/: {} is not of type "null")',
+    )
 
 
 def test_a_fence_is_looked_for_in_linear_time() -> None:

@@ -1,0 +1,102 @@
+"""Optional properties that a model wrote as null, since it had to write every one.
+
+OpenAI's strict mode knows no optional properties: each is asked for as a union with null. And models
+that are under no constraint write null for "not there" as well. Where the user's schema allows the
+property to be missing and not to be null, missing is what was meant.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.kinds.references import MAX_HOPS, resolve
+
+_MAX_STEPS = 100_000
+"""Pairs of a value and a schema that are looked at: many more than any answer that was meant has."""
+
+
+def without_nulls(value: Any, schema: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """Return the value without the nulls that stand for missing properties, and their JSON Pointers.
+
+    The value is left as it is. Whether the new one satisfies the schema is for the caller to find out:
+    of alternatives (`anyOf` and its kind) all are followed, as if each of them held.
+    """
+    walk = _Walk(schema)
+    walk.visit(value, schema, "")
+    return (walk.rebuilt(value) if walk.dropped else value), walk.dropped
+
+
+class _Walk:
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._seen: set[tuple[int, int]] = set()
+        self._names: dict[int, set[str]] = {}
+        """The names to drop, by the object (its id) that has them; the value keeps all of them alive."""
+        self.dropped: list[str] = []
+
+    def visit(self, value: Any, schema: Any, pointer: str) -> None:
+        schema = resolve(self._root, schema)
+        pair = (id(value), id(schema))
+        if not isinstance(value, dict | list) or not isinstance(schema, dict) or pair in self._seen:
+            return
+        if len(self._seen) >= _MAX_STEPS:
+            return
+        self._seen.add(pair)
+        for keyword in ("anyOf", "oneOf", "allOf"):
+            for choice in _schemas(schema.get(keyword)):
+                self.visit(value, choice, pointer)
+        if isinstance(value, dict):
+            self._visit_object(value, schema, pointer)
+        else:
+            self._visit_list(value, schema, pointer)
+
+    def _visit_object(self, value: dict[str, Any], schema: Mapping[str, Any], pointer: str) -> None:
+        properties, required = schema.get("properties"), schema.get("required", ())
+        for name, inner in properties.items() if isinstance(properties, dict) else ():
+            if name not in value:
+                continue
+            place = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+            if value[name] is not None:
+                self.visit(value[name], inner, place)
+            elif name not in required and not self._takes_null(inner, MAX_HOPS):
+                names = self._names.setdefault(id(value), set())
+                if name not in names:
+                    names.add(name)
+                    self.dropped.append(place)
+
+    def _visit_list(self, value: list[Any], schema: Mapping[str, Any], pointer: str) -> None:
+        first = _schemas(schema.get("prefixItems"))
+        rest = schema.get("items")
+        if isinstance(rest, list):  # as drafts before 2020-12 write it
+            first, rest = rest, schema.get("additionalItems")
+        for index, item in enumerate(value):
+            inner = first[index] if index < len(first) else rest
+            self.visit(item, inner, f"{pointer}/{index}")
+
+    def _takes_null(self, schema: Any, hops: int) -> bool:
+        schema = resolve(self._root, schema)
+        if not isinstance(schema, dict):
+            return schema is True
+        named = schema.get("type", "null")
+        if named != "null" and not (isinstance(named, list) and "null" in named):
+            return False
+        if schema.get("const") is not None or None not in schema.get("enum", (None,)):
+            return False
+        if not hops:
+            return True
+        for keyword in ("anyOf", "oneOf"):
+            choices = _schemas(schema.get(keyword))
+            if choices and not any(self._takes_null(choice, hops - 1) for choice in choices):
+                return False
+        return all(self._takes_null(part, hops - 1) for part in _schemas(schema.get("allOf")))
+
+    def rebuilt(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self.rebuilt(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        names = self._names.get(id(value), ())
+        return {name: self.rebuilt(inner) for name, inner in value.items() if name not in names}
+
+
+def _schemas(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
