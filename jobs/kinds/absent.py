@@ -83,10 +83,10 @@ class _Walk:
             return False
         if not hops:
             return True
-        for keyword in ("anyOf", "oneOf"):
-            choices = _schemas(schema.get(keyword))
-            if choices and not any(self._takes_null(choice, hops - 1) for choice in choices):
-                return False
+        if choices := _schemas(schema.get("oneOf")):
+            return sum(self._takes_null(choice, hops - 1) for choice in choices) == 1
+        if choices := _schemas(schema.get("anyOf")):
+            return any(self._takes_null(choice, hops - 1) for choice in choices)
         return all(self._takes_null(part, hops - 1) for part in _schemas(schema.get("allOf")))
 
     def rebuilt(self, value: Any) -> Any:

@@ -189,13 +189,12 @@ def _reason(error: jsonschema_rs.ValidationError) -> str:
     """Return where a value breaks the schema and why; of alternatives, what each of them lacks."""
     place = _pointer(error.instance_path)
     what = error.message[:REASON_CHARACTERS]
-    branches = getattr(error.kind, "context", None)
-    if branches:
-        lacks = [
-            f"{_pointer(branch[0].instance_path)}: {branch[0].message[:BRANCH_CHARACTERS]}"
-            for branch in branches[:MAX_REASONS]
-            if branch
-        ]
+    lacks = [
+        f"{_pointer(branch[0].instance_path)}: {branch[0].message[:BRANCH_CHARACTERS]}"
+        for branch in getattr(error.kind, "context", ())[:MAX_REASONS]
+        if branch
+    ]
+    if lacks:
         what = f"fits none of the alternatives ({'; '.join(lacks)})"
     return f"{place}: {what}"
 

@@ -18,7 +18,7 @@ from jobs.errors import (
     ServerFailed,
 )
 from jobs.exchange import Finish, Message, ModelRequest, Usage
-from workers.protocols.anthropic import Anthropic, closed
+from workers.protocols.anthropic import Anthropic
 
 ANTHROPIC = Anthropic()
 
@@ -90,50 +90,23 @@ def test_a_schema_goes_out_closed_and_the_callers_copy_stays_open() -> None:
     body = json.loads(ANTHROPIC.request(request, "m", None).body)
 
     assert body["output_config"] == {
-        "format": {"type": "json_schema", "schema": {**schema, "additionalProperties": False}}
+        "format": {
+            "type": "json_schema",
+            "schema": {**schema, "required": [], "additionalProperties": False},
+        }
     }
     assert "additionalProperties" not in schema
 
 
-@pytest.mark.parametrize(
-    ("schema", "expected"),
-    [
-        pytest.param(
-            {"type": "array", "items": {"type": "object"}},
-            {"type": "array", "items": {"type": "object", "additionalProperties": False}},
-            id="nested",
-        ),
-        pytest.param(
-            {"type": "object", "additionalProperties": {"type": "string"}},
-            {"type": "object", "additionalProperties": {"type": "string"}},
-            id="the user's own word stays",
-        ),
-        pytest.param(
-            {"const": {"type": "object"}, "enum": [{"type": "object"}]},
-            {"const": {"type": "object"}, "enum": [{"type": "object"}]},
-            id="data is no schema",
-        ),
-        pytest.param(
-            {"properties": {"enum": {"type": "object"}, "type": {"type": "string"}}},
-            {
-                "properties": {
-                    "enum": {"type": "object", "additionalProperties": False},
-                    "type": {"type": "string"},
-                }
-            },
-            id="properties named like keywords",
-        ),
-        pytest.param(
-            {"anyOf": [{"type": "object"}, True]},
-            {"anyOf": [{"type": "object", "additionalProperties": False}, True]},
-            id="alternatives",
-        ),
-    ],
-)
-def test_a_closed_schema_closes_objects_and_nothing_else(
-    schema: dict[str, Any], expected: dict[str, Any]
-) -> None:
-    assert closed(schema) == expected
+def test_a_schema_without_a_form_is_asked_for_in_words() -> None:
+    request = ModelRequest(
+        (Message("user", "Hi"),), max_tokens=5, system="Be brief.", schema={"type": "object"}
+    )
+    body = json.loads(ANTHROPIC.request(request, "m", None).body)
+
+    assert "output_config" not in body
+    assert body["system"].startswith("Be brief.\n\nAnswer with one JSON value")
+    assert body["system"].endswith('{"type":"object"}')
 
 
 def test_an_answer_joins_its_text_blocks_and_leaves_the_others() -> None:

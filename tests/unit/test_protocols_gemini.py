@@ -56,7 +56,7 @@ def test_a_request_names_its_model_in_the_path_and_its_key_in_a_header() -> None
         top_p=0.8,
         stop=("X",),
         seed=3,
-        schema={"type": "string"},
+        schema={"type": "array", "items": {"type": "string"}},
     )
 
     wire = GEMINI.request(request, "gemini-2.5-flash", SecretStr("k"))
@@ -77,9 +77,21 @@ def test_a_request_names_its_model_in_the_path_and_its_key_in_a_header() -> None
             "stopSequences": ["X"],
             "seed": 3,
             "responseMimeType": "application/json",
-            "responseJsonSchema": {"type": "string"},
+            "responseJsonSchema": {"type": "array", "items": {"type": "string"}},
         },
     }
+
+
+def test_a_schema_without_a_form_is_json_and_asked_for_in_words() -> None:
+    request = ModelRequest((Message("user", "Hi"),), max_tokens=5, schema={"type": "object"})
+    body = json.loads(GEMINI.request(request, "m", None).body)
+
+    assert body["generationConfig"] == {
+        "maxOutputTokens": 5,
+        "responseMimeType": "application/json",
+    }
+    (part,) = body["systemInstruction"]["parts"]
+    assert part["text"].endswith('{"type":"object"}')
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_a_request_holds_only_names_that_mistral_knows() -> None:
         top_p=0.8,
         stop=("X",),
         seed=3,
-        schema={"type": "string"},
+        schema={"type": "object", "properties": {"a": {"type": "string"}}},
     )
 
     wire = MISTRAL.request(request, "mistral-small-latest", SecretStr("k"))
@@ -67,9 +67,27 @@ def test_a_request_holds_only_names_that_mistral_knows() -> None:
         "random_seed": 3,
         "response_format": {
             "type": "json_schema",
-            "json_schema": {"name": "answer", "schema": {"type": "string"}, "strict": True},
+            "json_schema": {
+                "name": "answer",
+                "schema": {
+                    "type": "object",
+                    "properties": {"a": {"anyOf": [{"type": "string"}, {"type": "null"}]}},
+                    "required": ["a"],
+                    "additionalProperties": False,
+                },
+                "strict": True,
+            },
         },
     }
+
+
+def test_a_schema_without_a_form_is_json_mode_and_asked_for_in_words() -> None:
+    request = ModelRequest((Message("user", "Hi"),), max_tokens=5, schema={"type": "object"})
+    body = json.loads(MISTRAL.request(request, "m", None).body)
+
+    assert body["response_format"] == {"type": "json_object"}
+    assert body["messages"][0]["role"] == "system"
+    assert "JSON Schema" in body["messages"][0]["content"]
 
 
 def test_an_answer_in_chunks_is_joined_without_its_thinking() -> None:

@@ -139,17 +139,72 @@ def test_the_bound_on_the_output_has_the_name_that_the_host_knows(base_url: str,
         ({"type": "string"}, True),
     ],
 )
-def test_a_schema_is_strict_only_where_strict_mode_takes_it(
+def test_another_server_gets_the_schema_as_it_is_strict_where_strict_mode_takes_it(
     schema: dict[str, Any], strict: bool
 ) -> None:
     request = ModelRequest((Message("user", "Hi"),), max_tokens=5, schema=schema)
 
-    sent = json.loads(OPENAI.request(request, "m", None).body)["response_format"]
+    body = json.loads(OpenAI("http://localhost:8000/v1").request(request, "m", None).body)
 
-    assert sent == {
+    assert body["response_format"] == {
         "type": "json_schema",
         "json_schema": {"name": "answer", "schema": schema, "strict": strict},
     }
+    assert len(body["messages"]) == 1
+
+
+FORMATS: list[tuple[dict[str, Any], str, dict[str, Any] | None]] = [
+    (
+        {"type": "object", "properties": {"a": {"type": "integer", "minimum": 0}}},
+        "m",
+        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}]},
+    ),
+    (
+        {"type": "object", "properties": {"a": {"type": "integer", "minimum": 0}}},
+        "ft:m",
+        {"anyOf": [{"type": "integer", "description": "(minimum: 0)"}, {"type": "null"}]},
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "model", "property_sent"), FORMATS)
+def test_openai_gets_a_schema_in_strict_mode(
+    schema: dict[str, Any], model: str, property_sent: dict[str, Any]
+) -> None:
+    request = ModelRequest((Message("user", "Hi"),), max_tokens=5, schema=schema)
+
+    sent = json.loads(OPENAI.request(request, model, None).body)["response_format"]
+
+    assert sent["type"] == "json_schema"
+    assert sent["json_schema"]["strict"] is True
+    assert sent["json_schema"]["schema"] == {
+        "type": "object",
+        "properties": {"a": property_sent},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer_format"),
+    [
+        ({"type": "object"}, {"type": "json_object"}),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "object"}}}, {"type": "json_object"}),
+        ({"type": "array", "items": {"type": "string"}}, None),
+        ({"type": "string"}, None),
+    ],
+)
+def test_what_strict_mode_does_not_take_is_asked_for_in_words(
+    schema: dict[str, Any], answer_format: dict[str, Any] | None
+) -> None:
+    request = ModelRequest((Message("user", "Hi"),), max_tokens=5, schema=schema)
+
+    body = json.loads(OPENAI.request(request, "m", None).body)
+
+    assert body.get("response_format") == answer_format
+    told = body["messages"][0]
+    assert told["role"] == "system"
+    assert json.dumps(schema, separators=(",", ":")) in told["content"]
 
 
 def test_text_that_utf8_cannot_hold_is_rejected_before_it_is_sent() -> None:

@@ -19,7 +19,7 @@ from jobs.errors import (
 )
 from jobs.exchange import Answer, Finish, ModelRequest, Usage
 from workers.gate.gate import Reading
-from workers.protocols import readings
+from workers.protocols import readings, schemas
 from workers.protocols.counts import NotCredibleError, optional, part, required
 from workers.protocols.encoding import json_body, key_value
 from workers.protocols.faults import (
@@ -31,6 +31,7 @@ from workers.protocols.faults import (
     read_fault,
 )
 from workers.protocols.protocol import WireRequest
+from workers.protocols.schemas import form_of
 
 VERSION = "2023-06-01"
 """The version that takes `temperature`; from 2026-10-21 on it is a 400, even at its default."""
@@ -66,12 +67,6 @@ ERROR_CODES: dict[str, type[ProviderError]] = {
 }
 """What `error.details.error_code` decides before anything else does."""
 
-_DATA_KEYS = frozenset({"const", "default", "enum", "examples"})
-"""Keywords of a schema that hold data, which may look like a schema."""
-
-_MAP_KEYS = frozenset({"properties", "patternProperties", "$defs", "definitions"})
-"""Keywords of a schema that hold schemas by a name of the user's choice."""
-
 
 class _Block(msgspec.Struct):
     type: Any = None
@@ -99,17 +94,18 @@ class Anthropic:
             "max_tokens": request.max_tokens,
             "messages": request.messages,
         }
-        if request.system is not None:
-            document["system"] = request.system
+        form = None if request.schema is None else form_of(request.schema, schemas.ANTHROPIC)
+        system = request.system if form is None else form.told(request.system)
+        if system is not None:
+            document["system"] = system
         if request.temperature is not None:
             document["temperature"] = request.temperature
         if request.top_p is not None:
             document["top_p"] = request.top_p
         if request.stop:
             document["stop_sequences"] = request.stop
-        if request.schema is not None:
-            schema = closed(dict(request.schema))
-            document["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+        if form is not None and form.native is not None:
+            document["output_config"] = {"format": {"type": "json_schema", "schema": form.native}}
         credentials = () if key is None else (("x-api-key", key_value(key)),)
         headers = (
             ("content-type", "application/json"),
@@ -203,26 +199,3 @@ def usage_of(usage: object) -> Usage | None:
         )
     except NotCredibleError:
         return None
-
-
-def closed(schema: Any) -> Any:
-    """Return the schema with `additionalProperties: false` where an object doesn't say.
-
-    Anthropic refuses open objects. What satisfies the closed schema satisfies the one that was
-    asked for; where that one says more about further properties, it is the user's word and stays.
-    """
-    if isinstance(schema, list):
-        return [closed(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    copy: dict[str, Any] = {}
-    for name, value in schema.items():
-        if name in _DATA_KEYS:
-            copy[name] = value
-        elif name in _MAP_KEYS and isinstance(value, dict):
-            copy[name] = {key: closed(inner) for key, inner in value.items()}
-        else:
-            copy[name] = closed(value)
-    if schema.get("type") == "object":
-        copy.setdefault("additionalProperties", False)
-    return copy

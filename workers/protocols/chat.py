@@ -11,6 +11,7 @@ import msgspec
 from jobs.exchange import Answer, Finish, Usage
 from workers.protocols.counts import NotCredibleError, optional, part, required
 from workers.protocols.faults import UNREADABLE, malformed
+from workers.protocols.schemas import Form
 
 
 class _Message(msgspec.Struct):
@@ -139,6 +140,19 @@ def response_format(schema: Mapping[str, Any]) -> dict[str, object]:
         "type": "json_schema",
         "json_schema": {"name": "answer", "schema": document, "strict": is_strict(document)},
     }
+
+
+def strict_format(form: Form) -> dict[str, object] | None:
+    """Return the `response_format` for a form of a strict dialect: a schema, else any object, else none.
+
+    The JSON mode demands that the messages tell the model of JSON, which `Form.told` does.
+    """
+    if form.native is not None:
+        return {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": form.native, "strict": True},
+        }
+    return {"type": "json_object"} if form.is_object else None
 
 
 def is_strict(schema: object) -> bool:

@@ -23,7 +23,7 @@ from jobs.errors import (
 )
 from jobs.exchange import Answer, Finish, ModelRequest, Usage
 from workers.gate.gate import Reading
-from workers.protocols import hints
+from workers.protocols import hints, schemas
 from workers.protocols.counts import NotCredibleError, optional, required
 from workers.protocols.encoding import json_body, key_value
 from workers.protocols.faults import (
@@ -36,6 +36,7 @@ from workers.protocols.faults import (
     word,
 )
 from workers.protocols.protocol import WireRequest
+from workers.protocols.schemas import form_of
 
 FINISHES = {
     "STOP": Finish.COMPLETE,
@@ -106,9 +107,13 @@ class Gemini:
             generation["stopSequences"] = request.stop
         if request.seed is not None:
             generation["seed"] = request.seed
+        system = request.system
         if request.schema is not None:
+            form = form_of(request.schema, schemas.GEMINI)
+            system = form.told(system)
             generation["responseMimeType"] = "application/json"
-            generation["responseJsonSchema"] = dict(request.schema)
+            if form.native is not None:
+                generation["responseJsonSchema"] = form.native
         document: dict[str, object] = {
             "contents": [
                 {
@@ -119,8 +124,8 @@ class Gemini:
             ],
             "generationConfig": generation,
         }
-        if request.system is not None:
-            document["systemInstruction"] = {"parts": [{"text": request.system}]}
+        if system is not None:
+            document["systemInstruction"] = {"parts": [{"text": system}]}
         credentials = () if key is None else (("x-goog-api-key", key_value(key)),)
         headers = (("content-type", "application/json"), *credentials)
         # A model's name comes from a job: quoted whole, it can't lead to another path.

@@ -9,11 +9,12 @@ from pydantic import SecretStr
 from jobs.errors import ContextTooLong, Overloaded, ProviderError, RateLimited, RequestRejected
 from jobs.exchange import Answer, Finish, Message, ModelRequest
 from workers.gate.gate import Reading
-from workers.protocols import readings
-from workers.protocols.chat import read_answer, response_format
+from workers.protocols import readings, schemas
+from workers.protocols.chat import read_answer, strict_format
 from workers.protocols.encoding import bearer, json_body
 from workers.protocols.faults import Fault, kind_by_status, read_fault
 from workers.protocols.protocol import WireRequest
+from workers.protocols.schemas import form_of
 
 FINISHES = {
     "stop": Finish.COMPLETE,
@@ -37,7 +38,9 @@ class Mistral:
 
     def request(self, request: ModelRequest, model: str, key: SecretStr | None) -> WireRequest:
         """Return the POST to `/chat/completions`."""
-        system = () if request.system is None else (Message("system", request.system),)
+        form = None if request.schema is None else form_of(request.schema, schemas.MISTRAL)
+        told = request.system if form is None else form.told(request.system)
+        system = () if told is None else (Message("system", told),)
         document: dict[str, object] = {
             "model": model,
             "messages": (*system, *request.messages),
@@ -51,8 +54,8 @@ class Mistral:
             document["stop"] = request.stop
         if request.seed is not None:
             document["random_seed"] = request.seed
-        if request.schema is not None:
-            document["response_format"] = response_format(request.schema)
+        if form is not None and (answer_format := strict_format(form)) is not None:
+            document["response_format"] = answer_format
         headers = (("content-type", "application/json"), *bearer(key))
         return WireRequest("/chat/completions", headers, json_body(document))
 

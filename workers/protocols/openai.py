@@ -19,11 +19,12 @@ from jobs.errors import (
 )
 from jobs.exchange import Answer, Finish, Message, ModelRequest
 from workers.gate.gate import Reading
-from workers.protocols import readings
-from workers.protocols.chat import read_answer, response_format
+from workers.protocols import readings, schemas
+from workers.protocols.chat import read_answer, response_format, strict_format
 from workers.protocols.encoding import bearer, json_body
 from workers.protocols.faults import Fault, kind_by_status, read_fault
 from workers.protocols.protocol import WireRequest
+from workers.protocols.schemas import form_of
 
 FINISHES = {
     "stop": Finish.COMPLETE,
@@ -75,7 +76,8 @@ class OpenAI:
 
     def request(self, request: ModelRequest, model: str, key: SecretStr | None) -> WireRequest:
         """Return the POST to `/chat/completions`."""
-        system = () if request.system is None else (Message("system", request.system),)
+        told, answer_format = self._asked(request, model)
+        system = () if told is None else (Message("system", told),)
         limit = "max_completion_tokens" if self._is_openai else "max_tokens"
         document: dict[str, object] = {
             "model": model,
@@ -90,10 +92,26 @@ class OpenAI:
             document["stop"] = request.stop
         if request.seed is not None:
             document["seed"] = request.seed
-        if request.schema is not None:
-            document["response_format"] = response_format(request.schema)
+        if answer_format is not None:
+            document["response_format"] = answer_format
         headers = (("content-type", "application/json"), *bearer(key))
         return WireRequest("/chat/completions", headers, json_body(document))
+
+    def _asked(
+        self, request: ModelRequest, model: str
+    ) -> tuple[str | None, dict[str, object] | None]:
+        """Return the system text and the format that ask for values of the request's schema.
+
+        Other servers of this format mostly compile the schema as it is, and know more of it than
+        strict mode does.
+        """
+        if request.schema is None:
+            return request.system, None
+        if not self._is_openai:
+            return request.system, response_format(request.schema)
+        is_tuned = model.startswith("ft:")
+        form = form_of(request.schema, schemas.PLAIN_STRICT if is_tuned else schemas.OPENAI)
+        return form.told(request.system), strict_format(form)
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer, or raise what the reply says instead."""

@@ -1,0 +1,417 @@
+"""A user's JSON Schema in the form that a provider's structured output takes.
+
+Providers take a part of JSON Schema each, and refuse the whole call for the rest. What a dialect lacks
+is widened: a keyword that only narrows is left out and told in the description instead, `oneOf` becomes
+`anyOf`, `allOf` is merged. So whatever the user's schema accepts can still be said, and whether an
+answer satisfies it is checked here in any case (`jobs.kinds.schemas`). Two things are narrowed, as
+everybody does: objects that don't say whether they are open are closed, and where every property must
+be required (strict mode) an optional one is asked for as a union with null, which the check takes back
+out again (`jobs.kinds.absent`).
+
+What can't be widened or closed (maps, anything goes, tuples, cycles at some) is asked for in words.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from jobs.kinds.references import resolve
+
+KEPT_FORMS = 128
+"""Translated schemas that are kept: a batch has one or a few, each in the dialects of its route."""
+
+NOTE_CHARACTERS = 100
+"""Of a keyword's value that is told in a description."""
+
+_FORMATS = frozenset(
+    {"date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
+)
+
+_OF_TYPE: Mapping[str, frozenset[str]] = {
+    "object": frozenset({"properties", "required", "minProperties", "maxProperties"}),
+    "array": frozenset({"items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains"}),
+    "string": frozenset({"minLength", "maxLength", "pattern", "format"}),
+    "number": frozenset(
+        {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+    ),
+    "integer": frozenset(
+        {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+    ),
+}
+"""What says something about values of a type, and that a schema without a type is of it."""
+
+_NULL = {"type": "null"}
+
+_ANNOTATIONS = ("title", "description")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What a provider takes of JSON Schema. The limits are of the whole schema."""
+
+    keeps: frozenset[str] = frozenset()
+    """Keywords that narrow values and are obeyed, or at least not refused."""
+    formats: frozenset[str] = frozenset()
+    requires_all: bool = False
+    """No property may be optional."""
+    closes: bool = True
+    """Every object must say that it has no other properties."""
+    takes_cycles: bool = False
+    roots: frozenset[str] = frozenset({"object"})
+    """Types that an answer as a whole may have."""
+    max_levels: int = 64
+    max_properties: int = 5_000
+    max_optional: int = 5_000
+    max_unions: int = 5_000
+    max_enum_values: int = 1_000
+    max_name_characters: int = 120_000
+
+
+PLAIN_STRICT = Dialect(requires_all=True, takes_cycles=True, max_levels=10)
+"""The part of strict mode that all models have which have it: no keyword that narrows."""
+
+OPENAI = replace(
+    PLAIN_STRICT,
+    keeps=_OF_TYPE["number"] | {"minItems", "maxItems", "format"},
+    formats=_FORMATS,
+)
+"""OpenAI's strict mode: its guide to structured outputs, as reported in February 2026
+(jsonschemaprofiles.unitvectorylabs.com/schemas/openai, read 2026-11-27). `pattern` is taken as well, but
+of which language is not said. Fine-tuned models have `PLAIN_STRICT`."""
+
+MISTRAL = PLAIN_STRICT
+"""Mistral documents no keyword (docs.mistral.ai/capabilities/structured_output/custom, 2026-11-27)."""
+
+ANTHROPIC = Dialect(
+    keeps=frozenset({"format"}), formats=_FORMATS | {"uri"}, max_optional=24, max_unions=16
+)
+"""Anthropic's grammars take no bounds, no cycles, 24 optional properties and 16 unions
+(platform.claude.com/docs/en/build-with-claude/structured-outputs, as cited by hexdocs.pm/lang_schema
+0.7.1, read 2026-11-27)."""
+
+GEMINI = Dialect(
+    keeps=frozenset({"minItems", "maxItems", "minimum", "maximum", "format", "prefixItems"}),
+    formats=frozenset({"date-time", "date", "time"}),
+    closes=False,
+    roots=frozenset({"object", "array"}),
+)
+"""Gemini's `responseJsonSchema`, whose reference lists what it takes (google-genai's
+GenerateContentConfig, read 2026-11-27). Cycles are unrolled a few times there, so none is sent."""
+
+
+class Inexpressible(ValueError):
+    """The dialect has no form for this schema, nor for a wider one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How to ask for values of a schema.
+
+    `native` is the schema in the provider's dialect, None where that has no form for it: then
+    `instruction` asks in words. `is_object` tells whether every answer is an object, as JSON modes
+    have it.
+    """
+
+    native: dict[str, Any] | None
+    instruction: str
+    is_object: bool
+
+    def told(self, system: str | None) -> str | None:
+        """Return the system text, with the instruction where the schema can't be sent otherwise."""
+        if self.native is not None:
+            return system
+        return self.instruction if system is None else f"{system}\n\n{self.instruction}"
+
+
+def form_of(schema: Mapping[str, Any], dialect: Dialect) -> Form:
+    """Return how to ask for values of a schema that compiled.
+
+    The first time it takes some 100 us for a schema of 1 KB; then 3 us, most of it to recognise it.
+    """
+    return _form_of(msgspec.json.encode(schema), dialect)
+
+
+@lru_cache(maxsize=KEPT_FORMS)
+def _form_of(document: bytes, dialect: Dialect) -> Form:
+    schema = msgspec.json.decode(document, type=dict[str, Any])
+    instruction = (
+        "Answer with one JSON value that satisfies this JSON Schema, and with nothing else:\n"
+        f"{document.decode()}"
+    )
+    root = resolve(schema, schema)
+    is_object = isinstance(root, dict) and _types(root) == ["object"]
+    try:
+        return Form(_Translation(schema, dialect).whole(), instruction, is_object)
+    except (Inexpressible, RecursionError):
+        return Form(None, instruction, is_object)
+
+
+class _Translation:
+    """One schema on its way into a dialect."""
+
+    def __init__(self, root: Mapping[str, Any], dialect: Dialect) -> None:
+        self._root = root
+        self._dialect = dialect
+        self._names: dict[int, str] = {}
+        """The names of the schemas that references lead to, by id; `root` keeps them alive."""
+        self._definitions: dict[str, Any] = {}
+        self._under_way: set[int] = set()
+        self._left = {
+            "properties": dialect.max_properties,
+            "optional": dialect.max_optional,
+            "unions": dialect.max_unions,
+            "enum values": dialect.max_enum_values,
+            "name characters": dialect.max_name_characters,
+        }
+
+    def whole(self) -> dict[str, Any]:
+        if _has_own_base(self._root):
+            raise Inexpressible("it has parts with an address of their own")
+        written = self._part(resolve(self._root, self._root), 0)
+        if written.get("type") not in self._dialect.roots:
+            raise Inexpressible("its values are of other types than a whole answer may have")
+        return {**written, "$defs": self._definitions} if self._definitions else written
+
+    def _part(self, schema: Any, level: int) -> dict[str, Any]:
+        if not isinstance(schema, dict):
+            raise Inexpressible("anything goes, or nothing")
+        if level > self._dialect.max_levels:
+            raise Inexpressible("it is nested too deeply")
+        if "$ref" in schema:
+            return self._reference(schema, level)
+        if "allOf" in schema:
+            return self._part(self._merged(schema), level)
+        if choices := schema.get("anyOf") or schema.get("oneOf"):
+            return self._choice(schema, choices, level)
+        if "enum" in schema or "const" in schema:
+            return self._values(schema)
+        types = _types(schema)
+        if len(types) > 1:
+            bare = {name: schema[name] for name in schema if name not in _ANNOTATIONS}
+            return self._union(schema, [self._typed(bare, name, level) for name in types])
+        return self._typed(schema, types[0], level) if types else self._part(True, level)
+
+    def _reference(self, schema: Mapping[str, Any], level: int) -> dict[str, Any]:
+        """Name what the reference leads to; what stands beside it only narrows, or is told nobody."""
+        target = resolve(self._root, schema)
+        if not isinstance(target, dict):
+            raise Inexpressible("a reference leads nowhere")
+        name = self._names.get(id(target))
+        if name is None:
+            last = str(schema["$ref"]).rpartition("/")[2]
+            word = re.sub(r"\W", "_", last, flags=re.ASCII)[:40].strip("_") or "whole"
+            name = word if word not in self._names.values() else f"{word}_{len(self._names)}"
+            self._names[id(target)] = name
+            self._spend("name characters", len(name))
+            self._under_way.add(id(target))
+            self._definitions[name] = self._part(target, level)
+            self._under_way.discard(id(target))
+        elif id(target) in self._under_way and not self._dialect.takes_cycles:
+            raise Inexpressible("it is recursive")
+        return {"$ref": f"#/$defs/{name}"}
+
+    def _merged(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a schema with its `allOf` written as one, where they don't say different things."""
+        merged = {name: value for name, value in schema.items() if name != "allOf"}
+        for part in schema["allOf"]:
+            branch = resolve(self._root, part)
+            if not isinstance(branch, dict) or "$ref" in merged:
+                raise Inexpressible("allOf of what is no schema")
+            for keyword, value in branch.items():
+                merged[keyword] = _joined(keyword, merged.get(keyword, value), value)
+        return merged
+
+    def _choice(self, schema: Mapping[str, Any], choices: list[Any], level: int) -> dict[str, Any]:
+        """Write alternatives; where they only narrow what stands beside them, that alone."""
+        rest = {name: schema[name] for name in schema if name not in {"anyOf", "oneOf"}}
+        if not any(
+            name in rest for name in ("properties", "items", "prefixItems", "enum", "const")
+        ):
+            return self._union(schema, [self._part(choice, level) for choice in choices])
+        declared = rest.get("properties", {})
+        for choice in choices:
+            branch = resolve(self._root, choice)
+            if not isinstance(branch, dict) or set(branch.get("properties", {})) - set(declared):
+                raise Inexpressible("alternatives add properties")
+        return self._part(rest, level)
+
+    def _union(self, schema: Mapping[str, Any], choices: list[dict[str, Any]]) -> dict[str, Any]:
+        self._spend("unions", 1)
+        return {**_annotations(schema), "anyOf": choices}
+
+    def _values(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Write listed values, by their types."""
+        by_type: dict[str, list[Any]] = {}
+        types = _types(schema)
+        for value in schema["enum"] if "enum" in schema else [schema["const"]]:
+            name = _type_of(value)
+            if name is None:
+                raise Inexpressible("a listed value is an object or a list")
+            if not types or name in types or (name == "integer" and "number" in types):
+                by_type.setdefault(name, []).append(value)
+        self._spend("enum values", sum(map(len, by_type.values())))
+        self._spend(
+            "name characters",
+            sum(len(str(value)) for values in by_type.values() for value in values),
+        )
+        choices: list[dict[str, Any]] = [
+            # The rare list of one truth value is widened: not every dialect lists them.
+            {"type": name} if name in {"null", "boolean"} else {"type": name, "enum": values}
+            for name, values in by_type.items()
+        ]
+        match choices:
+            case []:
+                raise Inexpressible("no listed value is of its type")
+            case [choice]:
+                return {**_annotations(schema), **choice}
+            case _:
+                return self._union(schema, choices)
+
+    def _typed(self, schema: Mapping[str, Any], name: str, level: int) -> dict[str, Any]:
+        written = {"type": name, **self._kept(schema, name)}
+        if name == "object":
+            return written | self._object(schema, level + 1)
+        if name == "array":
+            return written | self._items(schema, level + 1)
+        return written
+
+    def _kept(self, schema: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """Return what narrows and is kept, and the annotations, which tell the rest."""
+        kept, notes = {}, []
+        for keyword in schema:
+            value = schema[keyword]
+            is_told = value is not False and not isinstance(value, dict | list)
+            if keyword not in _OF_TYPE.get(name, ()) or not is_told:
+                continue
+            is_known = keyword != "format" or value in self._dialect.formats
+            if keyword in self._dialect.keeps and is_known:
+                kept[keyword] = value
+            else:
+                notes.append(f"{keyword}: {str(value)[:NOTE_CHARACTERS]}")
+        return {**_annotations(schema, notes), **kept}
+
+    def _object(self, schema: Mapping[str, Any], level: int) -> dict[str, Any]:
+        further = schema.get("additionalProperties", schema.get("unevaluatedProperties"))
+        if "patternProperties" in schema or further not in (None, False) or _is_conditional(schema):
+            raise Inexpressible("properties of any name")
+        declared, required = schema.get("properties", {}), schema.get("required", [])
+        if not declared and further is not False:
+            raise Inexpressible("any object")
+        if set(required) - set(declared):
+            raise Inexpressible("a required property is not declared")
+        self._spend("properties", len(declared))
+        self._spend("name characters", sum(map(len, declared)))
+        properties = {}
+        for name, inner in declared.items():
+            if inner is False and name not in required:
+                continue
+            properties[name] = self._part(inner, level)
+            if name not in required:
+                properties[name] = self._optional(properties[name])
+        names = list(properties) if self._dialect.requires_all else list(required)
+        closed = {"additionalProperties": False} if self._dialect.closes or further is False else {}
+        return {"properties": properties, "required": names, **closed}
+
+    def _optional(self, written: dict[str, Any]) -> dict[str, Any]:
+        self._spend("optional", 1)
+        if not self._dialect.requires_all or written.get("type") == "null":
+            return written
+        choices = written.get("anyOf")
+        if choices is None:
+            return {"anyOf": [written, _NULL]}
+        return written if _NULL in choices else {**written, "anyOf": [*choices, _NULL]}
+
+    def _items(self, schema: Mapping[str, Any], level: int) -> dict[str, Any]:
+        items = schema.get("items")
+        first = items if isinstance(items, list) else schema.get("prefixItems")
+        if first is None:
+            return {"items": self._part(items, level)}
+        rest = schema.get("additionalItems") if isinstance(items, list) else items
+        if "prefixItems" not in self._dialect.keeps:
+            raise Inexpressible("a list whose items differ by place")
+        written: dict[str, Any] = {"prefixItems": [self._part(item, level) for item in first]}
+        if rest is False:
+            return {**written, "maxItems": min(len(first), schema.get("maxItems", len(first)))}
+        return {**written, "items": self._part(rest, level)}
+
+    def _spend(self, what: str, count: int) -> None:
+        self._left[what] -= count
+        if self._left[what] < 0:
+            raise Inexpressible(f"it has too many {what}")
+
+
+def _types(schema: Mapping[str, Any]) -> list[str]:
+    """Return the types of a schema's values, by its keywords where it names none."""
+    named = schema.get("type")
+    if isinstance(named, str):
+        return [named]
+    if isinstance(named, list):
+        return list(named)
+    listed = schema.get("enum", [schema["const"]] if "const" in schema else None)
+    if listed is not None:
+        return []
+    return next(([name] for name, words in _OF_TYPE.items() if not words.isdisjoint(schema)), [])
+
+
+def _type_of(value: Any) -> str | None:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "integer" if value == value // 1 else "number"
+        case str():
+            return "string"
+        case _:
+            return None
+
+
+def _annotations(schema: Mapping[str, Any], notes: Iterable[str] = ()) -> dict[str, Any]:
+    """Return what tells the model about values: title, description, and what can't be sent."""
+    kept = {name: schema[name] for name in _ANNOTATIONS if isinstance(schema.get(name), str)}
+    if told := ", ".join(notes):
+        kept["description"] = f"{kept.get('description', '')} ({told})".lstrip()
+    return kept
+
+
+def _joined(keyword: str, left: Any, right: Any) -> Any:
+    """Return one keyword's value where `allOf` has it twice."""
+    if left == right or keyword in {"title", "description", "default", "examples", "$comment"}:
+        return left
+    if keyword == "required":
+        return list(dict.fromkeys([*left, *right]))
+    if keyword in {"properties", "$defs", "definitions"} and not any(
+        name in left and left[name] != inner for name, inner in right.items()
+    ):
+        return {**left, **right}
+    raise Inexpressible(f"allOf says {keyword} twice")
+
+
+def _is_conditional(schema: Mapping[str, Any]) -> bool:
+    """Whether an object may get further properties under a condition."""
+    return not {"then", "else", "dependentSchemas", "dependencies"}.isdisjoint(schema)
+
+
+def _has_own_base(root: Mapping[str, Any]) -> bool:
+    """Whether something within refers to other documents, anchors or itself by an address."""
+    words = ("$id", "$dynamicRef", "$recursiveRef")
+    return any(
+        isinstance(schema.get(word), str)
+        for schema in _within(root)
+        if schema is not root
+        for word in words
+    )
+
+
+def _within(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _within(item)
