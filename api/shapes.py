@@ -46,7 +46,8 @@ class BatchShape(BaseModel):
     `cost_usd` is the sum of what is known: it leaves out `unpriced_jobs`, whose model has no price,
     and is null where nothing is known. It holds `unknown_attempts` at their worst case: calls whose
     answer was lost, or came without a credible usage. `bad_answers` were paid for and not usable, and
-    cost `bad_answers_cost_usd`, a part of `cost_usd`.
+    cost `bad_answers_cost_usd`, a part of `cost_usd`. `collapsed_jobs` ask for the same as an earlier
+    one of the batch and get its result; that has saved `saved_usd` up to now.
     """
 
     id: str
@@ -66,6 +67,8 @@ class BatchShape(BaseModel):
     unknown_attempts: int
     bad_answers: int
     bad_answers_cost_usd: str
+    collapsed_jobs: int
+    saved_usd: str
     waiting_for: str | None
     eta: Eta | None
 
@@ -107,6 +110,8 @@ def batch_shape(batch: Batch, project: str) -> BatchShape:
         unknown_attempts=batch.unknown_attempts,
         bad_answers=batch.bad_answers,
         bad_answers_cost_usd=format_usd(batch.bad_nanos),
+        collapsed_jobs=batch.collapsed_jobs,
+        saved_usd=format_usd(batch.saved_nanos),
         waiting_for=batch.waiting_for,
         eta=None,
     )

@@ -25,6 +25,7 @@ from jobs.money import short_usd
 from jobs.store import Database, batches, idempotency
 from jobs.store.jobs import JobRow, SliceRange, insert_chunk, insert_slices, seqs_of
 from jobs.store.room import require_room
+from jobs.twins import Twins
 
 CHUNK_JOBS = 4000
 """Jobs per commit: some 50 ms of the database's time, so that others get their turn."""
@@ -122,6 +123,8 @@ class Intake:
         self._line_number = 0
         self._given = 0
         self._jobs = 0
+        self._twins = Twins()
+        self._collapsed = 0
         self._chunk: list[JobLine] = []
         self._chunk_lines: list[int] = []
         self._chunk_characters = 0
@@ -195,7 +198,11 @@ class Intake:
         with self._database.write() as session:
             insert_slices(session, self._batch_id, self._slicer.rest())
             batches.accept(
-                session, self._batch_id, total_jobs=self._jobs, total_slices=self._slicer.count
+                session,
+                self._batch_id,
+                total_jobs=self._jobs,
+                total_slices=self._slicer.count,
+                collapsed_jobs=self._collapsed,
             )
             if request_digest is not None:
                 idempotency.seal(session, self._batch_id, request_digest)
@@ -275,6 +282,7 @@ class Intake:
         cut: list[SliceRange] = []
         for seq, job in enumerate(chunk, start=self._jobs):
             queue = job.resolved.queue(self._batch_id, seq)
+            first_seq = self._twins.first(job.fingerprint, seq) if job.collapses else None
             rows.append(
                 (
                     self._batch_id,
@@ -285,8 +293,11 @@ class Intake:
                     job.request,
                     job.estimated_tokens,
                     job.fingerprint,
+                    first_seq,
                 )
             )
+            if first_seq is not None:
+                self._collapsed += 1
             if (piece := self._slicer.add(seq, queue)) is not None:
                 cut.append(piece)
         return rows, cut

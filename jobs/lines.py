@@ -7,7 +7,7 @@ typed decoder wherever they are needed, so that the API and the workers can't re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
@@ -28,7 +28,7 @@ from jobs.kinds.generation import (
     Temperature,
     TopP,
 )
-from jobs.kinds.kind import FieldFault, Kind
+from jobs.kinds.kind import FieldFault, Kind, Plan
 from jobs.kinds.schemas import UnusableSchema, read_schema
 from jobs.prices import PriceBook
 from jobs.routing import KNOWN_NAMES, Catalogue, Resolved
@@ -60,6 +60,8 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     next one (None: what the route says). The others say what follows a bad answer: whether what was
     put right here is taken, how often each target is asked again, up to which `max_tokens` a cut-off
     answer gets more room (None: twice its own), and whether the route's next target is asked then.
+    `collapse` says whether jobs that ask for the same get one answer: `auto` means unless they ask for
+    variety, by a temperature above zero.
     """
 
     kind: str = "generation"
@@ -76,6 +78,7 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ask_again: AskAgain = 1
     raise_max_tokens: MaxTokens | None = None
     escalate: bool = True
+    collapse: Literal["auto", "always", "never"] = "auto"
 
     @classmethod
     def from_query(cls, values: Mapping[str, str]) -> Self:
@@ -114,7 +117,8 @@ class JobLine(msgspec.Struct, frozen=True, gc=False):
     """A line that is a valid job.
 
     `request` is the line's JSON text as it was sent. `fingerprint` is the same for lines that ask
-    the same of the same model, whatever their custom_id and however they are written.
+    the same of the same model, whatever their custom_id and however they are written. `collapses`
+    tells whether one answer may serve all of those in the batch.
     """
 
     custom_id: str
@@ -124,6 +128,7 @@ class JobLine(msgspec.Struct, frozen=True, gc=False):
     request: str
     estimated_tokens: int
     fingerprint: bytes
+    collapses: bool
 
 
 class _KindOfLine(msgspec.Struct):
@@ -203,10 +208,11 @@ class LineReader:
             return FieldFault(error.code, "model", error.message)
         if self._prices is not None and (unpriced := self._unpriced(resolved)) is not None:
             return FieldFault("unpriced_model", "model", no_price(unpriced))
-        requests = kind.plan(line).requests
+        plan = kind.plan(line)
+        requests = plan.requests
         if self._prices is not None:
             self._note_cost(resolved, requests[0], self._prices)
-        canonical = self._encode((kind.name, line.model, requests))
+        canonical = self._encode((kind.name, line.model, requests, plan.judged_by))
         return JobLine(
             line.custom_id,
             kind.name,
@@ -215,7 +221,17 @@ class LineReader:
             text,
             sum(estimate_request(request, self._count_tokens) for request in requests),
             blake2b(canonical, digest_size=FINGERPRINT_BYTES).digest(),
+            self._collapses(plan),
         )
+
+    def _collapses(self, plan: Plan) -> bool:
+        match self._defaults.collapse:
+            case "auto":
+                return not plan.wants_variety
+            case "always":
+                return True
+            case "never":
+                return False
 
     def _note_cost(self, resolved: Resolved, request: ModelRequest, prices: PriceBook) -> None:
         now, most_input_tokens = utcnow(), most_tokens(request)

@@ -164,6 +164,10 @@ class Batch(SQLModel, table=True):
     """Attempts whose answer was not usable, those that decided their job included."""
     bad_nanos: int = Field(default=0, sa_type=BigInt)
     """What those cost: a part of `spent_nanos`."""
+    collapsed_jobs: int = Field(default=0, sa_type=BigInt)
+    """Jobs that are not called for, as an earlier one asks for the same; set when it is accepted."""
+    saved_nanos: int = Field(default=0, sa_type=BigInt)
+    """What the calls for those would have cost, as far as they have their result."""
     input_tokens: int = Field(default=0, sa_type=BigInt)
     cached_input_tokens: int = Field(default=0, sa_type=BigInt)
     cache_write_tokens: int = Field(default=0, sa_type=BigInt)
@@ -247,6 +251,8 @@ class Job(SQLModel, table=True):
     """The line as it was sent; the batch's defaults fill what it leaves out."""
     estimated_tokens: int = Field(sa_type=Integer)
     fingerprint: bytes = Field(sa_type=LargeBinary)
+    first_seq: int | None = Field(default=None, sa_type=Integer)
+    """The job of this batch that asks for the same, and whose result this one gets; null where none does."""
 
 
 class Attempt(SQLModel, table=True):

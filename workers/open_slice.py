@@ -48,7 +48,7 @@ class OpenSlice:
     @property
     def holds_queue(self) -> bool:
         """Whether all jobs were left for later at once: then so are those of the next slices."""
-        return self._parked == self._jobs
+        return 0 < self._parked == self._jobs
 
     @property
     def waits_for(self) -> str | None:

@@ -54,6 +54,7 @@ class SubmissionQuery(BaseModel):
     ask_again: str | None = None
     raise_max_tokens: str | None = None
     escalate: str | None = None
+    collapse: str | None = None
     schema_: Annotated[str | None, Field(alias="schema", description="a JSON Schema, as text")] = (
         None
     )

@@ -72,6 +72,16 @@ class Plan(ABC):
     def requests(self) -> tuple[ModelRequest, ...]:
         """The request of each part, at least one, as far as it is known before anything was answered."""
 
+    @property
+    def judged_by(self) -> Any:
+        """What verdicts depend on beside the requests: plans are the same if these are, too."""
+        return None
+
+    @property
+    def wants_variety(self) -> bool:
+        """Whether the same request is meant to bring another answer each time."""
+        return any((request.temperature or 0.0) > 0.0 for request in self.requests)
+
     def request(self, kept: Sequence[Any]) -> ModelRequest:
         """Return what to ask next; `kept` is shorter than `requests`."""
         return self.requests[len(kept)]

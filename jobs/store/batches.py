@@ -72,7 +72,9 @@ def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
     return batch.id, batch.ref
 
 
-def accept(session: Session, batch_id: int, *, total_jobs: int, total_slices: int) -> None:
+def accept(
+    session: Session, batch_id: int, *, total_jobs: int, total_slices: int, collapsed_jobs: int = 0
+) -> None:
     """Make a received batch visible and ready to be fed: the one commit that accepts it.
 
     Raises:
@@ -89,6 +91,7 @@ def accept(session: Session, batch_id: int, *, total_jobs: int, total_slices: in
             state=BatchState.QUEUED,
             total_jobs=total_jobs,
             total_slices=total_slices,
+            collapsed_jobs=collapsed_jobs,
             touched_at=now(session),
             served=_least_served(session),
         )

@@ -16,8 +16,8 @@ from jobs.store.parts import parts_between
 from jobs.store.workers import deaths, remembered_since
 from jobs.tables import Attempt, Job, Part, Result, Slice
 
-JobRow = tuple[int, int, str, str, str, str, int, bytes]
-"""batch_id, seq, custom_id, kind, queue, request, estimated_tokens, fingerprint"""
+JobRow = tuple[int, int, str, str, str, str, int, bytes, int | None]
+"""batch_id, seq, custom_id, kind, queue, request, estimated_tokens, fingerprint, first_seq"""
 
 JOB_COLUMNS = (
     "batch_id",
@@ -28,6 +28,7 @@ JOB_COLUMNS = (
     "request",
     "estimated_tokens",
     "fingerprint",
+    "first_seq",
 )
 
 IDS_PER_QUERY = 500
@@ -137,6 +138,7 @@ _OPEN_JOBS = (
     )
     .order_by(col(Job.seq))
 )
+_CALLED_FOR = _OPEN_JOBS.where(col(Job.first_seq).is_(None))
 _ANY_OPEN_JOB = _OPEN_JOBS.with_only_columns(col(Job.seq)).limit(1)
 _ATTEMPTS = (
     sa_select(
@@ -173,9 +175,11 @@ def open_jobs(
 ) -> list[OpenJob]:
     """Return the jobs of a slice that have no result yet, in order, with their attempts counted.
 
+    Without those that get the result of an earlier one.
+
     To be read after the slice was leased: from then on nobody else answers its jobs.
     """
-    rows = session.connection().execute(_OPEN_JOBS, _range(batch_id, cut))
+    rows = session.connection().execute(_CALLED_FOR, _range(batch_id, cut))
     if is_first_lease:
         return [OpenJob(*row, last_attempt=0, counted_attempts=0) for row in rows]
     attempts = _attempts(session, batch_id, cut)

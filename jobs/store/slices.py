@@ -20,6 +20,7 @@ from jobs.store.attempts import book_unknown
 from jobs.store.database import now
 from jobs.store.feeding import FedSlice
 from jobs.store.jobs import SliceRange
+from jobs.store.twins import answer_twins
 from jobs.tables import Batch, Slice
 
 LEASE = timedelta(seconds=12)
@@ -81,7 +82,9 @@ _DRAIN = _ONE_SLICE.where(col(Slice.state) == SliceState.LEASED).values(state=Sl
 _IS_OWNED = col(Slice.state).in_(OWNED)
 _FREE = {"owner": None, "lease_until": None, "not_before": None}
 _FINISH = _ONE_SLICE.where(_IS_OWNED).values(state=SliceState.DONE, **_FREE)
-_RELEASE = _ONE_SLICE.where(_IS_OWNED).values(state=SliceState.WAITING, **_FREE)
+_RELEASE = _ONE_SLICE.where(_IS_OWNED).values(
+    {**_FREE, "state": SliceState.WAITING, "not_before": bindparam("due")}
+)
 _HELD_RANGE = sa_select(
     col(Slice.queue), col(Slice.first_seq), col(Slice.last_seq), col(Slice.jobs)
 ).where(
@@ -91,7 +94,7 @@ _HELD_RANGE = sa_select(
     _IS_OWNED,
 )
 _LOCK_TO_COUNT = (
-    sa_select(col(Batch.done_slices), col(Batch.total_slices))
+    sa_select(col(Batch.done_slices), col(Batch.total_slices), col(Batch.collapsed_jobs))
     .where(col(Batch.id) == bindparam("of"))
     .with_for_update()
 )
@@ -100,6 +103,9 @@ _COUNT_DONE = (
     .where(col(Batch.id) == bindparam("of"))
     .values(done_slices=col(Batch.done_slices) + 1)
 )
+
+TWINS_WAIT = timedelta(seconds=3)
+"""Until a slice is looked at again whose last open jobs wait for the result of an earlier one."""
 
 NEARLY = timedelta(seconds=5)
 """Slices that wait about as long already are left as they are when another one is given back."""
@@ -169,19 +175,24 @@ def mark_draining(session: Session, lease: Lease) -> None:
 def finish(session: Session, lease: Lease) -> bool:
     """Mark a slice done and finalise its batch if it was the last; return whether it was.
 
-    A slice with jobs that have no result is given back instead: nothing may be lost by a mistake.
+    A slice with jobs that have no result is given back instead: they wait for that of an earlier one
+    that asks for the same, and nothing may be lost by a mistake.
 
     Raises:
         LeaseLost: the fence is newer; nothing was changed.
     """
     connection = session.connection()
-    done, total = connection.execute(_LOCK_TO_COUNT, {"of": lease.batch_id}).one()
+    done, total, collapsed = connection.execute(_LOCK_TO_COUNT, {"of": lease.batch_id}).one()
     holding = {"of": lease.batch_id, "number": lease.slice_no, "holding": lease.fence}
     cut = connection.execute(_HELD_RANGE, holding).first()
     if cut is None:
         raise _lost(lease)
-    if jobs.has_open_jobs(session, lease.batch_id, SliceRange(lease.slice_no, *cut)):
-        connection.execute(_RELEASE, holding)
+    piece = SliceRange(lease.slice_no, *cut)
+    if collapsed:
+        answer_twins(session, batches.lock(session, lease.batch_id), piece)
+    if jobs.has_open_jobs(session, lease.batch_id, piece):
+        due = now(session) + TWINS_WAIT if collapsed else None
+        connection.execute(_RELEASE, {**holding, "due": due})
         return False
     connection.execute(_FINISH, holding)
     connection.execute(_COUNT_DONE, {"of": lease.batch_id})

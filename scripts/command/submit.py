@@ -4,6 +4,7 @@ import secrets
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -50,6 +51,14 @@ def _idempotency_key(text: str | None) -> str:
     return text
 
 
+class Collapse(StrEnum):
+    """Whether jobs that ask for the same get one answer; auto: unless they ask for variety."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 def submit(  # noqa: PLR0913 - a command's options are its parameters
     file: Annotated[
         Path,
@@ -93,6 +102,10 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     escalate: Annotated[
         bool | None,
         typer.Option(help="Ask a route's next target after bad answers. Default: yes."),
+    ] = None,
+    collapse: Annotated[
+        Collapse | None,
+        typer.Option(help="Whether jobs that ask for the same get one answer. Default: auto."),
     ] = None,
     idempotency_key: Annotated[
         str | None,
@@ -144,6 +157,7 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         "ask_again": ask_again,
         "raise_max_tokens": raise_max_tokens,
         "escalate": escalate,
+        "collapse": collapse,
     }
     defaults = {field: str(value) for field, value in given.items() if value is not None}
     with connect(url, key) as client:

@@ -48,7 +48,7 @@ def seed_batch(
         insert_chunk(
             session,
             [
-                (batch_id, seq, f"job-{seq}", "generation", queue, "{}", 10, b"f" * 16)
+                (batch_id, seq, f"job-{seq}", "generation", queue, "{}", 10, b"f" * 16, None)
                 for seq in range(jobs)
             ],
         )

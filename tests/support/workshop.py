@@ -129,8 +129,12 @@ class Workshop:
         max_cost_nanos: int | None = None,
         given: Mapping[str, str] | None = None,
     ) -> str:
-        """Accept a batch and return its ref; `given` are its defaults, as a query says them."""
-        defaults = JobDefaults.from_query({"max_tokens": "10", **(given or {})})
+        """Accept a batch and return its ref; `given` are its defaults, as a query says them.
+
+        Its jobs may all have the same prompt: they are called for one by one, unless told otherwise.
+        """
+        usual = {"max_tokens": "10", "collapse": "never"}
+        defaults = JobDefaults.from_query({**usual, **(given or {})})
         with self.database.write() as session:
             project_id = ensure_project(session, "default")
         draft = batches.BatchDraft(

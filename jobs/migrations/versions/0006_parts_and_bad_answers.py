@@ -1,4 +1,4 @@
-"""Jobs of several parts, and what bad answers cost."""
+"""Jobs of several parts, what bad answers cost, and jobs that ask for the same."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +9,8 @@ branch_labels = None
 depends_on = None
 
 BIG_INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+TOTALS = ("bad_answers", "bad_nanos", "collapsed_jobs", "saved_nanos")
 
 
 def upgrade() -> None:
@@ -23,7 +25,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("batch_id", "seq", "no", name="pk_part"),
     )
     op.add_column("result", sa.Column("mended", sa.Text(), nullable=True))
-    for name in ("bad_answers", "bad_nanos"):
+    op.add_column("job", sa.Column("first_seq", sa.Integer(), nullable=True))
+    for name in TOTALS:
         # The default stays: a process of the version before makes batches without these.
         op.add_column("batch", sa.Column(name, BIG_INT, nullable=False, server_default="0"))
 
@@ -32,5 +35,6 @@ def downgrade() -> None:
     """Drop what was added."""
     op.drop_table("part")
     op.execute("ALTER TABLE result DROP COLUMN mended")
-    for name in ("bad_answers", "bad_nanos"):
+    op.execute("ALTER TABLE job DROP COLUMN first_seq")
+    for name in TOTALS:
         op.execute(f"ALTER TABLE batch DROP COLUMN {name}")

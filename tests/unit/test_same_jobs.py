@@ -1,0 +1,98 @@
+"""Jobs of a batch that ask for the same: one is called for, and all get its result."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from jobs.states import BatchState, ResultStatus, SliceState
+from tests.support.workshop import Workshop, line, workshop
+
+SAME = {"collapse": "auto"}
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Workshop]:
+    async with workshop(tmp_path) as shop:
+        yield shop
+
+
+def lines(*prompts: str, **fields: Any) -> list[dict[str, Any]]:
+    return [
+        {**line(str(number)), "prompt": prompt, **fields} for number, prompt in enumerate(prompts)
+    ]
+
+
+async def test_one_is_called_for_and_all_get_its_result(shop: Workshop) -> None:
+    ref = shop.submit(lines("a", "b", "a", "a", "b"), given=SAME)
+    await shop.run(ref)
+    assert len(shop.provider.seen) == 2
+    assert [result.source for result in shop.results()] == ["live"] * 2 + ["duplicate"] * 3
+    assert [result.output for result in shop.results()] == ['"Hello"'] * 5
+    assert sorted(result.position for result in shop.results()) == [1, 2, 3, 4, 5]
+    batch = shop.batch(ref)
+    assert (batch.state, batch.succeeded) == (BatchState.COMPLETED, 5)
+    assert batch.collapsed_jobs == 3
+    assert batch.saved_nanos == sum(
+        (made.cost_nanos or 0) * (2 if made.seq == 0 else 1) for made in shop.attempts()
+    )
+
+
+async def test_all_get_the_same_failure(shop: Workshop) -> None:
+    shop.provider.replies.append(httpx.Response(400))
+    ref = shop.submit(lines("a", "a", "b"), given=SAME)
+    await shop.run(ref)
+    assert [result.error_code for result in shop.results()] == ["request_rejected"] * 2 + [None]
+    assert shop.batch(ref).failed == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "fields", "calls"),
+    [
+        ({"collapse": "auto"}, {"temperature": 0.7}, 3),
+        ({"collapse": "auto"}, {"temperature": 0}, 1),
+        ({"collapse": "always"}, {"temperature": 0.7}, 1),
+        ({"collapse": "never"}, {}, 3),
+        ({}, {}, 3),
+    ],
+)
+async def test_who_asks_for_variety_gets_it(
+    shop: Workshop, given: dict[str, str], fields: dict[str, Any], calls: int
+) -> None:
+    ref = shop.submit(lines("a", "a", "a", **fields), given=given)
+    await shop.run(ref)
+    assert len(shop.provider.seen) == calls
+    assert shop.batch(ref).succeeded == 3
+
+
+async def test_other_lines_are_other_jobs(shop: Workshop) -> None:
+    same = lines("a", "a", "a", "a")
+    same[1]["model"] = "large"
+    same[2]["max_tokens"] = 11
+    same[3]["system"] = "Be brief."
+    await shop.run(shop.submit(same, given=SAME))
+    assert len(shop.provider.seen) == 4
+
+
+async def test_a_later_slice_waits_for_the_result_of_an_earlier_one(shop: Workshop) -> None:
+    ref = shop.submit(lines("a", "b", "a", "c"), given=SAME, slice_size=2)
+    await shop.run(ref, 1)
+    assert [result.seq for result in shop.results()] == [3]
+    waiting = shop.slice(1)
+    assert waiting.state == SliceState.WAITING
+    assert waiting.not_before is not None
+    await shop.run(ref, 0)
+    due_now(shop)
+    await shop.run(ref, 1)
+    assert [result.status for result in shop.results()] == [ResultStatus.SUCCEEDED] * 4
+    assert len(shop.provider.seen) == 3
+    assert shop.batch(ref).state == BatchState.COMPLETED
+
+
+def due_now(shop: Workshop) -> None:
+    piece = shop.slice(1)
+    piece.not_before = None
+    with shop.database.write() as session:
+        session.merge(piece)
