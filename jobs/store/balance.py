@@ -215,6 +215,11 @@ def _of_results(
         ("stray_results", results.stray, "{} results are of jobs that the batch doesn't have"),
         ("misshapen_results", results.misshapen, "{} results have columns that exclude each other"),
         ("misplaced_results", results.empty_places, "{} places in the order of arrival are empty"),
+        (
+            "unlike_twins",
+            results.unlike_twins,
+            "{} results are copies of one that is another, or not there",
+        ),
         ("dangling_results", nowhere, "{} results are of an attempt that is not there"),
         (
             "unbacked_results",

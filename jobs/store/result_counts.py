@@ -7,9 +7,10 @@ from sqlalchemy import and_, case, func, or_, select
 from sqlmodel import Session, col
 
 from jobs.states import ResultStatus
-from jobs.tables import Batch, Result
+from jobs.store.twins import COPIED, DUPLICATE
+from jobs.tables import Batch, Job, Result
 
-SOURCES = ("live",)
+SOURCES = ("live", DUPLICATE)
 """Where answers come from, so far."""
 
 
@@ -23,7 +24,8 @@ class ResultCounts:
         misshapen: those whose columns contradict their status.
         empty_places: how many places of the order of arrival are empty, or are not places at all.
         with_attempt: those that name the attempt that decided.
-        unattempted_answers: those that succeeded and name none.
+        unattempted_answers: those that succeeded, are no copies, and name none.
+        unlike_twins: copies that are not like the result of the job that they repeat.
     """
 
     by_status: dict[str, int]
@@ -32,6 +34,7 @@ class ResultCounts:
     empty_places: int
     with_attempt: int
     unattempted_answers: int
+    unlike_twins: int
 
 
 def result_counts(session: Session, batch: Batch) -> ResultCounts:
@@ -46,9 +49,10 @@ def result_counts(session: Session, batch: Batch) -> ResultCounts:
         _times(place < 1),
         func.max(place),
         func.count(col(Result.attempt)),
+        _times(_IS_COPY),
     ).where(col(Result.batch_id) == batch.id)
     by_status: dict[str, int] = dict.fromkeys(ResultStatus, 0)
-    every = stray = misshapen = below = last = with_attempt = unattempted = 0
+    every = stray = misshapen = below = last = with_attempt = unattempted = copies = 0
     for row in session.connection().execute(counted.group_by(status)):
         by_status[row[0]] = int(row[1] - row[2])
         every += int(row[1])
@@ -57,10 +61,33 @@ def result_counts(session: Session, batch: Batch) -> ResultCounts:
         below += int(row[4])
         last = max(last, int(row[5]))
         with_attempt += int(row[6])
+        copies += int(row[7])
         if row[0] == ResultStatus.SUCCEEDED:
-            unattempted = int(row[1] - row[6])
+            unattempted = int(row[1] - row[6] - row[7])
     empty_places = below + max(0, last - (every - below))
-    return ResultCounts(by_status, stray, misshapen, empty_places, with_attempt, unattempted)
+    unlike = _unlike_twins(session, batch) if copies else 0
+    return ResultCounts(
+        by_status, stray, misshapen, empty_places, with_attempt, unattempted, unlike
+    )
+
+
+def _unlike_twins(session: Session, batch: Batch) -> int:
+    """Count the copies that are not like the result of the job that they repeat, or repeat none."""
+    first = Result.__table__.alias("first")  # type: ignore[attr-defined]  # SQLModel sets it, untyped
+    alike = (first.c[name].is_not_distinct_from(getattr(Result, name)) for name in COPIED)
+    counted = (
+        select(func.count())
+        .select_from(Result)
+        .outerjoin(Job, (col(Job.batch_id) == batch.id) & (col(Job.seq) == col(Result.seq)))
+        .outerjoin(first, (first.c.batch_id == batch.id) & (first.c.seq == col(Job.first_seq)))
+        .where(
+            col(Result.batch_id) == batch.id, _IS_COPY, or_(first.c.seq.is_(None), ~and_(*alike))
+        )
+    )
+    return int(session.connection().execute(counted).scalar_one())
+
+
+_IS_COPY = col(Result.source) == DUPLICATE
 
 
 def _is_misshapen() -> Any:
@@ -74,6 +101,7 @@ def _is_misshapen() -> Any:
         and_(status == ResultStatus.SUCCEEDED, ~is_answer),
         and_(status == ResultStatus.FAILED, ~has_error),
         and_(status == ResultStatus.CANCELLED, ~is_cancelled),
+        and_(_IS_COPY, has_attempt),
     )
 
 

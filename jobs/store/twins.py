@@ -13,7 +13,7 @@ from jobs.tables import Attempt, Batch, Job, Result
 DUPLICATE = "duplicate"
 """The source of such a result."""
 
-_COPIED = ("status", "output", "finish_reason", "error_code", "error_message", "mended")
+COPIED = ("status", "output", "finish_reason", "error_code", "error_message", "mended")
 _TOTALS = {ResultStatus.SUCCEEDED: "succeeded", ResultStatus.FAILED: "failed"}
 """Only these are copied: of a job that was cancelled its twins are as well, each for itself."""
 
@@ -67,12 +67,12 @@ def answer_twins(session: Session, batch: Batch, cut: SliceRange) -> None:
             func.row_number().over(order_by=col(Job.seq)) + batch.finished_jobs,
             literal(DUPLICATE),
             _moment(session),
-            *(first.c[name] for name in _COPIED),
+            *(first.c[name] for name in COPIED),
         )
         .select_from(of_twins)
         .where(*is_due)
     )
-    columns = ["batch_id", "seq", "position", "source", "finished_at", *_COPIED]
+    columns = ["batch_id", "seq", "position", "source", "finished_at", *COPIED]
     connection.execute(insert(Result).from_select(columns, copied))
     for status, total in _TOTALS.items():
         setattr(batch, total, getattr(batch, total) + counts.get(status, 0))

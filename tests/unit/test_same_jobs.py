@@ -6,8 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from jobs.states import BatchState, ResultStatus, SliceState
+from jobs.store import batches
+from jobs.store.balance import balance
 from tests.support.workshop import Workshop, line, workshop
 
 SAME = {"collapse": "auto"}
@@ -96,3 +99,24 @@ def due_now(shop: Workshop) -> None:
     piece.not_before = None
     with shop.database.write() as session:
         session.merge(piece)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE result SET output = '\"Hullo\"' WHERE seq = 2",
+        "UPDATE result SET status = 'failed', error_code = 'x' WHERE seq = 0",
+        "UPDATE job SET first_seq = NULL WHERE seq = 2",
+        "UPDATE job SET first_seq = 7 WHERE seq = 2",
+    ],
+)
+async def test_the_proof_looks_at_copies(shop: Workshop, damage: str) -> None:
+    ref = shop.submit(lines("a", "b", "a"), given=SAME)
+    await shop.run(ref)
+    with shop.database.snapshot() as session:
+        assert balance(session, batches.find(session, 1, ref)).violations == []
+    with shop.database.engine.begin() as connection:
+        connection.execute(text(damage))
+    with shop.database.snapshot() as session:
+        found = balance(session, batches.find(session, 1, ref)).violations
+    assert "unlike_twins" in {violation.code for violation in found}
