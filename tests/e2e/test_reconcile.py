@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
+from sqlalchemy import text
 
 from tests.e2e.judging import attempts_of, each_job_has_one_result, nanos
 from tests.support.system import ROOT, Json, System, lines
@@ -82,6 +83,17 @@ def test_lost_calls_become_exactly_what_the_simulator_billed_for_them(
         tampered = _file(tmp_path / "tampered.ndjson", tamper([dict(row) for row in rows]))
         status, found = reconcile(spread_system, batch_id, "--provider-account", tampered)
         assert (status, found["balances"]) == (UNBALANCED, False), found
+
+    a_lost_result_is_told(spread_system, batch_id)
+
+
+def a_lost_result_is_told(system: System, batch_id: str) -> None:
+    """Damage the rows, and ask again."""
+    with system.database() as database, database.write() as session:
+        session.connection().execute(text("DELETE FROM result WHERE seq = 3"))
+    status, found = reconcile(system, batch_id)
+    assert (status, found["jobs"]["lost"]) == (UNBALANCED, 1), found
+    assert "lost_jobs" in {violation["code"] for violation in found["violations"]}
 
 
 def _billed(rows: list[Json]) -> Json:

@@ -13,9 +13,11 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from jobs.exchange import Usage
+from jobs.ingest import Slicer
 from jobs.states import Outcome
 from jobs.store import Database, batches, budgets, slices
 from jobs.store.balance import balance
+from jobs.store.jobs import insert_chunk, insert_slices
 from jobs.store.reports import Correction, Journal, Settlement
 from jobs.store.settlement import flush, reconcile
 from tests.support import postgres
@@ -320,3 +322,34 @@ RUNNING_DAMAGES = [
 @pytest.mark.parametrize(("code", "damage"), RUNNING_DAMAGES)
 def test_a_damage_to_a_batch_at_work_is_named(books: Books, code: str, damage: str) -> None:
     assert code in codes_after(books, damage, ref=books.running)
+
+
+def test_two_jobs_of_one_name_are_told_where_the_constraint_is_gone(books: Books) -> None:
+    if books.database.is_sqlite:
+        pytest.skip("SQLite's constraint can't be dropped: without it there is no table")
+    unbound = "ALTER TABLE job DROP CONSTRAINT uq_job_custom_id"
+    renamed = of("job", "custom_id = 'job-1'")
+    assert codes_after(books, unbound, renamed) == {"namesake_jobs"}
+
+
+def test_slices_of_several_queues_lie_across_each_other(books: Books) -> None:
+    """Each holds the jobs of its own queue in its range, and a job belongs to one."""
+    queues = ["a", "b", "b", "a", "c", "a", "b", "a", "b", "b"]
+    slicer = Slicer(2)
+    with Session(books.database.engine) as session:
+        batch_id, ref = batches.begin(session, batches.BatchDraft(project_id=1, defaults="{}"))
+        rows = [
+            (batch_id, seq, f"job-{seq}", "generation", queue, "{}", 10, b"f" * 16)
+            for seq, queue in enumerate(queues)
+        ]
+        insert_chunk(session, rows)
+        cut = [piece for seq, queue in enumerate(queues) if (piece := slicer.add(seq, queue))]
+        insert_slices(session, batch_id, [*cut, *slicer.rest()])
+        batches.accept(session, batch_id, total_jobs=len(queues), total_slices=slicer.count)
+        session.expire_all()
+        assert balance(session, batches.find(session, 1, ref)).violations == []
+        moved = f"UPDATE job SET queue = 'a' WHERE batch_id = {batch_id} AND seq = 2"  # noqa: S608  (a number)
+        session.connection().execute(text(moved))
+        found = balance(session, batches.find(session, 1, ref)).violations
+        session.rollback()
+    assert {violation.code for violation in found} == {"misfitting_slices"}

@@ -379,6 +379,24 @@ async def test_a_late_answer_after_the_account_changes_nothing(
     assert (await balance_of(client, story.ref))["balances"]
 
 
+async def test_a_call_that_was_lost_over_midnight_is_corrected_on_the_day_that_has_it(
+    client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer was lost before midnight, and that was noted after it."""
+    clock = [datetime(2026, 5, 1, 23, 59, 59, tzinfo=UTC)]
+    for module in ("settlement", "attempts", "slices"):
+        monkeypatch.setattr(f"jobs.store.{module}.now", lambda _session: clock[0])
+    story = Story(database, jobs=1)
+    journal = story.attempt(0)
+    clock[0] = datetime(2026, 5, 2, tzinfo=UTC)
+    ending = {"cost_nanos": WORST_NANOS, "error_code": "connection_lost", "latency_ms": 900}
+    story.settle(journal, Outcome.UNKNOWN, **ending)
+    assert (await balance_of(client, story.ref))["balances"]
+    found = await compare(client, story.ref, [call_of(0, Usage(10))], apply=True)
+    assert found["account"]["corrected"] == 1
+    assert found["violations"] == []
+
+
 def usage_by_chance(random: Random) -> Usage:
     reasoning = random.randrange(5)
     return Usage(random.randrange(1, 300), random.randrange(20), 0, reasoning + 1, reasoning)
