@@ -79,12 +79,16 @@ def test_lost_calls_become_exactly_what_the_simulator_billed_for_them(
     status, again = reconcile(spread_system, *given, "--apply")
     assert (status, again["account"]["corrected"]) == (0, 0)
 
-    for tamper in TAMPERED:
-        tampered = _file(tmp_path / "tampered.ndjson", tamper([dict(row) for row in rows]))
-        status, found = reconcile(spread_system, batch_id, "--provider-account", tampered)
-        assert (status, found["balances"]) == (UNBALANCED, False), found
-
+    tampered_accounts_are_told(spread_system, batch_id, rows, tmp_path / "tampered.ndjson")
     a_lost_result_is_told(spread_system, batch_id)
+
+
+def tampered_accounts_are_told(system: System, batch_id: str, rows: list[Json], path: Path) -> None:
+    """Change the account in each way, and ask again."""
+    for tamper in TAMPERED:
+        tampered = _file(path, tamper([dict(row) for row in rows]))
+        status, found = reconcile(system, batch_id, "--provider-account", tampered)
+        assert (status, found["balances"]) == (UNBALANCED, False), found
 
 
 def a_lost_result_is_told(system: System, batch_id: str) -> None:
