@@ -7,7 +7,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import func, insert, literal, select
+from sqlalchemy import ARRAY, ColumnElement, Integer, any_, func, insert, literal, select
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col
 
@@ -111,20 +111,20 @@ def page(
         after: the last `position` (finished) or `seq` (input) that was seen; 0 or -1 to begin.
         limit: rows at most.
     """
-    place = col(Result.position) if order is ResultOrder.FINISHED else col(Result.seq)
-    fitting = _fitting(session, batch_id, place, after, limit)
-    if not fitting:
-        return []
-    rows = session.connection().execute(
-        select(*(col(getattr(Result, name)) for name in _OF_RESULT), col(Job.custom_id))
-        .join(Job, (col(Job.batch_id) == batch_id) & (col(Job.seq) == col(Result.seq)))
-        .where(col(Result.batch_id) == batch_id, place > after)
-        .order_by(place)
-        .limit(fitting)
+    seqs = _next_seqs(session, batch_id, order, after, limit)
+    of_batch = col(Result.batch_id) == batch_id
+    results = session.connection().execute(
+        select(*(col(getattr(Result, name)) for name in _OF_RESULT)).where(
+            of_batch, _is_one_of(session, col(Result.seq), seqs)
+        )
     )
-    found = [dict(zip((*_OF_RESULT, "custom_id"), row, strict=True)) for row in rows]
-    attempts = _attempts(session, batch_id, [row["seq"] for row in found])
-    return [ResultRow(**row, attempts=attempts.get(row["seq"], ())) for row in found]
+    by_seq = {row[0]: dict(zip(_OF_RESULT, row, strict=True)) for row in results}
+    custom_ids = _custom_ids(session, batch_id, seqs)
+    attempts = _attempts(session, batch_id, seqs)
+    return [
+        ResultRow(**by_seq[seq], custom_id=custom_ids[seq], attempts=attempts.get(seq, ()))
+        for seq in seqs
+    ]
 
 
 def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
@@ -167,28 +167,54 @@ def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
     session.add(batch)
 
 
-def _fitting(session: Session, batch_id: int, place: Mapped[int], after: int, limit: int) -> int:
-    """Return how many of the next results fit into a page: one, however large it is.
+def _next_seqs(
+    session: Session, batch_id: int, order: ResultOrder, after: int, limit: int
+) -> list[int]:
+    """Return the jobs whose results fit into the next page: one, however large it is.
 
     SQLite reads on row by row, so it looks at little more than the page.
     """
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     # Before its 3.43 SQLite counts characters only; PostgreSQL's bytes are told without unpacking.
     size = func.length if is_sqlite else func.octet_length
+    if order is ResultOrder.FINISHED:
+        place = col(Result.position)
+        # Positions have no gaps; said so, nothing else is looked at, whatever the statistics are.
+        is_next: ColumnElement[bool] = place.between(after + 1, after + limit)
+    else:
+        place = col(Result.seq)
+        is_next = place > after
     sizes = session.connection().execute(
-        select(size(col(Result.output)))
-        .where(col(Result.batch_id) == batch_id, place > after)
+        select(col(Result.seq), size(col(Result.output)))
+        .where(col(Result.batch_id) == batch_id, is_next)
         .order_by(place)
         .limit(limit)
     )
-    fitting = sum_bytes = 0
-    for size_bytes in sizes.scalars():
+    seqs: list[int] = []
+    sum_bytes = 0
+    for seq, size_bytes in sizes:
         sum_bytes += size_bytes or 0
-        if fitting and sum_bytes > PAGE_BYTES:
+        if seqs and sum_bytes > PAGE_BYTES:
             sizes.close()
             break
-        fitting += 1
-    return fitting
+        seqs.append(seq)
+    return seqs
+
+
+def _is_one_of(session: Session, column: Mapped[int], seqs: Sequence[int]) -> ColumnElement[bool]:
+    """Return the condition `column IN seqs`; to PostgreSQL as one parameter, not a thousand."""
+    if session.get_bind().dialect.name == "sqlite":
+        return column.in_(seqs)
+    return column == any_(literal(seqs, ARRAY(Integer)))
+
+
+def _custom_ids(session: Session, batch_id: int, seqs: Sequence[int]) -> dict[int, str]:
+    rows = session.connection().execute(
+        select(col(Job.seq), col(Job.custom_id)).where(
+            col(Job.batch_id) == batch_id, _is_one_of(session, col(Job.seq), seqs)
+        )
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def _attempts(
@@ -196,14 +222,15 @@ def _attempts(
 ) -> dict[int, Sequence[AttemptRow]]:
     """Return the attempts of some jobs by seq, in their order.
 
-    Not in one statement with the results: each output would come as often as there were attempts.
+    Not joined to the results: each output would come as often as there were attempts, and PostgreSQL
+    would join whole batches where it has no statistics yet.
     """
     rows = session.connection().execute(
         select(
             col(Attempt.seq),
             *(col(getattr(Attempt, name)) for name in (*_OF_ATTEMPT, *Usage.__struct_fields__)),
         )
-        .where(col(Attempt.batch_id) == batch_id, col(Attempt.seq).in_(seqs))
+        .where(col(Attempt.batch_id) == batch_id, _is_one_of(session, col(Attempt.seq), seqs))
         .order_by(col(Attempt.seq), col(Attempt.n))
     )
     return {
