@@ -96,6 +96,7 @@ class Database:
         self._reader = engine.execution_options(read_only=True)
         self._sqlite_writer = threading.Lock()
         self._usual_s = self._reach_s = self._patience_s = patience_s
+        self._look_every_s: float | None = None
         self._to_write = Reach()
         # On SQLite only writers wait, for each other.
         self._to_read = Reach() if self.is_sqlite else self._to_write
@@ -103,11 +104,15 @@ class Database:
     def with_patience(self, patience_s: float, *, insists: bool = False) -> Self:
         """Return the same database for transactions that may take so long once it is reached.
 
+        PostgreSQL may be busy with a statement for so long, but not silent to everybody: whoever waits
+        longer than is usual looks whether it still answers, and is told if it doesn't.
+
         Who insists also waits so long for a connection, or for its turn to write, whatever others
         have met: there is much to lose.
         """
         patient = copy.copy(self)
         patient._patience_s = patience_s
+        patient._look_every_s = None if insists else self._usual_s
         if insists:
             patient._reach_s = patience_s
             patient._to_write = patient._to_read = Reach()
@@ -147,7 +152,7 @@ class Database:
     ) -> Iterator[Session]:
         began_s = time.monotonic()
         with (
-            until(began_s + self._patience_s),
+            until(began_s + self._patience_s, self._look_every_s),
             reach.noted(),
             self.reachability(),
             Session(engine, expire_on_commit=False) as session,

@@ -15,20 +15,35 @@ _this_thread = threading.local()
 
 
 @contextmanager
-def until(moment_s: float) -> Iterator[None]:
-    """Let this thread wait for the database until then, by the monotonic clock."""
-    before = getattr(_this_thread, "ends_at_s", None)
-    _this_thread.ends_at_s = moment_s
+def until(moment_s: float, look_every_s: float | None = None) -> Iterator[None]:
+    """Let this thread wait for the database until then, by the monotonic clock.
+
+    Where a statement may take long, it is looked every `look_every_s` whether the server still answers
+    anybody: it may be busy with the statement, or frozen.
+    """
+    before = getattr(_this_thread, "ends_at_s", None), getattr(_this_thread, "look_every_s", None)
+    _this_thread.ends_at_s, _this_thread.look_every_s = moment_s, look_every_s
     try:
         yield
     finally:
-        _this_thread.ends_at_s = before
+        _this_thread.ends_at_s, _this_thread.look_every_s = before
 
 
 def left_s() -> float | None:
     """Return how long this thread may still wait, 0 if no longer; None for as long as it takes."""
     ends_at_s: float | None = getattr(_this_thread, "ends_at_s", None)
     return None if ends_at_s is None else max(0.0, ends_at_s - time.monotonic())
+
+
+def look_every_s() -> float | None:
+    """Return how often this thread looks whether the server is there; None for never."""
+    every_s: float | None = getattr(_this_thread, "look_every_s", None)
+    return every_s
+
+
+def give_up() -> None:
+    """Let this thread wait no longer: the server answers nobody."""
+    _this_thread.ends_at_s = time.monotonic()
 
 
 TOLD_AT_ONCE_S = 1.0

@@ -15,10 +15,17 @@ from sqlalchemy import Connection, inspect, text
 
 from jobs.errors import SchemaMismatch, ServiceUnavailable
 from jobs.store.database import Database
+from jobs.store.patience import until
 
 log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+
+MIGRATION_S = 24 * 3600.0
+"""How long an upgrade may take: an index of a large table takes what it takes."""
+
+LOOK_EVERY_S = 5.0
+"""How often it is looked meanwhile whether PostgreSQL still answers anybody."""
 
 MIGRATION_LOCK = 0x7469_6465
 """Advisory lock on PostgreSQL ("tide"), so that two API processes don't migrate at once."""
@@ -59,7 +66,11 @@ def migrate(database: Database) -> None:
             can't hold every text; nothing was changed.
         ServiceUnavailable: the database doesn't answer, or can't be written.
     """
-    with database.reachability(), database.engine.begin() as connection:
+    with (
+        until(time.monotonic() + MIGRATION_S, LOOK_EVERY_S),
+        database.reachability(),
+        database.engine.begin() as connection,
+    ):
         _require_utf8(connection)
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import orjson
@@ -22,7 +22,8 @@ from jobs import ingest
 from jobs.configuration import Configuration
 from jobs.errors import ServiceUnavailable
 from jobs.states import BatchState
-from jobs.store import Database, open_database
+from jobs.store import Database, Session, open_database, schema
+from jobs.store.database import CONNECT_TIMEOUT_S
 from tests.support.eventually import eventually_async
 from tests.support.own_postgres import OwnPostgres
 from tests.support.postgres import fresh_database
@@ -303,7 +304,7 @@ def test_what_takes_long_is_cut_off_by_the_server_unless_there_is_patience(
     with pytest.raises(ServiceUnavailable, match="statement timeout"), impatient.read() as session:
         session.execute(text("SELECT pg_sleep(5)"))
     with impatient.with_patience(20.0).read() as session:
-        session.execute(text("SELECT pg_sleep(1.5)"))
+        session.execute(text("SELECT pg_sleep(3.5)"))  # it is looked three times
     assert impatient.engine.pool.checkedin() == 1  # type: ignore[attr-defined]  # it is a QueuePool
     impatient.close()
 
@@ -326,3 +327,87 @@ def test_a_server_that_falls_silent_within_a_statement_is_given_up(
     with impatient.with_patience(BACK_WITHIN_S, insists=True).read() as session:
         assert session.execute(text("SELECT 1")).scalar_one() == 1
     impatient.close()
+
+
+def test_who_may_take_long_is_told_soon_that_the_server_answers_nobody(
+    database_url: str, own_postgres: OwnPostgres
+) -> None:
+    impatient = open_database(database_url, patience_s=1.0)
+    freezing = threading.Timer(0.2, own_postgres.freeze)
+
+    def count_long() -> None:
+        with impatient.with_patience(120.0).read() as session:
+            freezing.start()
+            session.execute(text("SELECT pg_sleep(60)"))
+
+    began_s = time.monotonic()
+    with pytest.raises(ServiceUnavailable, match="does not answer"):
+        count_long()
+    assert time.monotonic() - began_s < IN_TIME_S
+    freezing.join()
+    with pytest.raises(ServiceUnavailable, match="waited for in vain"), impatient.read():
+        pass
+    own_postgres.thaw()
+    impatient.close()
+
+
+def test_a_server_without_a_free_connection_is_there_for_who_waits(
+    database_url: str, own_postgres: OwnPostgres
+) -> None:
+    impatient = open_database(database_url, patience_s=1.0)
+    with ExitStack() as held, impatient.with_patience(20.0).read() as session:
+        with suppress(psycopg.OperationalError):
+            while True:
+                held.enter_context(psycopg.connect(own_postgres.url))
+        assert session.execute(text("SELECT 1 FROM pg_sleep(2.5)")).scalar_one() == 1
+    impatient.close()
+
+
+COUNTING = {
+    "/attempts": "api.routes.attempts.attempt_page",
+    "/reconciliation": "api.routes.reconciliation.balance",
+}
+
+
+@pytest.mark.parametrize("route", COUNTING)
+async def test_a_count_in_which_the_database_hangs_is_told_in_time(
+    client: httpx.AsyncClient,
+    app: FastAPI,
+    database: Database,
+    own_postgres: OwnPostgres,
+    monkeypatch: pytest.MonkeyPatch,
+    route: str,
+) -> None:
+    ref = seed_batch(database)
+    await works_again(client, app, ref)
+
+    def count(session: Session, *_: object, **__: object) -> NoReturn:
+        threading.Timer(0.2, own_postgres.freeze).start()
+        session.execute(text("SELECT pg_sleep(60)"))
+        raise AssertionError("it came back")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(COUNTING[route], count)
+        async with asyncio.timeout(PATIENCE_S + IN_TIME_S):
+            reply = await client.get(f"/api/batches/{ref}{route}")
+    assert is_told(reply)
+    own_postgres.thaw()
+    await works_again(client, app, ref)
+
+
+@pytest.mark.parametrize("within", ["connect", "statement"])
+def test_an_upgrade_of_a_database_that_hangs_is_given_up(
+    database_url: str, own_postgres: OwnPostgres, monkeypatch: pytest.MonkeyPatch, within: str
+) -> None:
+    monkeypatch.setattr(schema, "LOOK_EVERY_S", 1.0)
+    database = open_database(database_url, connections=1)
+    if within == "connect":
+        own_postgres.freeze()
+    else:
+        monkeypatch.setattr(schema, "_is_current", lambda _connection: own_postgres.freeze())
+    began_s = time.monotonic()
+    with pytest.raises(ServiceUnavailable, match="can't be used now"):
+        schema.migrate(database)
+    assert time.monotonic() - began_s < CONNECT_TIMEOUT_S + IN_TIME_S
+    own_postgres.thaw()
+    database.close()
