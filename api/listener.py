@@ -102,7 +102,7 @@ class Listener(HttpToolsProtocol):
         """End in order, or at once if that was asked before or the answer isn't read."""
         if self.transport.is_closing() or not self.is_sent:
             self.drop()
-        elif self._is_in_head:
+        elif self._is_in_head and (self.cycle is None or self.cycle.response_complete):
             self._answer(request_timeout())
         else:
             self.transport.close()
