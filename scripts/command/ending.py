@@ -1,6 +1,5 @@
 """How a command ends: its exit status, and what went wrong, for a person or as JSON."""
 
-import errno
 import json
 import os
 import sys
@@ -26,8 +25,7 @@ from jobs.errors import (
 )
 from scripts.command.render import printable, stderr
 from scripts.command.tables import fault_table
-
-DISK_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+from scripts.launcher.full_disk import NO_ROOM
 
 
 class ExitStatus(IntEnum):
@@ -89,7 +87,7 @@ class Commands(TyperGroup):
             complain("wrong_usage", error.format_message(), as_json=True)
             raise typer.Exit(error.exit_code) from None
         except OSError as error:
-            if error.errno not in DISK_FAULTS:
+            if error.errno not in NO_ROOM:
                 raise
             _let_go_of_stdout()
             complain(

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from jobs.errors import ConfigurationError
 from jobs.redis_safety import require_safe_redis
 from jobs.settings import Settings
+from scripts.launcher.full_disk import outlive_full_disk
 from scripts.launcher.mounts import require_locks
 from scripts.launcher.outlet import unblock_output
 from scripts.launcher.parent import follow_launcher
@@ -48,6 +49,7 @@ def begin_part() -> Settings:
     """
     keep_to_itself()
     unblock_output()
+    outlive_full_disk()
     settings = read_settings()
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"

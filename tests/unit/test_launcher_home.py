@@ -154,7 +154,7 @@ def test_no_part_starts_on_sqlite_where_its_locks_do_not_hold(
         ConfigurationError, match=r"tidemill\.db is on a network file system \(nfs4"
     ):
         require_locks(url)
-    for name in ("keep_to_itself", "unblock_output"):
+    for name in ("keep_to_itself", "unblock_output", "outlive_full_disk"):
         monkeypatch.setattr(environment, name, lambda: None)  # this process is the suite's
     monkeypatch.setenv("TIDEMILL_DATABASE_URL", url)
     with pytest.raises(ConfigurationError, match="nfs4"):
