@@ -18,6 +18,7 @@ from jobs.configuration import LONGEST_FAILOVER_S
 from jobs.errors import InvalidParameter, InvalidSubmission, LineFault, UnknownModel
 from jobs.exchange import ModelRequest
 from jobs.kinds import KINDS
+from jobs.kinds.extraction import PartTokens
 from jobs.kinds.faults import BYTE_ORDER_MARK, fault_of, fault_of_json
 from jobs.kinds.generation import (
     DEFAULT_MAX_TOKENS,
@@ -73,6 +74,10 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     stop: Stop | None = None
     seed: Seed | None = None
     schema: str | None = None
+    instructions: str | None = None
+    evidence: bool | None = None
+    merge_key: str | None = None
+    part_tokens: PartTokens | None = None
     failover_after_s: FailoverAfter | None = None
     repair: bool = True
     ask_again: AskAgain = 1

@@ -58,6 +58,10 @@ class SubmissionQuery(BaseModel):
     schema_: Annotated[str | None, Field(alias="schema", description="a JSON Schema, as text")] = (
         None
     )
+    instructions: str | None = None
+    evidence: str | None = None
+    merge_key: str | None = None
+    part_tokens: str | None = None
 
     @field_validator("name")
     @classmethod

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from jobs.kinds.extraction import Extraction
 from jobs.kinds.generation import Generation
 from jobs.kinds.kind import Kind
 
 __all__ = ["KINDS"]
 
-KINDS: Mapping[str, Kind] = MappingProxyType({kind.name: kind for kind in (Generation(),)})
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {kind.name: kind for kind in (Generation(), Extraction())}
+)
 """Every kind, by the name that lines use."""

@@ -65,6 +65,8 @@ class Schema:
 
     document: Mapping[str, Any]
     validator: jsonschema_rs.Validator
+    text: str
+    """The document as compact JSON."""
 
 
 @lru_cache(maxsize=KEPT_SCHEMAS)
@@ -90,9 +92,18 @@ def read_schema(raw: bytes) -> Schema:
         raise _too_deep() from error
     if _is_deeper_than(document, MAX_DEPTH):
         raise _too_deep()
+    return compiled(document)
+
+
+def compiled(document: Mapping[str, Any]) -> Schema:
+    """Return the schema of a document that was made from a user's: it is not asked for its depth.
+
+    Raises:
+        UnusableSchema: not a valid JSON Schema.
+    """
     try:
         validator = jsonschema_rs.validator_for(
-            document, offline=True, pattern_options=jsonschema_rs.RegexOptions()
+            dict(document), offline=True, pattern_options=jsonschema_rs.RegexOptions()
         )
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         place = "".join(f"/{_escaped(str(part))}" for part in getattr(error, "instance_path", ()))
@@ -101,7 +112,7 @@ def read_schema(raw: bytes) -> Schema:
             "invalid_schema",
             f"is not a valid JSON Schema at {place[:ECHOED_CHARACTERS] or '/'}: {reason}",
         ) from error
-    return Schema(document, validator)
+    return Schema(document, validator, msgspec.json.encode(document).decode())
 
 
 def judge_json(text: str, schema: Schema) -> Verdict:
@@ -138,6 +149,11 @@ def judge_json(text: str, schema: Schema) -> Verdict:
         "invalid_json",
         f"the answer has {len(values)} JSON values, and {which} the schema: write exactly one",
     )
+
+
+def judge_value(value: Any, schema: Schema) -> Verdict:
+    """Return a value that satisfies the schema, or why it does not, as `judge_json` does."""
+    return _fitted(Repaired(value, ""), schema, is_long=True)
 
 
 def _repaired(text: str) -> tuple[Repaired, ...]:

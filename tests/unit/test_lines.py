@@ -455,6 +455,28 @@ def test_defaults_fill_what_a_line_leaves_out() -> None:
     assert request.schema == json.loads(HOURS)
 
 
+def test_a_kind_takes_the_defaults_that_its_lines_have() -> None:
+    defaults = JobDefaults.from_query(
+        {
+            "kind": "extraction",
+            "model": "gpt-4o",
+            "schema": HOURS,
+            "instructions": "Of today.",
+            "evidence": "true",
+            "merge_key": "id",
+            "part_tokens": "500",
+            "stop": "END",  # which extractions don't have
+        }
+    )
+    job = good({"custom_id": "a", "text": "It is five."}, defaults)
+    line = rebuild(job.kind, job.request, defaults)
+    assert (line.evidence, line.merge_key, line.part_tokens) == (True, "id", 500)
+    (request,) = KINDS["extraction"].plan(line).requests
+    assert request.system is not None
+    assert request.system.endswith("Of today.")
+    assert request.stop == ()
+
+
 def test_what_a_line_says_goes_before_the_defaults_and_null_says_none() -> None:
     raw = {
         "custom_id": "a",
@@ -508,6 +530,8 @@ def test_stored_defaults_do_not_depend_on_what_a_later_version_presumes() -> Non
         ({"system": "a\0"}, "NUL"),
         ({"schema": "[]"}, "`schema` expected a JSON Schema object"),
         ({"schema": '{"type":"integr"}'}, "`schema` is not a valid JSON Schema"),
+        ({"evidence": "maybe"}, "`evidence`: expected `bool"),
+        ({"part_tokens": "9"}, "`part_tokens`: expected `int` >= 200"),
         ({"kind": "painting"}, "`kind`: expected `generation`"),
     ],
 )

@@ -31,6 +31,8 @@ _FORMATS = frozenset(
     {"date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
 )
 
+INSTRUCTION = "Answer with one JSON value that satisfies this JSON Schema, and with nothing else:"
+
 _OF_TYPE: Mapping[str, frozenset[str]] = {
     "object": frozenset({"properties", "required", "minProperties", "maxProperties"}),
     "array": frozenset({"items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains"}),
@@ -109,22 +111,23 @@ class Inexpressible(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How to ask for values of a schema.
+    """How to ask for values of a schema, which is `document`, a JSON text.
 
-    `native` is the schema in the provider's dialect, None where that has no form for it: then
-    `instruction` asks in words. `is_object` tells whether every answer is an object, as JSON modes
+    `native` is the schema in the provider's dialect, None where that has no form for it: then it is
+    asked for in words. `is_object` tells whether every answer is an object, as JSON modes
     have it.
     """
 
     native: dict[str, Any] | None
-    instruction: str
+    document: str
     is_object: bool
 
     def told(self, system: str | None) -> str | None:
-        """Return the system text, with the instruction where the schema can't be sent otherwise."""
-        if self.native is not None:
+        """Return the system text, with the schema where it can't be sent otherwise, nor is told there."""
+        if self.native is not None or (system is not None and self.document in system):
             return system
-        return self.instruction if system is None else f"{system}\n\n{self.instruction}"
+        instruction = f"{INSTRUCTION}\n{self.document}"
+        return instruction if system is None else f"{system}\n\n{instruction}"
 
 
 def form_of(schema: Mapping[str, Any], dialect: Dialect) -> Form:
@@ -138,16 +141,12 @@ def form_of(schema: Mapping[str, Any], dialect: Dialect) -> Form:
 @lru_cache(maxsize=KEPT_FORMS)
 def _form_of(document: bytes, dialect: Dialect) -> Form:
     schema = msgspec.json.decode(document, type=dict[str, Any])
-    instruction = (
-        "Answer with one JSON value that satisfies this JSON Schema, and with nothing else:\n"
-        f"{document.decode()}"
-    )
     root = resolve(schema, schema)
     is_object = isinstance(root, dict) and _types(root) == ["object"]
     try:
-        return Form(_Translation(schema, dialect).whole(), instruction, is_object)
+        return Form(_Translation(schema, dialect).whole(), document.decode(), is_object)
     except (Inexpressible, RecursionError):
-        return Form(None, instruction, is_object)
+        return Form(None, document.decode(), is_object)
 
 
 class _Translation:
