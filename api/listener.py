@@ -7,12 +7,16 @@ with a problem document like everything else, and does with connections what `ap
 import asyncio
 import socket
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from starlette.responses import JSONResponse
 from uvicorn import Config
 from uvicorn import Server as UvicornServer
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 from uvicorn.server import ServerState
 
 from api.connections import Connections, offer_admission
@@ -100,9 +104,11 @@ class Listener(HttpToolsProtocol):
 
     def leave(self) -> None:
         """End in order, or at once if that was asked before or the answer isn't read."""
+        # None before the first request, of which uvicorn's annotation doesn't tell.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
         if self.transport.is_closing() or not self.is_sent:
             self.drop()
-        elif self._is_in_head and (self.cycle is None or self.cycle.response_complete):
+        elif self._is_in_head and (cycle is None or cycle.response_complete):
             self._answer(request_timeout())
         else:
             self.transport.close()

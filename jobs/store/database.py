@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
@@ -79,8 +79,10 @@ _ALLOW = text("SELECT set_config('statement_timeout', :statement_ms, true)")
 
 _DISK_FULL = "53100"
 
-_LIMIT_EXCEEDED = "54"
-"""The class of PostgreSQL's codes for what is too large for it, such as a value for its index."""
+_OF_THE_ROW = ("22", "23", "54")
+"""The classes of PostgreSQL's codes for what it will never take: data that can't be, a key that is there
+already, a value that is too large for an index. Whatever else it says is no row's fault: read-only
+after a failover, out of room or memory, being shut down, rights or tables that are gone."""
 
 
 class Database:
@@ -188,10 +190,10 @@ class Database:
         """Raise ServiceUnavailable for what the driver raises of a database that does not work."""
         try:
             yield
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
+        except (DBAPIError, PoolTimeout) as error:
             driver_error = getattr(error, "orig", None)
-            if str(getattr(driver_error, "sqlstate", "")).startswith(_LIMIT_EXCEEDED):
-                raise  # it works, and will never take this row
+            if not _is_away(error, driver_error):
+                raise
             where = f" ({self.engine.url.database})" if self.is_sqlite else ""
             if _is_full(driver_error):
                 raise StorageFull(f"the database's disk is full{where}") from error
@@ -314,6 +316,14 @@ def _obstacle_to_begin(driver: sqlite3.Connection) -> int | None:
     except sqlite3.OperationalError as error:
         return error.sqlite_errorcode & 0xFF
     return None
+
+
+def _is_away(error: Exception, driver_error: object) -> bool:
+    """Whether the database doesn't work, as opposed to not taking what it was asked to take."""
+    sqlstate = getattr(driver_error, "sqlstate", None)
+    if sqlstate is not None:
+        return not str(sqlstate).startswith(_OF_THE_ROW)
+    return isinstance(error, (OperationalError, InterfaceError, PoolTimeout))
 
 
 def _is_full(driver_error: object) -> bool:

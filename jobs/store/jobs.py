@@ -128,7 +128,11 @@ _LOST_ITS_WORKER = (col(Attempt.error_code) == WORKER_LOST) & (
 _OPEN_JOBS = (
     sa_select(col(Job.seq), col(Job.kind), col(Job.request), col(Job.estimated_tokens))
     .outerjoin(
-        Result, (col(Result.batch_id) == col(Job.batch_id)) & (col(Result.seq) == col(Job.seq))
+        Result,
+        # The range once more: a planner that doesn't know the batch would read all of its results.
+        (col(Result.batch_id) == bindparam("batch_id"))
+        & (col(Result.seq) == col(Job.seq))
+        & col(Result.seq).between(bindparam("first_seq"), bindparam("last_seq")),
     )
     .where(
         col(Job.batch_id) == bindparam("batch_id"),

@@ -142,7 +142,11 @@ def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
             literal(now(session), Result.__table__.c.finished_at.type),  # type: ignore[attr-defined]  # SQLModel sets it, untyped
         )
         .outerjoin(
-            Result, (col(Result.batch_id) == col(Job.batch_id)) & (col(Result.seq) == col(Job.seq))
+            Result,
+            # The range once more: a planner that doesn't know the batch would read all its results.
+            (col(Result.batch_id) == piece.batch_id)
+            & (col(Result.seq) == col(Job.seq))
+            & col(Result.seq).between(piece.first_seq, piece.last_seq),
         )
         .where(
             col(Job.batch_id) == piece.batch_id,

@@ -92,6 +92,7 @@ def check_schema(database: Database) -> None:
     """
     with database.read() as session:
         _require_utf8(session.connection())
+        _require_writable(session.connection())
         if not _is_current(session.connection()):
             raise SchemaMismatch(
                 "the database's schema is older than this version; "
@@ -107,6 +108,13 @@ def is_empty(database: Database) -> bool:
     """
     with database.read() as session:
         return not inspect(session.connection()).get_table_names()
+
+
+def _require_writable(connection: Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        return
+    if connection.execute(text("SHOW transaction_read_only")).scalar_one() == "on":
+        raise ServiceUnavailable("the database can't be used now: it is read-only")
 
 
 def _require_utf8(connection: Connection) -> None:

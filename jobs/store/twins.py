@@ -1,11 +1,17 @@
-"""Results of jobs that ask for the same as an earlier one of their batch: copied once that has its own."""
+"""Results of jobs that ask for the same as an earlier one of their batch: copied once that has its own.
 
+Looked up by number, a slice's at a time: a join would be bounded by the slice only if the planner knew
+the batch, and a new one it doesn't.
+"""
+
+from collections import Counter
 from typing import Any
 
-from sqlalchemy import and_, func, insert, literal, select
+from sqlalchemy import bindparam, func, select
 from sqlmodel import Session, col
 
 from jobs.states import ResultStatus
+from jobs.store.bulk import insert_rows
 from jobs.store.database import now
 from jobs.store.jobs import SliceRange
 from jobs.tables import Attempt, Batch, Job, Result
@@ -14,8 +20,33 @@ DUPLICATE = "duplicate"
 """The source of such a result."""
 
 COPIED = ("status", "output", "finish_reason", "error_code", "error_message", "mended")
-_TOTALS = {ResultStatus.SUCCEEDED: "succeeded", ResultStatus.FAILED: "failed"}
-"""Only these are copied: of a job that was cancelled its twins are as well, each for itself."""
+_COLUMNS = ("batch_id", "seq", "position", "source", "finished_at", *COPIED)
+
+# Built once: putting a statement together costs more than running it.
+_TWINS = select(col(Job.seq), col(Job.first_seq)).where(
+    col(Job.batch_id) == bindparam("batch_id"),
+    col(Job.seq).between(bindparam("first_seq"), bindparam("last_seq")),
+    col(Job.queue) == bindparam("queue"),
+    col(Job.first_seq).is_not(None),
+)
+_ANSWERED = select(col(Result.seq)).where(
+    col(Result.batch_id) == bindparam("batch_id"),
+    col(Result.seq).between(bindparam("first_seq"), bindparam("last_seq")),
+)
+_RESULTS = select(col(Result.seq), *(col(getattr(Result, name)) for name in COPIED)).where(
+    col(Result.batch_id) == bindparam("batch_id"),
+    col(Result.seq).in_(bindparam("seqs", expanding=True)),
+    # Of a job that was cancelled its twins are as well, each for itself.
+    col(Result.status).in_([ResultStatus.SUCCEEDED, ResultStatus.FAILED]),
+)
+_COSTS = (
+    select(col(Attempt.seq), func.sum(func.coalesce(col(Attempt.cost_nanos), 0)))
+    .where(
+        col(Attempt.batch_id) == bindparam("batch_id"),
+        col(Attempt.seq).in_(bindparam("seqs", expanding=True)),
+    )
+    .group_by(col(Attempt.seq))
+)
 
 
 def answer_twins(session: Session, batch: Batch, cut: SliceRange) -> None:
@@ -26,59 +57,28 @@ def answer_twins(session: Session, batch: Batch, cut: SliceRange) -> None:
         batch: locked; its totals are advanced.
         cut: the slice.
     """
-    assert batch.id is not None
-    first, own = Result.__table__.alias("first"), Result.__table__.alias("own")  # type: ignore[attr-defined]  # SQLModel sets it, untyped
-    of_twins = Job.__table__.join(  # type: ignore[attr-defined]  # as above
-        first, and_(first.c.batch_id == Job.batch_id, first.c.seq == Job.first_seq)
-    ).outerjoin(own, and_(own.c.batch_id == Job.batch_id, own.c.seq == Job.seq))
-    is_due = (
-        col(Job.batch_id) == batch.id,
-        col(Job.seq).between(cut.first_seq, cut.last_seq),
-        col(Job.queue) == cut.queue,
-        col(Job.first_seq).is_not(None),
-        first.c.status.in_(list(_TOTALS)),
-        own.c.seq.is_(None),
-    )
-    connection = session.connection()
-    counted = select(first.c.status, func.count()).select_from(of_twins).where(*is_due)
-    counts: dict[str, int] = {
-        row[0]: row[1] for row in connection.execute(counted.group_by(first.c.status))
-    }
-    if not counts:
+    execute, of_batch = session.connection().execute, {"batch_id": batch.id}
+    bounds = of_batch | {"first_seq": cut.first_seq, "last_seq": cut.last_seq}
+    answered = set(execute(_ANSWERED, bounds).scalars())
+    twins = [
+        (seq, first_seq)
+        for seq, first_seq in execute(_TWINS, bounds | {"queue": cut.queue})
+        if first_seq is not None and seq not in answered
+    ]
+    firsts = of_batch | {"seqs": list({first_seq for _, first_seq in twins})}
+    results = {row[0]: row[1:] for row in execute(_RESULTS, firsts)} if twins else {}
+    due = [(seq, first_seq) for seq, first_seq in twins if first_seq in results]
+    if not due:
         return
-    paid = (
-        select(func.sum(func.coalesce(Attempt.cost_nanos, 0)))
-        .select_from(
-            of_twins.join(
-                Attempt,
-                and_(
-                    col(Attempt.batch_id) == col(Job.batch_id),
-                    col(Attempt.seq) == col(Job.first_seq),
-                ),
-            )
-        )
-        .where(*is_due)
-    )
-    batch.saved_nanos += int(connection.execute(paid).scalar_one() or 0)
-    copied = (
-        select(
-            col(Job.batch_id),
-            col(Job.seq),
-            func.row_number().over(order_by=col(Job.seq)) + batch.finished_jobs,
-            literal(DUPLICATE),
-            _moment(session),
-            *(first.c[name] for name in COPIED),
-        )
-        .select_from(of_twins)
-        .where(*is_due)
-    )
-    columns = ["batch_id", "seq", "position", "source", "finished_at", *COPIED]
-    connection.execute(insert(Result).from_select(columns, copied))
-    for status, total in _TOTALS.items():
-        setattr(batch, total, getattr(batch, total) + counts.get(status, 0))
+    moment, costs = now(session), {row[0]: int(row[1]) for row in execute(_COSTS, firsts)}
+    rows: list[tuple[Any, ...]] = [
+        (batch.id, seq, position, DUPLICATE, moment, *results[first_seq])
+        for position, (seq, first_seq) in enumerate(due, start=batch.finished_jobs + 1)
+    ]
+    insert_rows(session, Result, _COLUMNS, rows)
+    statuses = Counter(results[first_seq][0] for _, first_seq in due)
+    batch.succeeded += statuses[ResultStatus.SUCCEEDED]
+    batch.failed += statuses[ResultStatus.FAILED]
+    batch.saved_nanos += sum([costs.get(first_seq, 0) for _, first_seq in due])
     session.add(batch)
     session.flush()
-
-
-def _moment(session: Session) -> Any:
-    return literal(now(session), Result.__table__.c.finished_at.type)  # type: ignore[attr-defined]  # SQLModel sets it, untyped

@@ -339,7 +339,7 @@ def test_slices_of_several_queues_lie_across_each_other(books: Books) -> None:
     with Session(books.database.engine) as session:
         batch_id, ref = batches.begin(session, batches.BatchDraft(project_id=1, defaults="{}"))
         rows = [
-            (batch_id, seq, f"job-{seq}", "generation", queue, "{}", 10, b"f" * 16)
+            (batch_id, seq, f"job-{seq}", "generation", queue, "{}", 10, b"f" * 16, None)
             for seq, queue in enumerate(queues)
         ]
         insert_chunk(session, rows)
