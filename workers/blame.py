@@ -18,6 +18,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from workers.gate.gate import PoolId
 
@@ -39,11 +40,20 @@ class _Failure:
     is_its_fault: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+class Trend(NamedTuple):
+    """How many calls of a pool were answered, and how many were told of an overload."""
+
+    answers: int
+    overloads: int
+
+
 @dataclass(slots=True)
 class _Pool:
     """What was seen of a pool: jobs that failed and since when no later call was answered, in order."""
 
     latency_s: float = 0.0
+    answers: int = 0
+    overloads: int = 0
     failures: dict[Hashable, _Failure] = field(default_factory=dict)
 
 
@@ -56,6 +66,7 @@ class Blame:
     def answered(self, pool: PoolId, latency_s: float) -> None:
         """Note that a call was answered just now: well, or with a rejection, which is work as well."""
         seen = self._pools[pool]
+        seen.answers += 1
         seen.latency_s += SMOOTHING * (latency_s - seen.latency_s)
         if not seen.failures:
             return
@@ -65,6 +76,12 @@ class Blame:
                 break
             failure.is_its_fault.set()
             del seen.failures[job]
+
+    def overloaded(self, pool: PoolId) -> Trend:
+        """Note that a call was told of an overload; return the pool's calls up to now, that one included."""
+        seen = self._pools[pool]
+        seen.overloads += 1
+        return Trend(seen.answers, seen.overloads)
 
     async def is_jobs(self, job: Hashable, pool: PoolId) -> bool | None:
         """Return whether a failure that was met just now is the job's fault, None if nothing tells.

@@ -24,6 +24,7 @@ from jobs.clock import utcnow
 from jobs.errors import (
     CallBrokeDown,
     InvalidSubmission,
+    Overloaded,
     TidemillError,
     UnknownModel,
 )
@@ -39,6 +40,7 @@ from workers.detour import Patience
 from workers.dialogue import Dialogue, Policy
 from workers.gate.gate import Ending, Grant, PoolId
 from workers.open_slice import OpenSlice
+from workers.overloads import Overloads
 from workers.permits import Withdrawn
 from workers.purse import ROOM_S
 from workers.retry import AskAgain, Fail, Retry, RetryPolicy, is_doubtful, next_step
@@ -86,6 +88,7 @@ class JobRun:
         self._attempts = job.last_attempt
         self._counted = job.counted_attempts
         self._policy = RetryPolicy(max_attempts=opened.parts.settings.max_attempts)
+        self._overloads = Overloads()
         self._is_at_fault = False
         """Whether an attempt has failed while other calls of its pool were answered."""
         self._search = StartSearch(opened, job)
@@ -225,7 +228,9 @@ class JobRun:
                     return conclusions.unsent(journal)
                 ending = Ending(sent=True, cut_off=True)  # if the call is cancelled
                 call = SentCall(
-                    self._opened, work.dialogue, tariff.price, journal, grant, self._is_at_fault
+                    *(self._opened, work.dialogue, tariff.price, journal, grant),
+                    is_at_fault=self._is_at_fault,
+                    is_alone=self._overloads.are_its_own,
                 )
                 ending, ended = await call.make()
                 return ended
@@ -288,6 +293,9 @@ class JobRun:
     async def _judged(self, failure: Failure) -> tuple[Settlement, Again | None]:
         """Find out whether the job is to blame, and do what the retry policy decides."""
         journal, error = failure.journal, failure.error
+        if isinstance(error, Overloaded):
+            pool = PoolId(journal.provider, journal.pool)
+            self._overloads.note(pool, self._parts.blame.overloaded(pool))
         is_ours = isinstance(error, CallBrokeDown)
         is_blameless = failure.is_probe and not is_ours
         if is_doubtful(error) and not (is_ours or failure.is_probe or self._is_at_fault):

@@ -4,12 +4,20 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from jobs.errors import AuthenticationFailed, CallBrokeDown, Permanent, ProviderError
+from jobs.errors import (
+    AuthenticationFailed,
+    CallBrokeDown,
+    Overloaded,
+    Permanent,
+    ProviderError,
+    ServerFailed,
+)
 from jobs.prices import Price
 from jobs.routing import Target
 from jobs.store.reports import Journal, Settlement
 from workers import conclusions
 from workers.dialogue import Dialogue
+from workers.echoes import without_echo
 from workers.gate.gate import Ending, Grant
 from workers.open_slice import OpenSlice
 from workers.retry import is_doubtful
@@ -33,7 +41,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class SentCall:
-    """A call whose attempt is journaled. `is_at_fault`: its job failed where others were answered."""
+    """A call whose attempt is journaled.
+
+    `is_at_fault`: its job failed where others were answered. `is_alone`: it was told to be one too many
+    again and again, and others were not.
+    """
 
     opened: OpenSlice
     dialogue: Dialogue
@@ -41,6 +53,7 @@ class SentCall:
     journal: Journal
     grant: Grant
     is_at_fault: bool
+    is_alone: bool
 
     async def make(self) -> tuple[Ending, Settlement | Failure]:
         """Call the provider; return how it ended for the gate and for the books.
@@ -60,6 +73,14 @@ class SentCall:
             )
             return Ending(sent=True, cut_off=True), failure
 
+    def _seen_alone(self, error: ProviderError) -> ProviderError:
+        """Return what an error is taken for: nobody is overloaded by one job alone."""
+        if not (self.is_alone and isinstance(error, Overloaded)):
+            return error
+        return ServerFailed(
+            error.message, status=error.status, wait_s=error.wait_s, headers=error.headers
+        )
+
     async def _make(self) -> tuple[Ending, Settlement | Failure]:
         parts, grant, journal = self.opened.parts, self.grant, self.journal
         dialogue = self.dialogue
@@ -70,7 +91,8 @@ class SentCall:
         try:
             key = parts.keys.key(grant.pool)
             answer = await caller.call(provider, key, grant.ask.model, dialogue.request)
-        except ProviderError as error:
+        except ProviderError as raised:
+            error = self._seen_alone(raised)
             latency_s = loop.time() - sent_at
             readings = caller.readings(provider, error.headers)
             if isinstance(error, Permanent):
@@ -80,7 +102,7 @@ class SentCall:
             )
             ending = Ending(
                 True,
-                error=error,
+                error=without_echo(error, dialogue.request),
                 latency_s=latency_s,
                 readings=readings,
                 spares_pool=is_keys_fault or (self.is_at_fault and is_doubtful(error)),
