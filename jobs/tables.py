@@ -326,7 +326,10 @@ class Part(SQLModel, table=True):
 
 
 class LedgerDay(SQLModel, table=True):
-    """Sums of settled attempts by day (UTC), project, pool, model and outcome."""
+    """Sums of settled attempts by day (UTC), project, pool, model and outcome.
+
+    The day is that of the settlement; of an attempt of unknown use, that of its sending.
+    """
 
     __tablename__: ClassVar[str] = "ledger_day"
 
