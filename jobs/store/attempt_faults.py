@@ -47,8 +47,9 @@ class Fault(IntEnum):
 
 def fault_of(session: Session, batch: Batch) -> Any:
     """Return the expression of an attempt's `Fault`; its job's result is joined, or null."""
+    total_jobs = literal(batch.total_jobs, BigInt)  # more than a number has bits, if damaged
     return case(
-        (or_(col(Attempt.seq) < 0, col(Attempt.seq) >= batch.total_jobs), Fault.STRAY.value),
+        (or_(col(Attempt.seq) < 0, col(Attempt.seq) >= total_jobs), Fault.STRAY.value),
         (col(Attempt.n) < 1, Fault.MISNUMBERED.value),
         (_is_negative(), Fault.NEGATIVE.value),
         (_is_misshapen(), Fault.MISSHAPEN.value),

@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 from jobs.states import BILLED_OUTCOMES, Outcome, ResultStatus
 from jobs.store.attempt_conditions import IS_BAD
 from jobs.store.attempt_faults import HAS_COST, HAS_USAGE, IS_RECONCILED, TOKENS, Fault, fault_of
+from jobs.store.wide_sums import sum_of_possible
 from jobs.tables import Attempt, Batch, Part, Result
 
 _STATUSES = tuple(ResultStatus)
@@ -150,7 +151,7 @@ def _sums(session: Session, decides: Any, fault: Any, is_part: Any) -> Any:
     )
     named = [key.label(f"key_{number}") for number, key in enumerate(keys)]
     figures = (col(Attempt.reserved_nanos), col(Attempt.cost_nanos), *TOKENS)
-    totals = (func.coalesce(func.sum(figure), 0) for figure in figures)
+    totals = map(sum_of_possible, figures)
     return (
         select(*named, func.count(), *totals)
         .select_from(Attempt)

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlmodel import Session, col
 
 from jobs.store.attempt_groups import AttemptGroup
@@ -20,6 +20,7 @@ from jobs.store.database import now
 from jobs.store.ledger import SUM_NAMES, LedgerSums
 from jobs.store.spending import DaySpend
 from jobs.store.violations import Violation
+from jobs.store.wide_sums import halves_of_sum, joined
 from jobs.tables import Batch, LedgerDay, ProjectBudget, SpendDay
 
 MOST_JOBS = 20_000_000
@@ -28,17 +29,20 @@ MOST_JOBS = 20_000_000
 
 def money_of_project(session: Session, project_id: int) -> tuple[int, int]:
     """Return what a project's batches have spent, and what its ledger says (nano-dollars)."""
-    spent = select(func.sum(Batch.spent_nanos)).where(col(Batch.project_id) == project_id)
-    booked = select(func.sum(LedgerDay.cost_nanos)).where(col(LedgerDay.project_id) == project_id)
+    spent = select(*halves_of_sum(col(Batch.spent_nanos))).where(
+        col(Batch.project_id) == project_id
+    )
+    booked = select(*halves_of_sum(col(LedgerDay.cost_nanos))).where(
+        col(LedgerDay.project_id) == project_id
+    )
     connection = session.connection()
-    spent_nanos, booked_nanos = (connection.execute(sums).scalar_one() for sums in (spent, booked))
-    return int(spent_nanos or 0), int(booked_nanos or 0)
+    return joined(connection.execute(spent).one()), joined(connection.execute(booked).one())
 
 
 def is_readable(session: Session, project_id: int) -> bool:
     """Return whether a project is small enough for all of its attempts to be read."""
-    jobs = select(func.sum(Batch.total_jobs)).where(col(Batch.project_id) == project_id)
-    return int(session.connection().execute(jobs).scalar_one() or 0) <= MOST_JOBS
+    jobs = select(*halves_of_sum(col(Batch.total_jobs))).where(col(Batch.project_id) == project_id)
+    return joined(session.connection().execute(jobs).one()) <= MOST_JOBS
 
 
 def project_violations(

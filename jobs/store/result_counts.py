@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import and_, case, func, literal, or_, select
 from sqlmodel import Session, col
 
 from jobs.states import ResultStatus
 from jobs.store.twins import COPIED, DUPLICATE
-from jobs.tables import Batch, Job, Result
+from jobs.tables import Batch, BigInt, Job, Result
 
 SOURCES = ("live", DUPLICATE)
 """Where answers come from, so far."""
@@ -40,7 +40,7 @@ class ResultCounts:
 def result_counts(session: Session, batch: Batch) -> ResultCounts:
     """Count a batch's results, in one pass."""
     status, place = col(Result.status), col(Result.position)
-    is_stray = or_(col(Result.seq) < 0, col(Result.seq) >= batch.total_jobs)
+    is_stray = or_(col(Result.seq) < 0, col(Result.seq) >= literal(batch.total_jobs, BigInt))
     counted = select(
         status,
         func.count(),

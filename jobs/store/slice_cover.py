@@ -7,11 +7,12 @@ the jobs of its own queue.
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import and_, case, func, literal, or_, select
 from sqlmodel import Session, col
 
 from jobs.states import SliceState
-from jobs.tables import Batch, Job, Result, Slice
+from jobs.store.wide_sums import sum_of_possible
+from jobs.tables import Batch, BigInt, Job, Result, Slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ _OWN_SEQ = case((col(Job.queue) == col(Slice.queue), col(Job.seq)))
 def job_counts(session: Session, batch: Batch) -> JobCounts:
     """Count a batch's jobs, by the indexes of their numbers and names."""
     of_batch, seq = col(Job.batch_id) == batch.id, col(Job.seq)
-    is_numbered = and_(seq >= 0, seq < batch.total_jobs)
+    is_numbered = and_(seq >= 0, seq < literal(batch.total_jobs, BigInt))
     every, numbered = _row(session, select(func.count(), _times(is_numbered)).where(of_batch))
     names = select(func.count().label("of_name")).where(of_batch).group_by(col(Job.custom_id))
     shared = names.having(func.count() > 1).subquery()
@@ -77,14 +78,16 @@ def slice_counts(session: Session, batch: Batch) -> SliceCounts:
         select(
             col(Slice.jobs).label("jobs"),
             case((is_done, 1), else_=0).label("done"),
-            case((or_(no < 0, no >= batch.total_slices), 1), else_=0).label("misnumbered"),
+            case((or_(no < 0, no >= literal(batch.total_slices, BigInt)), 1), else_=0).label(
+                "misnumbered"
+            ),
             case((col(Slice.first_seq) <= last_before, 1), else_=0).label("overlapping"),
         )
         .where(of_batch)
         .subquery()
     )
     names = ("done", "misnumbered", "overlapping", "jobs")
-    totals = (func.coalesce(func.sum(in_order.c[name]), 0) for name in names)
+    totals = (sum_of_possible(in_order.c[name]) for name in names)
     slices, done, misnumbered, overlapping, jobs = _row(session, select(func.count(), *totals))
     misfits = (
         select(no)

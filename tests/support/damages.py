@@ -144,6 +144,17 @@ DAMAGES: list[tuple[str, tuple[str, ...]]] = [
         for name in (*TOKENS, "cost_nanos", "reserved_nanos", "latency_ms")
     ),
     ("miscosted_attempts", (of("attempt", "reserved_nanos = 1", "seq = 4 AND n = 2"),)),
+    # Figures that together leave 64 bits.
+    *(
+        ("misshapen_attempts", (of("attempt", f"{name} = 9223372036854775807", "n > 0"),))
+        for name in TOKENS
+    ),
+    ("miscosted_attempts", (of("attempt", "cost_nanos = 9223372036854775807", "n > 0"),)),
+    ("drift_ledger", (ledger("cost_nanos = 9223372036854775807", "attempts > 0"),)),
+    ("drift_ledger", ("UPDATE batch SET spent_nanos = 9223372036854775807 WHERE id < 3",)),
+    ("drift_batch", (batch("spent_nanos = 9223372036854775807"),)),
+    ("missing_jobs", (batch("total_jobs = 9223372036854775807"),)),
+    ("miscounted_slices", (batch("total_slices = 9223372036854775807"),)),
     # The project's ledger.
     *(("drift_ledger_day", (ledger(f"{name} = {name} + 1"),)) for name in SUMS),
     *(("negative_ledger", (ledger(f"{name} = -1"),)) for name in SUMS),
