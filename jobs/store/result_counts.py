@@ -41,33 +41,31 @@ def result_counts(session: Session, batch: Batch) -> ResultCounts:
     """Count a batch's results, in one pass."""
     status, place = col(Result.status), col(Result.position)
     is_stray = or_(col(Result.seq) < 0, col(Result.seq) >= literal(batch.total_jobs, BigInt))
+    is_answer = status == ResultStatus.SUCCEEDED
+    # Not grouped by the status: SQLite would sort all of them.
     counted = select(
-        status,
         func.count(),
         _times(is_stray),
         _times(_is_misshapen()),
         _times(place < 1),
         func.max(place),
         func.count(col(Result.attempt)),
+        _times(and_(is_answer, ~_IS_COPY, col(Result.attempt).is_(None))),
         _times(_IS_COPY),
+        *(_times(and_(status == of_status, ~is_stray)) for of_status in ResultStatus),
     ).where(col(Result.batch_id) == batch.id)
-    by_status: dict[str, int] = dict.fromkeys(ResultStatus, 0)
-    every = stray = misshapen = below = last = with_attempt = unattempted = copies = 0
-    for row in session.connection().execute(counted.group_by(status)):
-        by_status[row[0]] = int(row[1] - row[2])
-        every += int(row[1])
-        stray += int(row[2])
-        misshapen += int(row[3])
-        below += int(row[4])
-        last = max(last, int(row[5]))
-        with_attempt += int(row[6])
-        copies += int(row[7])
-        if row[0] == ResultStatus.SUCCEEDED:
-            unattempted = int(row[1] - row[6] - row[7])
-    empty_places = below + max(0, last - (every - below))
-    unlike = _unlike_twins(session, batch) if copies else 0
+    row = session.connection().execute(counted).one()
+    every, stray, misshapen, below, last, with_attempt, unattempted, copies, *by_status = (
+        int(count or 0) for count in row
+    )
     return ResultCounts(
-        by_status, stray, misshapen, empty_places, with_attempt, unattempted, unlike
+        by_status=dict(zip(ResultStatus, by_status, strict=True)),
+        stray=stray,
+        misshapen=misshapen,
+        empty_places=below + max(0, last - (every - below)),
+        with_attempt=with_attempt,
+        unattempted_answers=unattempted,
+        unlike_twins=_unlike_twins(session, batch) if copies else 0,
     )
 
 

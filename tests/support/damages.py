@@ -89,6 +89,7 @@ DAMAGES: list[tuple[str, tuple[str, ...]]] = [
     ("misshapen_results", (of("result", "error_code = 'x'"),)),
     ("misshapen_results", (of("result", "error_code = NULL", "seq = 4"),)),
     ("misshapen_results", (of("result", "source = 'cache'"),)),
+    ("unlike_twins", (of("result", "source = 'duplicate', attempt = NULL"),)),
     ("dangling_results", (of("result", "attempt = 9"),)),
     ("dangling_results", (of("result", "attempt = 0"),)),
     ("unbacked_results", (of("result", "attempt = NULL"),)),
