@@ -118,7 +118,7 @@ class Runtime:
 
     async def _begin(self) -> None:
         self._parts = self._options.build()
-        await self._beat()
+        await self._try_to_beat()
         self._heart = asyncio.create_task(self._keep_beating())
 
     async def _run_slice(self, batch_ref: str, slice_no: int) -> None:
@@ -213,11 +213,17 @@ class Runtime:
     async def _keep_beating(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            try:
-                await self._beat()
-                await self._tell_waits()
-            except Exception:  # the next one may get through; the lease allows for two
-                log.exception("a heartbeat failed")
+            await self._try_to_beat()
+
+    async def _try_to_beat(self) -> None:
+        """Beat; if that fails the next one may get through, and the lease allows for two."""
+        try:
+            await self._beat()
+            await self._tell_waits()
+        except ServiceUnavailable as error:
+            log.warning("a heartbeat failed: %s", error)
+        except Exception:  # the worker lives on
+            log.exception("a heartbeat failed")
 
     async def _beat(self) -> None:
         card, in_flight = self._options.card, self.parts.in_flight.in_use

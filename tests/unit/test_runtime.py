@@ -14,7 +14,7 @@ from sqlalchemy import update
 from jobs.errors import ServiceUnavailable
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, SliceState
-from jobs.store import Database, batches, now
+from jobs.store import Database, Session, batches, now
 from jobs.store.jobs import open_jobs
 from jobs.store.slices import LEASE
 from jobs.store.workers import WorkerCard
@@ -53,14 +53,14 @@ def provider() -> Provider:
 
 
 @pytest.fixture
-def runtime(
+def unstarted(
     tmp_path: Path,
     database: Database,
     gate: FakeGate,
     provider: Provider,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Runtime]:
-    """A running one whose heart beats fast."""
+    """One whose heart beats fast, once it is started."""
     monkeypatch.setattr(runtime_module, "HEARTBEAT_S", 0.05)
     settings = Settings(home=tmp_path, drain_grace_s=1.0)
     collected = gc.get_threshold()
@@ -72,7 +72,6 @@ def runtime(
             build=lambda: parts_of(settings, database, gate, provider),
         )
     )
-    runtime.start()
     yield runtime
     runtime.stop()
     gc.unfreeze()
@@ -80,9 +79,37 @@ def runtime(
 
 
 @pytest.fixture
+def runtime(unstarted: Runtime) -> Runtime:
+    """A running one."""
+    unstarted.start()
+    return unstarted
+
+
+@pytest.fixture
 def shop(runtime: Runtime, database: Database, gate: FakeGate, provider: Provider) -> Workshop:
     """What the runtime works with; its parts are for its own loop."""
     return Workshop(runtime.parts, database, gate, provider)
+
+
+@pytest.mark.parametrize(
+    "fault", [ServiceUnavailable("the database's disk is full"), RuntimeError("a fault of ours")]
+)
+def test_a_worker_that_can_not_say_yet_that_it_is_there_begins_all_the_same(
+    unstarted: Runtime, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """Celery would end it, without a word where the disk that is full is that of its log."""
+    told: list[WorkerCard] = []
+    faults = [fault, fault]
+
+    def beat(_session: Session, card: WorkerCard, _in_flight: int) -> None:
+        if faults:
+            raise faults.pop()
+        told.append(card)
+
+    monkeypatch.setattr("workers.runtime.workers.beat", beat)
+    unstarted.start()
+    eventually(lambda: told, what="it says so later")
+    assert told[0] == CARD
 
 
 @pytest.mark.parametrize("state", [BatchState.PAUSED, BatchState.CANCELLING])
