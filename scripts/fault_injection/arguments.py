@@ -13,8 +13,8 @@ from scripts.fault_injection import clocks
 from scripts.fault_injection.kinds import Kind, chosen
 
 SHORT_JOBS, SHORT_MINUTES = 5_000, 2.0
-ONLY_POSTGRES = frozenset({Kind.DATABASE_KILL, Kind.CLOCK})
-"""With SQLite all parts share one machine, and so one clock, by which the leases go."""
+ONLY_POSTGRES = frozenset({Kind.DATABASE_KILL})
+"""SQLite has no server."""
 
 
 class Broker(StrEnum):
@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         default=tuple(Kind),
         metavar="KIND,…",
         help=f"beginnings of: {', '.join(Kind)}; all that can happen here, by default: "
-        f"{Kind.DATABASE_KILL} only with PostgreSQL, {Kind.CLOCK} only with that and libfaketime",
+        f"{Kind.DATABASE_KILL} only with PostgreSQL, {Kind.CLOCK} only with libfaketime",
     )
     add("--max-cost-usd", type=_usd, help="a budget for all jobs together")
     add("--short", action="store_true", help="5,000 jobs, 2 minutes")

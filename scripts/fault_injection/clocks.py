@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
@@ -16,8 +16,6 @@ from pathlib import Path
 from scripts.launcher.part import Part
 
 JUMP_S = 3600
-LOOK_EVERY_S = 1
-"""How often a process looks whether its clock was set."""
 
 INSTALLED = (
     "/usr/lib/*/faketime/libfaketimeMT.so.1",
@@ -27,6 +25,10 @@ INSTALLED = (
 """Where distributions put it; `MT` is for programs of several threads."""
 
 _VENDORED = "vendor/libfaketime/src/libfaketime.so.1"  # in the Python package of this name
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX has it; the names are the library's
+_LEFT = ("faketime_shm_{}", "sem.faketime_sem_{}")
+"""What it shares with children; it removes both itself at a process's orderly end."""
 
 
 @cache
@@ -63,11 +65,19 @@ def is_settable(process_id: int) -> bool:
         return False
 
 
+def forget(process_ids: Iterable[int]) -> None:
+    """Remove what the library has left behind of processes that were killed."""
+    for process_id in process_ids:
+        for name in _LEFT:
+            (_SHARED_MEMORY / name.format(process_id)).unlink(missing_ok=True)
+
+
 def _variables(path: Path, file: Path) -> Mapping[str, str]:
     return {
         "LD_PRELOAD": str(path),
         "FAKETIME_TIMESTAMP_FILE": str(file),
-        "FAKETIME_CACHE_DURATION": str(LOOK_EVERY_S),
+        # Else each process looks once a second, and meanwhile those of one machine would differ.
+        "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "NO_FAKE_STAT": "1",
     }

@@ -1,6 +1,7 @@
-"""The kinds of faults, and the order in which a seed deals them."""
+"""The kinds of faults, what is told of one that happened, and the order in which a seed deals them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
@@ -34,13 +35,30 @@ class Kind(StrEnum):
     DISK_FULL = "disk-full"
     """Our parts and Redis can write no byte to a file for a while: SQLite, its append-only file, logs."""
     CLOCK = "clock"
-    """One worker's clock is an hour off for a while, longer than a lease."""
+    """One worker's clock, or with SQLite that of all parts, is an hour off for longer than a lease."""
     PARTITION = "partition"
     """One worker reaches neither Redis nor database nor provider, for longer than a lease."""
     PROVIDER = "provider"
     """The provider hangs, resets, cuts off, lies, refuses or fails."""
     WIRE = "wire"
     """One link is slow, mute, dripping, reset, cut off after some bytes, or refused."""
+
+
+@dataclass(slots=True)
+class Strike:
+    """A fault that happened. Times are Unix time; `hits` is how many things it was seen to have met.
+
+    `may_be_unknown` bounds the attempts whose answer it may have lost. `cut_off` names the jobs that
+    the workers that were hit had calls in flight for.
+    """
+
+    kind: Kind
+    what: str
+    began_at: float
+    ended_at: float
+    hits: int
+    may_be_unknown: int
+    cut_off: Sequence[str] = ()
 
 
 def chosen(words: str) -> tuple[Kind, ...]:

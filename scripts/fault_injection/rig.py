@@ -21,6 +21,7 @@ from scripts.benchmarks.provider import Provider, running_provider
 from scripts.benchmarks.system import own_home
 from scripts.fault_injection import clocks, rabbitmq
 from scripts.fault_injection.arguments import Broker, Options
+from scripts.fault_injection.excuses import CALL_DEADLINE_S, MAX_ATTEMPTS
 from scripts.fault_injection.fleet import Fleet
 from scripts.fault_injection.kinds import Kind
 from scripts.fault_injection.proxy import Link
@@ -44,7 +45,6 @@ HEADROOM = 1.25
 IN_FLIGHT = 300
 """Calls of each worker at once: room for those that hang."""
 
-CALL_DEADLINE_S = 15.0
 READY_WITHIN_S = 60.0
 
 
@@ -67,7 +67,7 @@ class Rig:
     """A running system. `database` and `redis` lead to the servers themselves, past all links.
 
     `virtual_host` is that of the broker, None where the Redis is the broker. `clocks` are the files by
-    which the clocks of workers can be set, by the workers' names.
+    which clocks can be set, by the parts' names: of each worker its own, with SQLite one of all parts.
     """
 
     url: str
@@ -174,6 +174,7 @@ def _servers(options: Options, home: Path, fleet: Fleet, provider: Provider) -> 
         is_apart = options.broker is Broker.RABBITMQ
         virtual_host = stack.enter_context(rabbitmq.own_virtual_host()) if is_apart else None
         data = stack.enter_context(own_cluster()) if options.store is Store.POSTGRES else None
+        stack.callback(lambda: clocks.forget(fleet.started))
         stack.callback(fleet.stop)
         ports = {Peer.REDIS: free_port(), Peer.PROVIDER: urlsplit(provider.url).port or 0}
         files = RedisFiles(home / "redis")
@@ -218,6 +219,7 @@ def _linked(part: Part, home: Path, links: Links, calls_s: float, virtual_host: 
         "TIDEMILL_DATABASE_URL": _postgres_url(ports[Peer.DATABASE]) if has_server else "",
         "TIDEMILL_MAX_IN_FLIGHT": str(IN_FLIGHT),
         "TIDEMILL_CALL_DEADLINE_S": str(CALL_DEADLINE_S),
+        "TIDEMILL_MAX_ATTEMPTS": str(MAX_ATTEMPTS),
     }
     return replace(part, environment={**part.environment, **environment})
 
@@ -226,6 +228,8 @@ def _clock_files(options: Options, home: Path, parts: Sequence[Part]) -> Mapping
     """Return where parts read their time, if it is to be set."""
     if Kind.CLOCK not in options.kinds:
         return {}
+    if options.store is Store.SQLITE:
+        return {part.name: home / "all.clock" for part in parts}
     names = [part.name for part in parts if part.name.startswith("worker")]
     return {name: home / f"{name}.clock" for name in names}
 

@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -17,12 +16,15 @@ from jobs.store.held import jobs_in_flight
 from scripts.benchmarks.workload import PROVIDER
 from scripts.fault_injection import clocks, rabbitmq
 from scripts.fault_injection.fleet import REST_S
-from scripts.fault_injection.kinds import Kind
+from scripts.fault_injection.kinds import Kind, Strike
 from scripts.fault_injection.proxy import WELL, Behaviour, Link, Mode
 from scripts.fault_injection.rig import Peer, Rig
 from scripts.fault_injection.servers import POSTGRES, REDIS
 
 LONGER_THAN_A_LEASE_S = 14.0
+CLOCK = "clock"
+"""What is held while the one clock of all parts is set."""
+
 SETTLES_S = 0.1
 """What a frozen process had sent to a server is committed by then."""
 
@@ -46,23 +48,6 @@ TROUBLES: tuple[tuple[str, dict[str, object]], ...] = (
 HITS_AT_MOST = 40
 HIT_SHARE = 0.5
 """Of the calls while the provider is in trouble: the others are answered."""
-
-
-@dataclass(slots=True)
-class Strike:
-    """A fault that happened. Times are Unix time; `hits` is how many things it was seen to have met.
-
-    `may_be_unknown` bounds the attempts whose answer it may have lost. `cut_off` names the jobs that
-    the workers that were hit had calls in flight for.
-    """
-
-    kind: Kind
-    what: str
-    began_at: float
-    ended_at: float
-    hits: int
-    may_be_unknown: int
-    cut_off: Sequence[str] = ()
 
 
 class Striker:
@@ -90,6 +75,8 @@ class Striker:
             Kind.PROVIDER: (Peer.PROVIDER,),
             Kind.WIRE: (),
         }
+        if rig.database.is_sqlite:
+            self._needed[Kind.CLOCK] = (CLOCK,)
         self._doing: dict[Kind, Callable[[], Awaitable[Strike | None]]] = {
             Kind.KILL_WORKER: self._kill_worker,
             Kind.KILL_API: lambda: self._kill(Kind.KILL_API, "api"),
@@ -200,21 +187,21 @@ class Striker:
         return bool(told["aof_last_write_status"] != "ok")
 
     async def _set_clock(self) -> Strike | None:
-        worker = self._any_free(self._rig.workers)
-        with self._hold(worker or "") as is_mine:
-            if worker is None or not is_mine:
+        files, is_shared = self._rig.clocks, self._rig.database.is_sqlite
+        part = "beat" if is_shared else self._any_free(self._rig.workers)
+        with self._hold(CLOCK if is_shared else part or "") as is_mine:
+            if part is None or not is_mine:
                 return None
-            file = self._rig.clocks[worker]
             offset_s = self._random.choice((-1, 1)) * clocks.JUMP_S
             began_at = time.time()
             try:
-                clocks.set_clock(file, offset_s)
+                clocks.set_clock(files[part], offset_s)
                 await asyncio.sleep(LONGER_THAN_A_LEASE_S)
-                process_id = self._rig.fleet.process_id(worker)
+                process_id = self._rig.fleet.process_id(part)
                 met = process_id is not None and clocks.is_settable(process_id)
             finally:
-                clocks.set_clock(file, 0)
-            what = f"{offset_s:+d} s for {worker}"
+                clocks.set_clock(files[part], 0)
+            what = f"{offset_s:+d} s for {'all parts' if is_shared else part}"
             return Strike(Kind.CLOCK, what, began_at, time.time(), int(met), 0)
 
     async def _flush(self) -> Strike | None:

@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
@@ -15,11 +14,12 @@ import orjson
 from jobs.errors import ServiceUnavailable
 from scripts.fault_injection.arguments import Options
 from scripts.fault_injection.kinds import Kind, deal
-from scripts.fault_injection.recovery import Recovery, again_after, back_after, summed_up
+from scripts.fault_injection.recovery import aftermaths
 from scripts.fault_injection.rig import Rig, running_rig
-from scripts.fault_injection.strikes import Strike, Striker
+from scripts.fault_injection.run import Run
+from scripts.fault_injection.strikes import Striker
 from scripts.fault_injection.submissions import Submissions
-from scripts.fault_injection.verdict import Accounts, Verdict, is_at_rest, judge
+from scripts.fault_injection.verdict import Accounts, is_at_rest, judge
 
 STUCK_AFTER_S = 90.0
 """Without a new result for so long, nothing comes any more: leases, doubts and breakers take 30 s."""
@@ -32,34 +32,6 @@ ROWS_PER_PAGE = 1000
 
 Say = Callable[[str], None]
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What came of a run. `took_s` is from the first submission to the last result.
-
-    `never` are kinds that were asked for and could not be made to happen. `rate_back` tells for each
-    kind when work went on. `first_again` and `all_again` tell when the calls that a lost worker had in
-    flight were made again. `tries` are the requests that it took to have every batch accepted.
-    """
-
-    options: Options
-    verdict: Verdict
-    strikes: dict[Kind, int]
-    never: tuple[Kind, ...]
-    rate_back: dict[Kind, Recovery]
-    first_again: Recovery | None
-    all_again: Recovery | None
-    crashes: dict[str, int]
-    peak_bytes: dict[str, int]
-    tries: int
-    took_s: float
-    faults: list[Strike] = field(default_factory=list)
-
-    @property
-    def breaks_a_promise(self) -> bool:
-        """Whether anything is not as it was promised, or was not tried."""
-        return bool(self.verdict.findings or self.never)
 
 
 async def run_trial(options: Options, say: Say, leave: Callable[[Rig], None]) -> Run:
@@ -109,21 +81,20 @@ class _Trial:
         verdict = judge(accounts)
         if finding is not None:
             verdict.findings.append(finding)
-        strikes = self._happened()
-        again = self._made_again(accounts.calls)
+        happened = self._happened()
+        after = aftermaths(
+            self._striker.strikes, accounts.calls, self._rig.calls_s, self._ledger_began_at()
+        )
         return Run(
             options=self._options,
             verdict=verdict,
-            strikes=dict(strikes),
-            never=tuple(kind for kind in self._options.kinds if not strikes[kind]),
-            rate_back=self._rates_back(accounts.calls),
-            first_again=summed_up([min(waits) for waits in again]),
-            all_again=summed_up([max(waits) for waits in again]),
-            crashes=dict(self._rig.fleet.crashes),
-            peak_bytes=self._rig.fleet.peak_bytes(),
+            never=tuple(kind for kind in self._options.kinds if not happened[kind]),
+            aftermaths=after,
+            ends=self._rig.fleet.ends,
+            peak_bytes=self._rig.fleet.peak_bytes,
             tries=self._submissions.tries,
+            began_at=self._began_at,
             took_s=took_s,
-            faults=self._striker.strikes,
         )
 
     async def _inject(self, group: asyncio.TaskGroup) -> None:
@@ -233,7 +204,7 @@ class _Trial:
             attempts=[one for batch in batches for one in await self._attempts(batch["id"])],
             ledger_total=usage.json()["total"],
             calls=[orjson.loads(line) for line in rows.content.splitlines()],
-            may_be_unknown=sum(strike.may_be_unknown for strike in self._striker.strikes),
+            strikes=self._striker.strikes,
         )
 
     async def _results(self, batch_id: str) -> list[Json]:
@@ -265,45 +236,7 @@ class _Trial:
                 return found
             cursor = {"cursor": page["next_cursor"]}
 
-    def _rates_back(self, calls: Sequence[Mapping[str, Any]]) -> dict[Kind, Recovery]:
-        offset_s = self._ledger_began_at()
-        arrivals = sorted(call["arrived_s"] for call in calls if call["answered"])
-        # The last of the work is not enough for a full second.
-        calls_s = self._rig.calls_s
-        until_s = arrivals[-round(2 * calls_s)] if len(arrivals) > 2 * calls_s else 0.0
-        found: dict[Kind, list[float]] = {}
-        for strike in self._striker.strikes:
-            took_s = back_after(arrivals, strike.ended_at - offset_s, until_s, calls_s)
-            if took_s is not None:
-                found.setdefault(strike.kind, []).append(took_s)
-        return {
-            kind: recovery
-            for kind in Kind
-            if (recovery := summed_up(found.get(kind, []))) is not None
-        }
-
-    def _made_again(self, calls: Sequence[Mapping[str, Any]]) -> list[list[float]]:
-        """Return of each lost worker after how long its calls in flight arrived anew, in seconds."""
-        offset_s = self._ledger_began_at()
-        arrivals: dict[str, list[float]] = {}
-        for call in calls:
-            arrivals.setdefault(call["job_id"], []).append(call["arrived_s"])
-        again = [
-            again_after(arrivals, strike.cut_off, strike.began_at - offset_s)
-            for strike in self._striker.strikes
-        ]
-        return [waits for waits in again if waits]
-
     def _ledger_began_at(self) -> float:
         """Return the Unix time at which the clock of the provider's ledger was at zero."""
         now_s: float = self._simulator("/_sim/ledger/rate")["now_s"]
         return time.time() - now_s
-
-
-def figures(run: Run) -> Json:
-    """Return a run as JSON would have it."""
-    document = asdict(run)
-    document["options"]["json"] = str(run.options.json)
-    for strike in document["faults"]:
-        strike["cut_off"] = len(strike["cut_off"])
-    return document

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.money import format_usd, parse_usd
-from jobs.states import FINAL_BATCH_STATES, Outcome
+from jobs.states import FINAL_BATCH_STATES, BatchState, Outcome, ResultStatus
+from scripts.fault_injection.excuses import excuse
+from scripts.fault_injection.kinds import Strike
 from scripts.fault_injection.submissions import Submission, job_ids, name_of
 
 SHOWN = 3
+OUT_OF_MONEY = "its budget of "
+"""How a batch begins to say that it waits for its own budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +32,22 @@ class Accounts:
     attempts: Sequence[Mapping[str, Any]]
     ledger_total: Mapping[str, Any]
     calls: Sequence[Mapping[str, Any]]
-    may_be_unknown: int
+    strikes: Sequence[Strike]
 
 
 @dataclass(slots=True)
 class Verdict:
-    """The figures; `findings` are broken promises in words. Money is in nano-dollars."""
+    """The figures; `findings` are broken promises in words. Money is in nano-dollars.
+
+    `errors` counts results that are no success by their code, or status where there is none;
+    `excuses` says of some why they may be.
+    """
 
     accepted: int = 0
     finished: int = 0
     failed: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    excuses: list[str] = field(default_factory=list)
     lost: int = 0
     doubled: int = 0
     drift_nanos: int = 0
@@ -55,6 +65,7 @@ def judge(accounts: Accounts) -> Verdict:
     """Compare the accounts."""
     verdict = Verdict()
     _judge_results(accounts, verdict)
+    _judge_errors(accounts, verdict)
     _judge_calls(accounts, verdict)
     _judge_books(accounts, verdict)
     _judge_budgets(accounts, verdict)
@@ -66,7 +77,7 @@ def _judge_results(accounts: Accounts, verdict: Verdict) -> None:
     for submission, batch_id in accounts.accepted.items():
         verdict.accepted += submission.jobs
         if batch_id in found:
-            _judge_batch(found[batch_id], submission, accounts.results[batch_id], verdict)
+            _judge_batch(found[batch_id], submission, accounts, verdict)
         else:
             verdict.findings.append(f"batch {submission.name} was answered with 202 and is gone")
             verdict.lost += submission.jobs
@@ -79,18 +90,23 @@ def _judge_results(accounts: Accounts, verdict: Verdict) -> None:
 def _judge_batch(
     batch: Mapping[str, Any],
     submission: Submission,
-    results: Sequence[Mapping[str, Any]],
+    accounts: Accounts,
     verdict: Verdict,
 ) -> None:
+    results = accounts.results[batch["id"]]
     expected = job_ids(submission)
     if batch["counts"]["total"] != submission.jobs:
         counted = batch["counts"]["total"]
         verdict.findings.append(f"batch {submission.name} has {counted} of {len(expected)} lines")
     times = Counter(result["custom_id"] for result in results)
     verdict.finished += len(times)
-    verdict.failed += sum(result["status"] != "succeeded" for result in results)
     verdict.doubled += sum(count - 1 for count in times.values())
-    if not _is_out_of_money(batch):
+    if not _is_out_of_money(batch, accounts.attempts):
+        if _is_paused(batch):
+            reason = batch["waiting_for"]
+            verdict.findings.append(
+                f"batch {submission.name} is paused, and not for want of money: {reason}"
+            )
         missing = [job_id for job_id in expected if job_id not in times]
         verdict.lost += len(missing)
         _find(verdict, "jobs without a result", missing)
@@ -104,15 +120,49 @@ def _judge_batch(
     _find(verdict, "answers to another job", strangers)
 
 
+def _judge_errors(accounts: Accounts, verdict: Verdict) -> None:
+    attempts = _of_each_job(accounts.attempts)
+    failed = [
+        result
+        for results in accounts.results.values()
+        for result in results
+        if result["status"] != ResultStatus.SUCCEEDED
+    ]
+    verdict.failed = len(failed)
+    verdict.errors = dict(Counter(map(_error, failed)))
+    unexcused = []
+    for result in failed:
+        custom_id = result["custom_id"]
+        reason = excuse(result, attempts[custom_id], accounts.strikes)
+        if reason is None:
+            unexcused.append(f"{custom_id} ({_error(result)})")
+        else:
+            verdict.excuses.append(f"{custom_id} ({_error(result)}): {reason}")
+    _find(verdict, "errors for a result that no fault excuses", unexcused)
+
+
+def _error(result: Mapping[str, Any]) -> str:
+    """Return what is wrong with a result in a word."""
+    code: str = result["status"] if result["error"] is None else result["error"]["code"]
+    return code
+
+
+def _of_each_job(
+    attempts: Sequence[Mapping[str, Any]],
+) -> defaultdict[str, list[Mapping[str, Any]]]:
+    found: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for attempt in attempts:
+        found[attempt["custom_id"]].append(attempt)
+    return found
+
+
 def _judge_calls(accounts: Accounts, verdict: Verdict) -> None:
     """Match each job's attempts with the provider's answers to it.
 
     An attempt with a usage is one answered call of the same cost. Any other call that the provider
     billed must be one of the job's unknown attempts.
     """
-    ours: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for attempt in accounts.attempts:
-        ours[attempt["custom_id"]].append(attempt)
+    ours = _of_each_job(accounts.attempts)
     answered, billed = _by_job(accounts.calls)
     unheard = []
     for job_id in ours.keys() | billed.keys():
@@ -128,7 +178,7 @@ def _judge_calls(accounts: Accounts, verdict: Verdict) -> None:
     _find(verdict, "jobs with a billed call that we have no attempt for", sorted(unheard))
     if verdict.drift_nanos:
         verdict.findings.append(f"{verdict.drift_nanos} nano-dollars apart on answered attempts")
-    verdict.may_be_unknown = accounts.may_be_unknown
+    verdict.may_be_unknown = sum(strike.may_be_unknown for strike in accounts.strikes)
     if verdict.unknown > verdict.may_be_unknown:
         verdict.findings.append(
             f"{verdict.unknown} unknown attempts, {verdict.may_be_unknown} calls were in danger"
@@ -187,13 +237,26 @@ def _judge_budgets(accounts: Accounts, verdict: Verdict) -> None:
 
 
 def is_at_rest(batch: Mapping[str, Any]) -> bool:
-    """Whether nothing will happen to a batch any more: it has ended, or its money has."""
-    return batch["state"] in FINAL_BATCH_STATES or _is_out_of_money(batch)
+    """Whether nothing will happen to a batch any more: it has ended, or is paused and idle."""
+    is_idle = _is_paused(batch) and not parse_usd(batch["reserved_usd"])
+    return batch["state"] in FINAL_BATCH_STATES or is_idle
 
 
-def _is_out_of_money(batch: Mapping[str, Any]) -> bool:
-    is_paused = batch["state"] == "paused" and batch["max_cost_usd"] is not None
-    return is_paused and not parse_usd(batch["reserved_usd"])
+def _is_paused(batch: Mapping[str, Any]) -> bool:
+    return bool(batch["state"] == BatchState.PAUSED)
+
+
+def _is_out_of_money(batch: Mapping[str, Any], attempts: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a batch is paused for its own budget, which has no room for one more of its calls.
+
+    `attempts` are those of all batches: their calls are all alike.
+    """
+    says_so = str(batch["waiting_for"]).startswith(OUT_OF_MONEY)
+    if not _is_paused(batch) or not says_so or batch["max_cost_usd"] is None:
+        return False
+    one_nanos = min((parse_usd(attempt["reserved_usd"]) for attempt in attempts), default=0)
+    left_nanos = parse_usd(batch["max_cost_usd"]) - parse_usd(batch["cost_usd"])
+    return left_nanos < one_nanos
 
 
 def _cost_nanos(attempt: Mapping[str, Any]) -> int:

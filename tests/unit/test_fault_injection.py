@@ -1,5 +1,7 @@
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import islice
 from random import Random
 from typing import Any
@@ -8,10 +10,9 @@ import pytest
 
 from scripts.benchmarks.cases import Store
 from scripts.fault_injection.arguments import ONLY_POSTGRES, Broker, parse_arguments
-from scripts.fault_injection.kinds import Kind, chosen, deal
-from scripts.fault_injection.recovery import again_after, back_after, summed_up
+from scripts.fault_injection.kinds import Kind, Strike, chosen, deal
 from scripts.fault_injection.submissions import Submission, job_ids
-from scripts.fault_injection.verdict import Accounts, judge
+from scripts.fault_injection.verdict import Accounts, Verdict, is_at_rest, judge
 
 SENT = Submission("000", 2)
 FIRST, SECOND = job_ids(SENT)
@@ -41,10 +42,16 @@ def test_every_round_deals_every_kind_once_in_an_order_that_the_seed_decides() -
     assert dealt == two_rounds()
 
 
+def sent_at(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat()
+
+
 def attempt(custom_id: str, **changes: Any) -> dict[str, Any]:
     good = {
         "custom_id": custom_id,
+        "sent_at": sent_at(1000.0),
         "outcome": "succeeded",
+        "reserved_usd": "0.000000100",
         "usage": {"input_tokens": 7, "output_tokens": 3},
         "cost_usd": "0.000000040",
         "cost_is_estimate": False,
@@ -66,7 +73,14 @@ def call(job_id: str, **changes: Any) -> dict[str, Any]:
 
 def result(custom_id: str, **changes: Any) -> dict[str, Any]:
     text = f"[job:{custom_id}] an answer"
-    return {"custom_id": custom_id, "status": "succeeded", "output": text, **changes}
+    good = {"custom_id": custom_id, "status": "succeeded", "output": text, "error": None}
+    return good | changes
+
+
+def strike(kind: Kind = Kind.KILL_WORKER, began_at: float = 1000.0, **changes: Any) -> Strike:
+    """Return a fault of one second that one call suffered from."""
+    good = Strike(kind, "", began_at, began_at + 1.0, hits=1, may_be_unknown=1)
+    return replace(good, **changes)
 
 
 def accounts(**changes: Any) -> Accounts:
@@ -79,6 +93,7 @@ def accounts(**changes: Any) -> Accounts:
         "cost_usd": "0.000000180",
         "reserved_usd": "0.000000000",
         "max_cost_usd": None,
+        "waiting_for": None,
         "unknown_attempts": 1,
         **changes.pop("batch", {}),
     }
@@ -89,7 +104,7 @@ def accounts(**changes: Any) -> Accounts:
         attempts=[attempt(FIRST), attempt(SECOND, **UNKNOWN), attempt(SECOND)],
         ledger_total={"cost_usd": "0.000000180", "attempts": 3},
         calls=[call(FIRST), call(SECOND), call(SECOND)],
-        may_be_unknown=1,
+        strikes=[strike()],
     )
     return replace(right, **changes)
 
@@ -132,7 +147,7 @@ def test_accounts_that_agree_are_right_and_what_was_wasted_is_told() -> None:
             "3 nano-dollars apart on answered attempts",
         ),
         ({"calls": [call(SECOND)]}, "40 nano-dollars apart on answered attempts"),
-        ({"may_be_unknown": 0}, "1 unknown attempts, 0 calls were in danger"),
+        ({"strikes": []}, "1 unknown attempts, 0 calls were in danger"),
         (
             {"ledger_total": {"cost_usd": "0.000000181", "attempts": 3}},
             "the ledger say $0.000000181, attempts $0.000000180",
@@ -169,29 +184,94 @@ def test_an_open_attempt_is_found() -> None:
     assert judge(accounts(attempts=attempts)).findings == ["1 attempts are still open"]
 
 
+PAUSED = {"state": "paused", "max_cost_usd": "0.000000180", "waiting_for": "its budget of $1 is …"}
+
+
 def test_what_there_is_no_money_for_is_not_lost() -> None:
-    batch = {"state": "paused", "max_cost_usd": "0.000000180"}
-    verdict = judge(accounts(batch=batch, results={"bat_1": [result(FIRST)]}))
+    verdict = judge(accounts(batch=PAUSED, results={"bat_1": [result(FIRST)]}))
     assert (verdict.lost, verdict.finished, verdict.findings) == (0, 1, [])
 
 
-def test_work_goes_on_with_the_second_that_is_nearly_full() -> None:
-    arrivals = [0.0, 0.1, 0.2, 5.0, 6.5, 8.0, 8.1, 8.2, 8.3]
-    assert back_after(arrivals, 1.0, 9.0, calls_s=5) == 7.0
-    assert back_after(arrivals, 1.0, 8.0, calls_s=5) is None
-    assert back_after(arrivals, 1.0, 9.0, calls_s=6) is None
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_cost_usd": "0.000000280"},  # room for one more call
+        {"max_cost_usd": None},
+        {"waiting_for": "paused by its owner"},
+    ],
+)
+def test_a_batch_that_is_paused_for_no_want_of_money_is_found(changes: dict[str, Any]) -> None:
+    batch = PAUSED | changes
+    verdict = judge(accounts(batch=batch, results={"bat_1": [result(FIRST)]}))
+    assert is_at_rest(batch | {"reserved_usd": "0"})
+    assert verdict.lost == 1
+    assert verdict.findings == [
+        f"batch 000 is paused, and not for want of money: {batch['waiting_for']}",
+        f"1 jobs without a result: {SECOND}",
+    ]
 
 
-def test_a_lost_call_is_made_again_with_the_first_that_arrives_for_its_job_later() -> None:
-    arrivals = {"a": [9.0, 24.0, 30.0], "b": [9.5, 22.5], "c": [9.0], "d": [21.0]}
-    assert again_after(arrivals, ["a", "b", "c", "e"], 10.0) == [14.0, 12.5]
+def error_of(code: str) -> dict[str, Any]:
+    return result(SECOND, status="failed", output=None, error={"code": code, "message": ""})
 
 
-def test_recoveries_are_summed_up() -> None:
-    summed = summed_up([3.0, 1.0, 8.0])
-    assert summed is not None
-    assert (summed.of, summed.p50_s, summed.worst_s) == (3, 3.0, 8.0)
-    assert summed_up([]) is None
+def verdict_of_an_error(code: str, strikes: Sequence[Strike], *failed_at: float) -> Verdict:
+    attempts = [attempt(SECOND, sent_at=sent_at(moment), **UNKNOWN) for moment in failed_at]
+    cost = f"{40 + 100 * len(attempts)}".zfill(9)
+    return judge(
+        accounts(
+            batch={"cost_usd": f"0.{cost}", "unknown_attempts": len(attempts)},
+            results={"bat_1": [result(FIRST), error_of(code)]},
+            attempts=[attempt(FIRST), *attempts],
+            ledger_total={"cost_usd": f"0.{cost}", "attempts": 1 + len(attempts)},
+            calls=[call(FIRST)],
+            strikes=strikes,
+        )
+    )
+
+
+def test_an_error_for_a_result_is_excused_if_as_many_calls_as_a_job_has_met_a_fault() -> None:
+    trouble = strike(Kind.PROVIDER, ended_at=1010.0, may_be_unknown=9)
+    # The first was in flight when the trouble began, the last was sent as it ended.
+    times = (986.0, 1000.0, 1003.0, 1006.0, 1010.0)
+    verdict = verdict_of_an_error("timed_out", [trouble], *times)
+    assert verdict.findings == []
+    assert verdict.errors == {"timed_out": 1}
+    assert verdict.excuses == [f"{SECOND} (timed_out): 5 of its calls met a fault"]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "times"),
+    [
+        ("timed_out", Kind.PROVIDER, (986.0, 1000.0, 1003.0, 1006.0, 1010.5)),
+        ("timed_out", Kind.PROVIDER, (984.0, 1000.0, 1003.0, 1006.0, 1010.0)),
+        ("timed_out", Kind.PROVIDER, (1000.0, 1003.0, 1006.0, 1010.0)),
+        ("timed_out", Kind.FLUSH, (986.0, 1000.0, 1003.0, 1006.0, 1010.0)),
+        ("internal_error", Kind.PROVIDER, (986.0, 1000.0, 1003.0, 1006.0, 1010.0)),
+        ("unstorable", Kind.PROVIDER, (986.0, 1000.0, 1003.0, 1006.0, 1010.0)),
+        ("request_rejected", Kind.PROVIDER, (986.0,)),
+        ("kills_workers", Kind.PROVIDER, (986.0, 1000.0, 1003.0, 1006.0, 1010.0)),
+    ],
+)
+def test_an_error_for_a_result_that_no_fault_excuses_is_found(
+    code: str, kind: Kind, times: Sequence[float]
+) -> None:
+    hits = 0 if kind is Kind.FLUSH else 9
+    calm = strike(Kind.KILL_WORKER, began_at=5000.0, may_be_unknown=9)
+    verdict = verdict_of_an_error(
+        code, [strike(kind, ended_at=1010.0, may_be_unknown=hits), calm], *times
+    )
+    assert verdict.findings == [f"1 errors for a result that no fault excuses: {SECOND} ({code})"]
+    assert verdict.excuses == []
+
+
+def test_a_job_may_be_taken_to_kill_workers_once_faults_have_taken_three_of_them() -> None:
+    kills = [strike(began_at=1000.0 + 20 * n, cut_off=[SECOND]) for n in range(3)]
+    verdict = verdict_of_an_error("kills_workers", kills, 1000.0, 1020.0, 1040.0)
+    assert verdict.excuses == [f"{SECOND} (kills_workers): 3 faults took its worker"]
+    assert verdict.findings == []
+    kills[0].cut_off = []
+    assert verdict_of_an_error("kills_workers", kills, 1000.0, 1020.0, 1040.0).findings
 
 
 def test_what_sqlite_has_no_server_for_is_left_out() -> None:
