@@ -22,7 +22,6 @@ from scripts.launcher.full_disk import outlive_full_disk
 from scripts.launcher.home import hold, make_private_folder
 from scripts.launcher.keys import key_faults
 from scripts.launcher.mounts import require_locks
-from scripts.launcher.outlet import unblock_output
 from scripts.launcher.part import Part, tidemill
 from scripts.launcher.ready import answers, free_port, reachable, require_free_port
 from scripts.launcher.supervisor import Supervisor, caught_signals
@@ -57,7 +56,6 @@ def up(settings: Settings, options: UpOptions, console: Console) -> int:
             f"--port and --flower-port are both {options.port}; each needs one of its own"
         )
     keep_to_itself()
-    unblock_output()
     outlive_full_disk()
     require_locks(settings.resolved_database_url())
     require_safe_redis(settings)
