@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.eventually import eventually
 from tests.support.processes import ProcessUnderTest
-from tests.support.system import READY_WITHIN_S, lines, running_system
+from tests.support.system import READY_WITHIN_S, family, is_gone, lines, running_system
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator
@@ -61,3 +61,25 @@ def test_a_worker_that_is_asked_to_go_on_a_full_disk_drains(
         worker.kill(signal.SIGTERM)
         assert worker.wait_ended(30.0) == 0
         assert system.batch(batch_id)["counts"]["succeeded"] == 5
+
+
+def test_the_launcher_goes_on_when_it_can_not_say_what_it_does(
+    simulator: "Simulator", tmp_path: Path
+) -> None:
+    with running_system(tmp_path / "parts", simulator.url) as system:
+        up = system.start_up()
+
+        def beat() -> psutil.Process | None:
+            alive = [one for one in family(up.pid) if not is_gone(one)]
+            return next((one for one in alive if "beat" in one.cmdline()), None)
+
+        first = beat()
+        assert first is not None
+        files_can_grow(up, False)
+        first.kill()
+        eventually(lambda: (again := beat()) and again.pid != first.pid, what="beat runs again")
+        assert up.exit_status is None
+        files_can_grow(up, True)
+        up.kill(signal.SIGTERM)
+        assert up.wait_ended(60.0) == 0
+        assert "lines were lost: the disk was full" in up.log()
