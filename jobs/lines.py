@@ -18,7 +18,6 @@ from jobs.configuration import LONGEST_FAILOVER_S
 from jobs.errors import InvalidParameter, InvalidSubmission, LineFault, UnknownModel
 from jobs.exchange import ModelRequest
 from jobs.kinds import KINDS
-from jobs.kinds.extraction import PartTokens
 from jobs.kinds.faults import BYTE_ORDER_MARK, fault_of, fault_of_json
 from jobs.kinds.generation import (
     DEFAULT_MAX_TOKENS,
@@ -31,6 +30,8 @@ from jobs.kinds.generation import (
 )
 from jobs.kinds.kind import FieldFault, Kind, Plan
 from jobs.kinds.schemas import UnusableSchema, read_schema
+from jobs.kinds.translation.glossary import UnusableGlossary, read_glossary
+from jobs.kinds.translation.line import Format, LanguageTag, PartTokens, Tone
 from jobs.prices import PriceBook
 from jobs.routing import KNOWN_NAMES, Catalogue, Resolved
 from jobs.strict_json import LooseJson, place_of, read_strict
@@ -45,6 +46,9 @@ FINGERPRINT_BYTES = 16
 KEPT_DECODERS = 256
 """Decoders that are kept, one for each batch at work and kind of job."""
 
+JSON_TEXTS = frozenset({"schema", "glossary", "examples"})
+"""Defaults that are JSON, kept as the text that they were given as."""
+
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -55,9 +59,9 @@ FailoverAfter = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_FAILOVER_S)]
 class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What fills the fields that a batch's lines leave out; stored with the batch, never changed.
 
-    Made by `from_query` or `from_json`, which check; the constructor does not. `schema` is JSON text.
-    A kind takes the fields that its lines have. What follows `schema` is of the batch alone, no line
-    has it. `failover_after_s` is how long its jobs wait for a target before they take their route's
+    Made by `from_query` or `from_json`, which check; the constructor does not. Those of
+    `JSON_TEXTS` are JSON text. A kind takes the fields that its lines have. What follows `part_tokens` is
+    of the batch alone, no line has it. `failover_after_s` is how long its jobs wait for a target before they take their route's
     next one (None: what the route says). The others say what follows a bad answer: whether what was
     put right here is taken, how often each target is asked again, up to which `max_tokens` a cut-off
     answer gets more room (None: twice its own), and whether the route's next target is asked then.
@@ -77,6 +81,12 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     instructions: str | None = None
     evidence: bool | None = None
     merge_key: str | None = None
+    source: LanguageTag | None = None
+    target: LanguageTag | None = None
+    format: Format | None = None
+    glossary: str | None = None
+    examples: str | None = None
+    tone: Tone | None = None
     part_tokens: PartTokens | None = None
     failover_after_s: FailoverAfter | None = None
     repair: bool = True
@@ -97,9 +107,14 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             if defaults.schema is not None:
                 read_strict(defaults.schema)
                 read_schema(defaults.schema.encode())
+            if defaults.glossary is not None:
+                read_strict(defaults.glossary)
+                read_glossary(defaults.glossary.encode())
         except msgspec.ValidationError as error:
             fault = fault_of(error, b"", cls)
             raise InvalidParameter(f"the default `{fault.field}`: {fault.message}") from error
+        except UnusableGlossary as error:
+            raise InvalidParameter(f"the default `glossary` {error.message}") from error
         except (LooseJson, UnusableSchema) as error:
             raise InvalidParameter(f"the default `schema` {error.message}") from error
         if any("\0" in value for value in values.values()):
@@ -282,8 +297,8 @@ def _decoder(kind_name: str, defaults: JobDefaults) -> Callable[[bytes], Any]:
         for name in set(defaults.__struct_fields__) - {"kind"}
         if (value := getattr(defaults, name)) is not None
     }
-    if defaults.schema is not None:
-        values["schema"] = msgspec.Raw(defaults.schema.encode())
+    for name in JSON_TEXTS & values.keys():
+        values[name] = msgspec.Raw(values[name].encode())
     merged = msgspec.defstruct(
         line_type.__name__,
         [

@@ -49,6 +49,13 @@ class SubmissionQuery(BaseModel):
     top_p: str | None = None
     stop: str | None = None
     seed: str | None = None
+    source: Annotated[str | None, Field(description="a language's tag, such as en")] = None
+    target: Annotated[str | None, Field(description="a language's tag, such as pt-BR")] = None
+    format: str | None = None
+    glossary: Annotated[str | None, Field(description="terms by terms, as JSON text")] = None
+    examples: Annotated[str | None, Field(description="texts by texts, as JSON text")] = None
+    tone: str | None = None
+    part_tokens: str | None = None
     failover_after_s: str | None = None
     repair: str | None = None
     ask_again: str | None = None

@@ -31,7 +31,8 @@ from jobs.kinds.schemas import (
     read_schema,
 )
 
-PartTokens = Annotated[int, msgspec.Meta(ge=200, le=1_000_000)]
+FEWEST_PART_TOKENS = 200
+PartTokens = Annotated[int, msgspec.Meta(ge=FEWEST_PART_TOKENS, le=1_000_000)]
 
 DEFAULT_PART_TOKENS = 8_000
 """A quarter of the smallest context window in wide use; and models overlook less in short texts."""
@@ -94,6 +95,10 @@ class Extraction:
             _asked(raw, line.evidence, is_part=True)
         except UnusableSchema as error:
             return FieldFault(error.code, "schema", str(error))
+        if line.part_tokens < FEWEST_PART_TOKENS:  # as the batch's default may be
+            return FieldFault(
+                "out_of_range", "part_tokens", f"expected at least {FEWEST_PART_TOKENS}"
+            )
         parts = len(_chunks(line))
         if parts > MAX_PARTS:
             return FieldFault(

@@ -1,0 +1,154 @@
+"""Whether an answer is the translation that was asked for, and what can be put right without asking.
+
+Each piece of a text is put right and checked by itself; whether it is in the right language, whole and
+with its terms, is asked of a part, which may hold many pieces of a JSON value.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jobs.kinds.answers import loop, looping, repetition
+from jobs.kinds.kind import Bad, Good, Remedy, Verdict
+from jobs.kinds.translation.figures import lost_numbers
+from jobs.kinds.translation.glossary import Term, missing
+from jobs.kinds.translation.languages import foreign, letter_count, name_of, same_language
+from jobs.kinds.translation.line import TranslationLine
+from jobs.kinds.translation.protection import Protected, restore, words_of
+from jobs.kinds.translation.structure import shaped
+from jobs.kinds.translation.tidying import tidied
+
+NAMED_FAULTS = 8
+"""Of things lost or invented that a message names."""
+
+NAME_CHARACTERS = 60
+
+FEWEST_LETTERS = 40
+"""Of a source whose translation's length is judged."""
+
+SHORTEST, LONGEST = 0.2, 5.0
+"""Letters of a translation for one of its source. English to Chinese has 1.0, with a sign counted as
+three letters, English to Finnish 1.0, German to English 0.9; and a chat is terser than a statute."""
+
+FEWEST_LOWER_LETTERS = 20
+"""Letters of words that are no names (they begin small, or in a script without capitals)."""
+
+MOST_REPETITION = 0.85
+
+
+class Piece(NamedTuple):
+    """A piece of the text as the model sees it, with what is hidden from it."""
+
+    shown: str
+    protected: Protected
+    form: str
+
+
+class Checked(NamedTuple):
+    """A piece's translation, what was put right in it, and what is still wrong with it.
+
+    `words` is the translation without what was hidden, as language and terms are judged by.
+    """
+
+    text: str
+    words: str
+    mended: tuple[str, ...]
+    faults: tuple[Bad, ...]
+
+
+def check_piece(piece: Piece, answer: str) -> Checked:
+    """Return the translation of a piece as the user is to have it, or why it can't be."""
+    bare, tidied_mend = tidied(answer, piece.shown)
+    shape = shaped(piece.shown, bare, piece.form)
+    restored = restore(shape.text, piece.shown, piece.protected)
+    faults = []
+    if restored.lost or restored.invented:
+        named = [*_named("is missing", restored.lost), *_named("was invented", restored.invented)]
+        faults.append(Bad("lost_placeholder", _listed(named)))
+    words = words_of(shape.text)
+    if lost := lost_numbers(words_of(piece.shown), words):
+        faults.append(
+            Bad("lost_placeholder", _listed([f"the number {number} is missing" for number in lost]))
+        )
+    if shape.fault is not None:
+        faults.append(Bad("lost_line", shape.fault))
+    mended = (tidied_mend, shape.mended, restored.mended)
+    return Checked(restored.text, words, tuple(filter(None, mended)), tuple(faults))
+
+
+def check_whole(source: str, answer: str, target: str, source_language: str | None) -> Bad | None:
+    """Return why a part's answer is no translation at all; both are texts without tokens."""
+    if loop(source) is None and (bad := looping(answer)) is not None:
+        return bad
+    if repetition(answer) > max(MOST_REPETITION, repetition(source) + 0.1):
+        return Bad("degenerate_output", "the answer says the same over and over", Remedy.ASK)
+    had, has = letter_count(source), letter_count(answer)
+    if had >= FEWEST_LETTERS and not SHORTEST * had <= has <= LONGEST * had:
+        return Bad(
+            "degenerate_output",
+            f"the answer has {has:,} letters for the source's {had:,}",
+            Remedy.ASK,
+        )
+    if (found := foreign(answer, target)) is not None and _is_prose(answer):
+        return Bad(
+            "wrong_language",
+            f"the answer is in {name_of(found) or found}, expected {name_of(target) or target}",
+        )
+    if source_language is None or same_language(source_language, target):
+        return None
+    if answer.split() == source.split() and _is_prose(source):
+        return Bad("wrong_language", "the answer is the source text, untranslated")
+    return None
+
+
+def check_terms(terms: Sequence[Term], answer: str) -> Bad | None:
+    """Return which terms of the glossary a translation lacks."""
+    lost = missing(terms, answer)
+    if not lost:
+        return None
+    named = [f"`{term.source}` must become `{term.target}`" for term in lost]
+    return Bad("glossary_term_missing", _listed(named))
+
+
+def verdict(
+    line: TranslationLine, source: str, pieces: Sequence[Checked], terms: Sequence[Term], good: Good
+) -> Verdict:
+    """Return `good`, or what is wrong with the part: every fault at once, under the first one's code.
+
+    Args:
+        line: what was asked for.
+        source: the part's text, without what was hidden.
+        pieces: the part's pieces, checked.
+        terms: those of the glossary that the source has.
+        good: the output, if nothing is wrong; `mended` is added to.
+    """
+    answer = "\n".join(piece.words for piece in pieces)
+    if (bad := check_whole(source, answer, line.target or "", line.source)) is not None:
+        return bad
+    lost_terms = check_terms(terms, answer)
+    faults = [fault for piece in pieces for fault in piece.faults]
+    if faults := [*faults, *([lost_terms] if lost_terms else [])]:
+        messages = dict.fromkeys(fault.message for fault in faults)
+        return Bad(faults[0].code, "; ".join([*messages][:NAMED_FAULTS]), faults[0].remedy)
+    mended = dict.fromkeys(filter(None, (good.mended, *(m for p in pieces for m in p.mended))))
+    return Good(good.output, "; ".join(mended) or None)
+
+
+def _is_prose(text: str) -> bool:
+    """Return whether there is more than names: in those, no language can be told."""
+    letters = 0
+    for word in text.split():
+        if word[0].isalpha() and not word[0].isupper():
+            letters += letter_count(word)
+            if letters >= FEWEST_LOWER_LETTERS:
+                return True
+    return False
+
+
+def _named(what: str, things: Sequence[str]) -> list[str]:
+    return [f"`{thing[:NAME_CHARACTERS]}` {what}" for thing in things]
+
+
+def _listed(named: Sequence[str]) -> str:
+    shown = ", ".join(named[:NAMED_FAULTS])
+    rest = len(named) - NAMED_FAULTS
+    return f"{shown} and {rest:,} more" if rest > 0 else shown

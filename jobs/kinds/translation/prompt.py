@@ -1,0 +1,67 @@
+"""What a model is told: short, since small models forget long instructions, and every call pays for it."""
+
+from collections.abc import Mapping, Sequence
+
+from jobs.exchange import Message
+from jobs.kinds.translation.glossary import Term
+from jobs.kinds.translation.languages import name_of
+from jobs.kinds.translation.line import TranslationLine
+from jobs.kinds.translation.placeholders import placeholders
+
+UNKNOWN_LANGUAGE = "en"
+"""How sentences end in a text whose language doesn't tell: most scripts are told apart anyway."""
+
+_OF_FORMAT = {
+    "markdown": "Keep the Markdown as it is.",
+    "html": "Keep the HTML tags as they are.",
+    "subtitles": "These are subtitles: every line stays a line.",
+    "json": "The text is a JSON object: answer with the same keys and each value translated.",
+}
+_LINES = "Every line stays a line."
+_TOKENS = "Copy marks such as <x1/> as they are, each once."
+_PLACEHOLDERS = "Copy placeholders such as {name} as they are."
+_CONTEXT = "The exchange before the last text is what comes before it: don't repeat it."
+
+
+def system_text(
+    line: TranslationLine, shown: str, terms: Sequence[Term], *, has_context: bool
+) -> str:
+    """Return the instructions for a text that is shown so."""
+    origin = f" from {_language(line.source)}" if line.source else ""
+    parts = [
+        f"Translate the user's text{origin} into {_language(line.target or '')}.",
+        "Answer with the translation only.",
+    ]
+    if line.format in _OF_FORMAT:
+        parts.append(_OF_FORMAT[line.format])
+    elif "\n" in shown:
+        parts.append(_LINES)
+    if "<x" in shown or ' id="' in shown:
+        parts.append(_TOKENS)
+    if placeholders(shown):
+        parts.append(_PLACEHOLDERS)
+    if line.tone:
+        parts.append(f"Tone: {line.tone.strip()}.")
+    if terms:
+        pairs = "; ".join(f"{term.source} = {term.target}" for term in terms)
+        parts.append(f"Use these terms: {pairs}.")
+    if has_context:
+        parts.append(_CONTEXT)
+    return " ".join(parts)
+
+
+def turns(
+    examples: Mapping[str, str], context: tuple[str, str] | None, shown: str
+) -> tuple[Message, ...]:
+    """Return the conversation: examples and what came before as if they had just been translated."""
+    before = [*examples.items(), *([context] if context else [])]
+    made = [
+        message
+        for text, translation in before
+        for message in (Message("user", text), Message("assistant", translation))
+    ]
+    return (*made, Message("user", shown))
+
+
+def _language(tag: str) -> str:
+    return name_of(tag) or tag

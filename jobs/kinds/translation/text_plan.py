@@ -1,0 +1,102 @@
+"""The calls of one translation: one for each part of its text, each told how the part before ended."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jobs.exchange import Answer, ModelRequest
+from jobs.kinds.answers import loop, no_answer
+from jobs.kinds.kind import Good, Plan, Verdict
+from jobs.kinds.translation.checks import Piece, check_piece, verdict
+from jobs.kinds.translation.glossary import Term
+from jobs.kinds.translation.languages import base_of, detect
+from jobs.kinds.translation.line import (
+    TranslationLine,
+    examples_of,
+    glossary_of,
+    part_tokens_of,
+)
+from jobs.kinds.translation.prompt import UNKNOWN_LANGUAGE, system_text, turns
+from jobs.kinds.translation.protection import protect, words_of
+from jobs.kinds.translation.splitting import framed, last_sentences, split
+from jobs.kinds.translation.subtitles import cue_texts, with_cue_texts
+from jobs.tokens import estimate_tokens
+
+CONTEXT_SENTENCES = 2
+CONTEXT_CHARACTERS = 400
+"""Of the part before, and as many of its translation."""
+
+
+class TextPlan(Plan):
+    """A text of any format but JSON, in parts that are pieces of it."""
+
+    def __init__(self, line: TranslationLine) -> None:
+        self._line = line
+        self._glossary = glossary_of(line)
+        self._examples = examples_of(line)
+        self._body = cue_texts(line.text) if line.format == "subtitles" else line.text
+        self._protected = protect(self._body, line.format)
+        self._frames = [framed(piece) for piece in self._pieces(self._protected.text)]
+
+    @property
+    def requests(self) -> tuple[ModelRequest, ...]:
+        """The requests of all parts, without what only an answer brings."""
+        return tuple(self._request(number, None) for number in range(len(self._frames)))
+
+    def request(self, kept: Sequence[Any]) -> ModelRequest:
+        """Return the request of the next part, with the end of the one before and its translation."""
+        return self._request(len(kept), self._context(kept) if kept else None)
+
+    def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
+        """Return the translation of the part as the user is to have it, or what is wrong with it."""
+        shown = self._frames[len(kept)][1]
+        if (bad := no_answer(answer, may_loop=loop(shown) is not None)) is not None:
+            return bad
+        checked = check_piece(Piece(shown, self._protected, self._line.format), answer.text)
+        return verdict(
+            self._line, words_of(shown), [checked], self._terms(shown), Good(checked.text)
+        )
+
+    def join(self, kept: Sequence[Any]) -> Verdict:
+        """Return the whole translation: what is between the parts is as in the source."""
+        joined = "".join(
+            before + text + after
+            for (before, _shown, after), text in zip(self._frames, kept, strict=True)
+        )
+        if self._line.format == "subtitles":
+            return Good(with_cue_texts(self._line.text, joined))
+        return Good(joined)
+
+    def _pieces(self, text: str) -> list[str]:
+        part_tokens = part_tokens_of(self._line)
+        if estimate_tokens(text) <= part_tokens:
+            return [text]
+        language = self._line.source or detect(words_of(text[: 8 * CONTEXT_CHARACTERS]))
+        return split(text, part_tokens, base_of(language or UNKNOWN_LANGUAGE))
+
+    def _request(self, number: int, context: tuple[str, str] | None) -> ModelRequest:
+        shown = self._frames[number][1]
+        system = system_text(self._line, shown, self._terms(shown), has_context=context is not None)
+        return ModelRequest(
+            messages=turns(self._examples, context, shown),
+            max_tokens=self._line.max_tokens,
+            system=system,
+            temperature=self._line.temperature,
+            seed=self._line.seed,
+        )
+
+    def _context(self, kept: Sequence[Any]) -> tuple[str, str] | None:
+        before = self._protected.original(self._frames[len(kept) - 1][1])
+        source = base_of(self._line.source or UNKNOWN_LANGUAGE)
+        ends = (
+            last_sentences(before, CONTEXT_SENTENCES, CONTEXT_CHARACTERS, source),
+            last_sentences(
+                str(kept[-1]),
+                CONTEXT_SENTENCES,
+                CONTEXT_CHARACTERS,
+                base_of(self._line.target or ""),
+            ),
+        )
+        return ends if all(ends) else None
+
+    def _terms(self, shown: str) -> list[Term]:
+        return [] if self._glossary is None else self._glossary.terms_in(words_of(shown))
