@@ -30,8 +30,7 @@ from jobs.kinds.generation import (
 )
 from jobs.kinds.kind import FieldFault, Kind, Plan
 from jobs.kinds.schemas import UnusableSchema, read_schema
-from jobs.kinds.translation.glossary import UnusableGlossary, read_glossary
-from jobs.kinds.translation.line import Format, LanguageTag, PartTokens, Tone
+from jobs.kinds.translation.line import Format, LanguageTag, PartTokens, Tone, check_settings
 from jobs.prices import PriceBook
 from jobs.routing import KNOWN_NAMES, Catalogue, Resolved
 from jobs.strict_json import LooseJson, place_of, read_strict
@@ -107,16 +106,12 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             if defaults.schema is not None:
                 read_strict(defaults.schema)
                 read_schema(defaults.schema.encode())
-            if defaults.glossary is not None:
-                read_strict(defaults.glossary)
-                read_glossary(defaults.glossary.encode())
         except msgspec.ValidationError as error:
             fault = fault_of(error, b"", cls)
             raise InvalidParameter(f"the default `{fault.field}`: {fault.message}") from error
-        except UnusableGlossary as error:
-            raise InvalidParameter(f"the default `glossary` {error.message}") from error
         except (LooseJson, UnusableSchema) as error:
             raise InvalidParameter(f"the default `schema` {error.message}") from error
+        _check_translation(defaults)
         if any("\0" in value for value in values.values()):
             raise InvalidParameter("the defaults: expected texts without NUL characters")
         if defaults.kind not in KINDS:
@@ -312,6 +307,27 @@ def _decoder(kind_name: str, defaults: JobDefaults) -> Callable[[bytes], Any]:
         forbid_unknown_fields=True,
     )
     return msgspec.json.Decoder(merged).decode
+
+
+def _check_translation(defaults: JobDefaults) -> None:
+    """Check what only translations have, whatever the kind: a line may say its own.
+
+    Raises:
+        InvalidParameter: one of it can't be.
+    """
+    for name, text in (("glossary", defaults.glossary), ("examples", defaults.examples)):
+        try:
+            if text is not None:
+                read_strict(text)
+        except LooseJson as error:
+            raise InvalidParameter(f"the default `{name}` {error.message}") from error
+    fault = check_settings(
+        *(defaults.source, defaults.target),
+        (defaults.glossary or "").encode(),
+        (defaults.examples or "").encode(),
+    )
+    if fault is not None:
+        raise InvalidParameter(f"the default `{fault.field}` {fault.message}")
 
 
 def _check_custom_id(custom_id: str) -> FieldFault | None:

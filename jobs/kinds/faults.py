@@ -5,7 +5,8 @@ A value that was sent is never repeated: it may be a secret in the wrong place.
 
 import difflib
 import re
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
 
 import msgspec
 
@@ -146,7 +147,7 @@ def _validation_fault(message: str, raw: bytes, line_type: type[Any]) -> FieldFa
     if not path and what.startswith("Expected `object`"):
         return FieldFault("wrong_format", "", f"{_sentence(what)}; send one job per line")
     if what.startswith("Invalid enum value"):
-        return FieldFault("invalid_value", path, "expected `system`, `user` or `assistant`")
+        return FieldFault("invalid_value", path, f"expected {_words_of(path, line_type)}")
     if ", got " in what:
         return FieldFault("wrong_type", path, _sentence(what))
     if what.endswith("out of range"):
@@ -171,6 +172,22 @@ def _unknown_field(name: str, field: str, line_type: type[Any]) -> FieldFault:
         nearest = next(iter(difflib.get_close_matches(lowered, known, n=1)), None)
     expected = f"did you mean `{nearest}`?" if nearest else f"expected {', '.join(known)}"
     return FieldFault("unknown_field", field, f"there is no such field; {expected}")
+
+
+def _words_of(path: str, line_type: type[Any]) -> str:
+    """Return the words that a field takes, from the type that it has."""
+    holder, name = (Message, "role") if path.endswith(".role") else (line_type, path)
+    types = [field.type for field in msgspec.structs.fields(holder) if field.name == name]
+    words = [f"`{word}`" for word in _literals(types)]
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else ", ".join(words)
+
+
+def _literals(types: Iterable[Any]) -> Iterator[str]:
+    for kind in types:
+        if isinstance(kind, str):
+            yield kind
+        else:
+            yield from _literals(get_args(kind))
 
 
 def _sentence(what: str) -> str:

@@ -15,7 +15,7 @@ _MAGNITUDE = re.compile(
     r"|тыс|млн|млрд|百|千|万|萬|億|亿|兆|만|억)",
     re.IGNORECASE,
 )
-_ROMAN = re.compile(r"(?<!\w)[IVXLCDM]{2,9}(?![A-Z])|\b[VXLCDM]\b")
+_ROMAN = re.compile(r"(?<!\w)[IVXLCDM]{2,9}(?![A-Z])|(?<![\w'’])[VXLCDM](?![\w'’])")
 _ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 _HOURS = frozenset(map(str, range(1, 13)))
 _GROUPED_DIGITS = 3

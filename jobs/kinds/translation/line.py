@@ -14,7 +14,7 @@ from jobs.kinds.generation import (
 from jobs.kinds.kind import FieldFault
 from jobs.kinds.translation.glossary import Glossary, UnusableGlossary, read_glossary
 from jobs.kinds.translation.json_strings import has_words, texts_of
-from jobs.kinds.translation.languages import TAG, name_of
+from jobs.kinds.translation.languages import name_of
 from jobs.kinds.translation.subtitles import has_cues
 from jobs.strict_json import LooseJson, read_strict
 
@@ -56,26 +56,51 @@ class TranslationLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 def check(line: TranslationLine) -> FieldFault | None:
     """Return what is wrong between the fields."""
-    return _check_languages(line) or _check_glossary(line) or _check_text(line)
+    if not line.target:
+        return FieldFault(
+            "missing_field", "target", "expected a language, on the line or as the batch's default"
+        )
+    fault = check_settings(line.source, line.target, bytes(line.glossary), bytes(line.examples))
+    return fault or _check_text(line)
+
+
+def check_settings(
+    source: str | None, target: str | None, glossary: bytes, examples: bytes
+) -> FieldFault | None:
+    """Return what is wrong with what a line or a batch says about its texts; JSON may be absent."""
+    for field, tag in (("target", target), ("source", source)):
+        if tag is not None and name_of(tag) is None:
+            return FieldFault(
+                "invalid_value", field, "expected the tag of a language, such as `fr` or `pt-BR`"
+            )
+    try:
+        _glossary(glossary)
+    except UnusableGlossary as error:
+        return FieldFault(error.code, "glossary", str(error))
+    try:
+        _examples(examples)
+    except msgspec.MsgspecError as error:
+        return FieldFault(
+            "wrong_type", "examples", f"expected an object of texts by texts ({error})"
+        )
+    return None
 
 
 def glossary_of(line: TranslationLine) -> Glossary | None:
-    """Return the line's glossary, None where there is none.
-
-    Raises:
-        UnusableGlossary: it can't be used.
-    """
-    raw = bytes(line.glossary)
-    return None if raw in _ABSENT else read_glossary(raw)
+    """Return a checked line's glossary, None where there is none."""
+    return _glossary(bytes(line.glossary))
 
 
 def examples_of(line: TranslationLine) -> dict[str, str]:
-    """Return texts with their translations that are shown to the model.
+    """Return texts with their translations that are shown to the model, of a checked line."""
+    return _examples(bytes(line.examples))
 
-    Raises:
-        msgspec.MsgspecError: they are none.
-    """
-    raw = bytes(line.examples)
+
+def _glossary(raw: bytes) -> Glossary | None:
+    return None if raw in _ABSENT else read_glossary(raw)
+
+
+def _examples(raw: bytes) -> dict[str, str]:
     return {} if raw in _ABSENT else msgspec.json.decode(raw, type=dict[str, str])
 
 
@@ -86,33 +111,6 @@ def part_tokens_of(line: TranslationLine) -> int:
     languages, and its estimate errs by a third.
     """
     return line.part_tokens or max(FEWEST_PART_TOKENS, line.max_tokens // 2)
-
-
-def _check_languages(line: TranslationLine) -> FieldFault | None:
-    if not line.target:
-        return FieldFault(
-            "missing_field", "target", "expected a language, on the line or as the batch's default"
-        )
-    for field, tag in (("target", line.target), ("source", line.source)):
-        if tag is not None and (TAG.fullmatch(tag) is None or name_of(tag) is None):
-            return FieldFault(
-                "invalid_value", field, "expected the tag of a language, such as `fr` or `pt-BR`"
-            )
-    return None
-
-
-def _check_glossary(line: TranslationLine) -> FieldFault | None:
-    try:
-        glossary_of(line)
-    except UnusableGlossary as error:
-        return FieldFault(error.code, "glossary", str(error))
-    try:
-        examples_of(line)
-    except msgspec.MsgspecError as error:
-        return FieldFault(
-            "wrong_type", "examples", f"expected an object of texts by texts ({error})"
-        )
-    return None
 
 
 def _check_text(line: TranslationLine) -> FieldFault | None:

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-_BRACES = r"\{\{[^{}\n]{0,200}\}\}|\$\{[^{}\n]{1,200}\}|\{\s?[\w.\-\[\]!:@#$%]{0,100}\s?\}"
+_BRACES = r"\{\{[^{}\n]{0,200}\}\}|\$\{[^{}\n]{1,200}\}|\{ ?[\w.\-\[\]!:@#$%]{0,100} ?\}"
 _PERCENT = (
     r"%%|%\(\w{1,100}\)[-+0#]{0,3}\d{0,4}(?:\.\d{1,4})?[a-zA-Z]|%[A-Za-z_]\w{1,60}%(?!\w)"
     r"|%(?:\d{1,2}\$)?[-+0#]{0,3}\d{0,4}(?:\.\d{1,4})?(?:hh?|ll?|[Lqjzt])?[sdiufFeEgGxXoc@](?![A-Za-z])"

@@ -16,15 +16,16 @@ _TAG = r"<(?P<tag>[A-Za-z][\w:.-]{0,60})\s[^<>]{0,20000}>"
 _URL = r"(?:https?|ftp|file)://[^\s<>\"'`|\\^{}\[\]]{1,4000}|(?<![\w.])www\.[^\s<>\"'`|\\^{}\[\]]{1,4000}"
 _EMAIL = r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
 _CODE = r"(?<!`)(?P<ticks>`{1,2})(?!`)[^`\n]{1,2000}(?P=ticks)(?!`)"
-_OTHER = (
-    r"\{\\[^{}\n]{1,80}\}|\{%[^{}\n]{1,400}%\}|<!\[CDATA\[|<![A-Za-z][^<>]{0,2000}>|<x\d{1,9}/>"
-)
-_INLINE = re.compile(rf"{_TAG}|{_URL}|{_EMAIL}|{_CODE}|{_OTHER}")
+_OTHER = r"\{\\[^{}\n]{1,80}\}|\{%[^{}\n]{1,400}%\}|<!\[CDATA\[|<![A-Za-z][^<>]{0,2000}>"
+_MARK = r"(?:<|&lt;|＜)\s?[xX]\s?\d{1,9}\s?/?\s?(?:>|&gt;|＞)"
+"""What would be read as a token of ours if it stood in an answer."""
+
+_INLINE = re.compile(rf"{_TAG}|{_URL}|{_EMAIL}|{_CODE}|{_OTHER}|{_MARK}")
 
 _TOKEN = re.compile(r"<x(\d{1,9})/>|<[A-Za-z][\w:.-]{0,60} id=\"(\d{1,9})\"\s?/?>")
 _ANSWERED = re.compile(
     r"(?:<|&lt;|＜)\s?[xX]\s?(\d{1,9})\s?/?\s?(?:>|&gt;|＞)"
-    r"|<\s?[A-Za-z][\w:.-]{0,60}\s{1,3}id\s?=\s?[\"'“”«»]?(\d{1,9})[\"'“”«»]?\s?/?>"
+    r"|<[A-Za-z][\w:.-]{0,60}\s{1,3}id\s?=\s?[\"'“”«»]?(\d{1,9})[\"'“”«»]?\s?/?>"
 )
 """A token as models write it who mean the same."""
 
@@ -121,7 +122,7 @@ def _inline(text: str, start: int, stop: int) -> Iterator[tuple[int, int, str | 
         name = found["tag"]
         if name is not None:
             yield found.start(), found.end(), None if name.lower() == "x" else name
-        elif found[0][0] in "<`{":
+        elif found[0][0] in "<`{&＜":
             yield found.start(), found.end(), None
         else:
             yield found.start(), found.start() + len(_address(found[0])), None
