@@ -3,6 +3,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from jobs.exchange import Answer, Finish, Message, ModelRequest
 from jobs.kinds import KINDS
@@ -406,3 +408,57 @@ def test_a_change_of_tags_is_found_out(was: str, now: str, code: str) -> None:
     bad = judged(made, shown.replace(was, now))
     assert isinstance(bad, Bad)
     assert bad.code in {code, "lost_placeholder"}
+
+
+PIECES = st.sampled_from(
+    [
+        "# ",
+        "- ",
+        "word ",
+        "Dr. Smith came. ",
+        "\n",
+        "\n\n",
+        "\r\n",
+        "{name}",
+        "<b>",
+        "</b>",
+        "```\n",
+        "`x`",
+    ]
+)
+TEXTS = st.one_of(st.text(max_size=300), st.lists(PIECES, max_size=100).map("".join)).filter(
+    str.strip
+)
+UNTOLD = "zu"
+"""A language that no answer is found not to be in."""
+
+
+@given(TEXTS, st.sampled_from(["plain", "markdown", "html"]), st.integers(16, 60))
+@example('"Quoted"', "plain", 16)
+@example("Here is the translation:\nOne.", "plain", 16)
+@example("a\r\nb\nc", "markdown", 16)
+@example("ha " * 400, "plain", 16)
+@example("1 2 3 " * 100, "plain", 16)
+def test_a_text_whose_parts_come_back_as_they_are_is_joined_to_itself(
+    text: str, form: str, part_tokens: int
+) -> None:
+    made = line(text, UNTOLD, format=form, part_tokens=part_tokens)
+    assert echo(TRANSLATION.plan(made)) == Good(text)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS,
+    lambda inner: (
+        st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON, st.integers(16, 60))
+def test_a_json_value_whose_texts_come_back_as_they_are_is_itself(
+    value: Any, part_tokens: int
+) -> None:
+    made = line(json.dumps(value), UNTOLD, format="json", part_tokens=part_tokens)
+    if TRANSLATION.check(made) is None:
+        assert echo(TRANSLATION.plan(made)) == Good(value)

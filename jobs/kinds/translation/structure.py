@@ -53,8 +53,12 @@ def _dressed(line: str, text: str) -> str:
 
 
 def _same_line_ends(source: str, answer: str, fault: str | None) -> Shaped:
-    text = answer.replace("\r\n", "\n")
-    return Shaped(text.replace("\n", "\r\n") if "\r\n" in source else text, fault=fault)
+    """Give back the carriage returns that a model left out, and take away those that it invented."""
+    if "\r\n" not in source:
+        answer = answer.replace("\r\n", "\n")
+    elif "\r\n" not in answer:
+        answer = answer.replace("\n", "\r\n")
+    return Shaped(answer, fault=fault)
 
 
 _HEADING = re.compile(r"\s{0,3}(#{1,6})(?:\s|$)")
