@@ -60,10 +60,11 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Made by `from_query` or `from_json`, which check; the constructor does not. Those of
     `JSON_TEXTS` are JSON text. A kind takes the fields that its lines have. What follows `part_tokens` is
-    of the batch alone, no line has it. `failover_after_s` is how long its jobs wait for a target before they take their route's
-    next one (None: what the route says). The others say what follows a bad answer: whether what was
-    put right here is taken, how often each target is asked again, up to which `max_tokens` a cut-off
-    answer gets more room (None: twice its own), and whether the route's next target is asked then.
+    of the batch alone, no line has it. `failover_after_s` is how long its jobs wait for a target before
+    they take their route's next one (None: what the route says). The next four say what follows a bad
+    answer: whether what was put right here is taken, how often each target is asked again, up to which
+    `max_tokens` a cut-off answer gets more room (None: twice its own), and whether the route's next
+    target is asked then.
     `collapse` says whether jobs that ask for the same get one answer: `auto` means unless they ask for
     variety, by a temperature above zero.
     """

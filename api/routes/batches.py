@@ -68,7 +68,6 @@ class SubmissionQuery(BaseModel):
     instructions: str | None = None
     evidence: str | None = None
     merge_key: str | None = None
-    part_tokens: str | None = None
 
     @field_validator("name")
     @classmethod
