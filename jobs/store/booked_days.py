@@ -113,22 +113,20 @@ class SpendingBooks:
 def spending_violations(books: SpendingBooks) -> Iterator[Violation]:
     """Compare a capped project's account with its attempts.
 
-    The account was opened from the ledger's days of one month. Of that month, once it is over, calls
-    may be missing that the account never knew; whatever it has too much is seen all the same.
+    The account knows all of the present month, which is what caps look at: it was opened from the
+    ledger's days of one month. Of earlier ones calls may be missing that it never knew; whatever it
+    has too much is seen all the same.
     """
     if not books.is_capped:
         count = len(books.days)
         yield from unless_zero("stray_spend_days", count, "{} days are kept, and there is no cap")
         return
-    opened_in = month_start(min((books.today, *books.days)))
-    is_over = opened_in < month_start(books.today)
+    this_month = month_start(books.today)
     drifted = []
-    for span in _spans(books.booked, books.made, (*books.days, opened_in))[0]:
-        if span.first < opened_in:
-            continue  # calls over the midnight before it: they may count as the month's
+    for span in _spans(books.booked, books.made, (*books.days, this_month))[0]:
         spent = sum(spend.spent_nanos for day, spend in books.days.items() if day in span)
         drift = spent - _total(books.made, span).cost_nanos
-        if drift > 0 or (drift < 0 and not (is_over and month_start(span.first) == opened_in)):
+        if drift > 0 or (drift < 0 and span.first >= this_month):
             drifted.append(f"{span}: {drift:+,} nano-dollars")
     yield from _listed("drift_spend_day", drifted, "the caps' days are not what the calls cost")
     reserved = {day: spend.reserved_nanos for day, spend in books.days.items()}

@@ -105,10 +105,12 @@ def test_an_account_knows_nothing_of_the_months_before_it() -> None:
     assert spending({}, {APRIL_30: 9, MAY_1: 5}) == ["drift_spend_day"]
 
 
-def test_of_the_first_month_only_too_much_is_seen_once_it_is_over() -> None:
-    """It may hold no more than calls that were in flight when the month turned and the cap was set."""
+def test_of_months_that_are_over_only_too_much_is_seen() -> None:
+    """The account may hold of them what was in flight when it was opened, and corrections."""
     made = {APRIL_30: 9, MAY_1: 5}
     assert spending({APRIL_30: 2, MAY_1: 5}, made) == []
+    assert spending({APRIL_30: -2, MAY_1: 5}, made) == []
+    assert spending({APRIL_30: -2}, made, today=date(2026, 6, 1)) == []
     assert spending({APRIL_30: 10, MAY_1: 5}, made) == ["drift_spend_day"]
     assert spending({APRIL_30: 2, MAY_1: 4}, made) == ["drift_spend_day"]
     assert spending({APRIL_30: 2}, {APRIL_30: 9}, today=APRIL_30) == ["drift_spend_day"]
