@@ -160,4 +160,5 @@ def _overlap(one: Strike, other: Strike) -> bool:
 
 def _over_at(strike: Strike) -> float:
     """Return when a fault is got over, if all goes well."""
-    return max(strike.began_at + AGAIN_WITHIN_S, strike.ended_at + BACK_WITHIN_S)
+    again_s = AGAIN_WITHIN_S if strike.cut_off else 0.0
+    return max(strike.began_at + again_s, strike.ended_at + BACK_WITHIN_S)

@@ -56,13 +56,15 @@ EVERY_TENTH_S = [n / 10 for n in range(1000)]
 
 def test_faults_are_alone_if_each_was_got_over_before_the_next() -> None:
     kill = strike(Kind.KILL_WORKER, 1020.0, 1.0, "a-7")
-    apart = [strike(Kind.STOP_WORKER, 1000.0, 14.2), kill, strike(Kind.FLUSH, 1040.0)]
-    assert [a.is_alone for a in aftermaths(apart, calls(*EVERY_TENTH_S), 10.0, 1000.0)] == [
-        True
-    ] * 3
+    apart = [strike(Kind.STOP_WORKER, 1000.0, 14.2, "a-1"), kill, strike(Kind.FLUSH, 1040.0)]
+    found = aftermaths(apart, calls(*EVERY_TENTH_S), 10.0, 1000.0)
+    assert [a.is_alone for a in found] == [True, True, True]
     near = [*apart, strike(Kind.PROVIDER, 1045.5)]
     found = aftermaths(near, calls(*EVERY_TENTH_S), 10.0, 1000.0)
     assert [a.is_alone for a in found] == [True, True, False, False]
+    soon = [strike(Kind.REDIS_OLD, 1006.0, 3.0), strike(Kind.FLUSH, 1020.0)]
+    found = aftermaths(soon, calls(*EVERY_TENTH_S), 10.0, 1000.0)
+    assert [a.is_alone for a in found] == [True, True]
 
 
 def test_what_follows_a_fault_is_read_from_the_calls_that_the_provider_has_seen() -> None:
