@@ -23,6 +23,7 @@ from jobs.kinds.generation import (
     DEFAULT_MAX_TOKENS,
     MaxTokens,
     ModelName,
+    Samples,
     Seed,
     Stop,
     Temperature,
@@ -30,6 +31,7 @@ from jobs.kinds.generation import (
 )
 from jobs.kinds.kind import FieldFault, Kind, Plan
 from jobs.kinds.schemas import UnusableSchema, read_schema
+from jobs.kinds.templates import UnusableTemplate, check_template
 from jobs.kinds.translation.line import Format, LanguageTag, PartTokens, Tone, check_settings
 from jobs.prices import PriceBook
 from jobs.routing import KNOWN_NAMES, Catalogue, Resolved
@@ -78,6 +80,8 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     stop: Stop | None = None
     seed: Seed | None = None
     schema: str | None = None
+    template: str | None = None
+    n: Samples | None = None
     instructions: str | None = None
     evidence: bool | None = None
     merge_key: str | None = None
@@ -107,11 +111,15 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             if defaults.schema is not None:
                 read_strict(defaults.schema)
                 read_schema(defaults.schema.encode())
+            if defaults.template is not None:
+                check_template(defaults.template)
         except msgspec.ValidationError as error:
             fault = fault_of(error, b"", cls)
             raise InvalidParameter(f"the default `{fault.field}`: {fault.message}") from error
         except (LooseJson, UnusableSchema) as error:
             raise InvalidParameter(f"the default `schema` {error.message}") from error
+        except UnusableTemplate as error:
+            raise InvalidParameter(f"the default `template` {error}") from error
         _check_translation(defaults)
         if any("\0" in value for value in values.values()):
             raise InvalidParameter("the defaults: expected texts without NUL characters")

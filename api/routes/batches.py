@@ -65,6 +65,8 @@ class SubmissionQuery(BaseModel):
     schema_: Annotated[str | None, Field(alias="schema", description="a JSON Schema, as text")] = (
         None
     )
+    template: str | None = None
+    n: str | None = None
     instructions: str | None = None
     evidence: str | None = None
     merge_key: str | None = None

@@ -9,6 +9,13 @@ from jobs.exchange import Answer, Message, ModelRequest
 from jobs.kinds.answers import no_answer
 from jobs.kinds.kind import FieldFault, Good, Plan, Verdict
 from jobs.kinds.schemas import UnusableSchema, judge_json, read_schema
+from jobs.kinds.templates import (
+    MissingVariable,
+    RenderedTooLarge,
+    UnfitVariables,
+    UnusableTemplate,
+    render,
+)
 
 ModelName = Annotated[str, msgspec.Meta(max_length=256)]
 """It is a part of keys in the database and in Redis; the longest of any provider's has some 200."""
@@ -21,13 +28,20 @@ StopText = Annotated[str, msgspec.Meta(min_length=1)]
 Stop = StopText | Annotated[tuple[StopText, ...], msgspec.Meta(max_length=4)]
 """One text or up to four: the most that every provider takes."""
 
+Samples = Annotated[int, msgspec.Meta(ge=1, le=16)]
+"""Answers to one request; who wants more sends several jobs, which run side by side."""
+
 DEFAULT_MAX_TOKENS = 1024
 
 NO_SCHEMA = msgspec.Raw()
 
 
 class GenerationLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One job line. null says "none", also where the batch has a default."""
+    """One job line. null says "none", also where the batch has a default.
+
+    With `variables`, or without a prompt, the template is filled in and is the prompt. Of several
+    samples (`n`) each has a seed of its own where a seed is given, and the output is their list.
+    """
 
     custom_id: str
     kind: Literal["generation"] = "generation"
@@ -35,6 +49,9 @@ class GenerationLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     system: str | None = None
     prompt: str | None = None
     messages: tuple[Message, ...] | None = None
+    template: str | None = None
+    variables: dict[str, Any] | None = None
+    n: Samples = 1
     max_tokens: MaxTokens = DEFAULT_MAX_TOKENS
     temperature: Temperature | None = None
     top_p: TopP | None = None
@@ -51,10 +68,14 @@ class Generation:
 
     def check(self, line: GenerationLine) -> FieldFault | None:
         """Return what is wrong between the fields."""
-        if line.messages is not None:
+        if _is_templated(line):
+            fault = _check_template(line)
+        elif line.messages is not None:
             fault = _check_messages(line, line.messages)
         elif not line.prompt:
-            fault = FieldFault("missing_prompt", "prompt", "expected a `prompt` or `messages`")
+            fault = FieldFault(
+                "missing_prompt", "prompt", "expected a `prompt`, `messages` or a `template`"
+            )
         else:
             fault = None
         if fault is None and (raw := _schema_bytes(line)) is not None:
@@ -65,20 +86,21 @@ class Generation:
         return fault
 
     def plan(self, line: GenerationLine) -> Plan:
-        """Return the one call of the line."""
+        """Return the calls of the line: one for each sample."""
         return GenerationPlan(line)
 
 
 class GenerationPlan(Plan):
-    """One call, whose answer is the output."""
+    """One call for each sample, whose answers are the output."""
 
     def __init__(self, line: GenerationLine) -> None:
         self._line = line
-        self._requests = (_request(line),)
+        request = _request(line)
+        self._requests = tuple(_sample(request, number) for number in range(line.n))
 
     @property
     def requests(self) -> tuple[ModelRequest, ...]:
-        """The one request."""
+        """The requests of the samples; they differ in nothing but the seed."""
         return self._requests
 
     def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
@@ -91,12 +113,28 @@ class GenerationPlan(Plan):
             return bad
         return Good(answer.text) if raw is None else judge_json(answer.text, read_schema(raw))
 
+    def join(self, kept: Sequence[Any]) -> Verdict:
+        """Return the one answer, or of several samples the list."""
+        return Good(kept[0] if self._line.n == 1 else list(kept))
+
+
+def _sample(request: ModelRequest, number: int) -> ModelRequest:
+    """Return the request of a sample, counted from 0."""
+    if number == 0 or request.seed is None:
+        return request
+    # After the largest number of 64 bits comes the smallest.
+    seed = (request.seed + number + 2**63) % 2**64 - 2**63
+    return msgspec.structs.replace(request, seed=seed)
+
 
 def _request(line: GenerationLine) -> ModelRequest:
     """Return what the line asks: leading system messages become `system`."""
     system, messages = line.system, line.messages
-    if messages is None:
-        turns: tuple[Message, ...] = (Message("user", line.prompt or ""),)
+    if _is_templated(line):
+        filled = render(line.template or "", line.variables or {})
+        turns: tuple[Message, ...] = (Message("user", filled),)
+    elif messages is None:
+        turns = (Message("user", line.prompt or ""),)
     else:
         turns = tuple(message for message in messages if message.role != "system")
         if len(turns) < len(messages):
@@ -122,6 +160,40 @@ def _schema_bytes(line: GenerationLine) -> bytes | None:
         return None
     raw = bytes(line.schema)
     return None if raw in {b"", b"null"} else raw
+
+
+def _is_templated(line: GenerationLine) -> bool:
+    """Whether the prompt is the filled template: a batch's default leaves prompts alone."""
+    if line.variables is not None:
+        return True
+    return line.template is not None and line.prompt is None and line.messages is None
+
+
+def _check_template(line: GenerationLine) -> FieldFault | None:
+    if line.template is None:
+        return FieldFault(
+            "missing_template",
+            "template",
+            "expected the template of the `variables`, on the line or as the batch's default",
+        )
+    if line.prompt is not None or line.messages is not None:
+        field = "prompt" if line.prompt is not None else "messages"
+        return FieldFault(
+            "conflicting_fields", field, "expected either `variables` or a prompt, not both"
+        )
+    try:
+        filled = render(line.template, line.variables or {})
+    except UnusableTemplate as error:
+        return FieldFault("invalid_template", "template", str(error))
+    except MissingVariable as error:
+        return FieldFault("missing_variable", f"variables.{error.name}", str(error))
+    except RenderedTooLarge as error:
+        return FieldFault("rendered_too_large", "variables", str(error))
+    except UnfitVariables as error:
+        return FieldFault("unfit_variables", "variables", str(error))
+    if not filled.strip():
+        return FieldFault("missing_prompt", "template", "expected a text; the filled one is empty")
+    return None
 
 
 def _check_messages(line: GenerationLine, messages: tuple[Message, ...]) -> FieldFault | None:

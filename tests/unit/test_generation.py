@@ -110,6 +110,48 @@ def test_leading_system_messages_become_the_system_text() -> None:
 USER = {"role": "user", "content": "x"}
 SYSTEM = {"role": "system", "content": "y"}
 
+
+def test_a_template_is_filled_in_and_is_the_prompt() -> None:
+    made = line(template="Say {{ word }}.", variables={"word": "yes"})
+    assert GENERATION.check(made) is None
+    assert request_of(made).messages == (Message("user", "Say yes."),)
+    made = line(template="Say yes.")
+    assert GENERATION.check(made) is None
+    assert request_of(made).messages == (Message("user", "Say yes."),)
+
+
+def test_a_batchs_template_leaves_lines_with_a_prompt_alone() -> None:
+    for given in ({"prompt": "x"}, {"messages": [{"role": "user", "content": "x"}]}):
+        made = line(template="Say {{ word }}.", **given)
+        assert GENERATION.check(made) is None
+        assert request_of(made).messages == (Message("user", "x"),)
+
+
+def test_samples_are_calls_with_seeds_of_their_own_and_the_output_is_their_list() -> None:
+    plan = GENERATION.plan(line(prompt="x", n=3, seed=2**63 - 2))
+    assert [request.seed for request in plan.requests] == [2**63 - 2, 2**63 - 1, -(2**63)]
+    assert len({request.messages for request in plan.requests}) == 1
+    kept: list[Any] = []
+    for text in ("a", "b", "c"):
+        assert plan.request(kept) == plan.requests[len(kept)]
+        verdict = plan.judge(kept, answer(text))
+        assert isinstance(verdict, Good)
+        kept.append(verdict.output)
+    assert plan.join(kept) == Good(["a", "b", "c"])
+
+
+def test_one_sample_is_no_list_and_no_seed_is_none_for_all() -> None:
+    assert GENERATION.plan(line(prompt="x", n=1)).join(["a"]) == Good("a")
+    plan = GENERATION.plan(line(prompt="x", n=16))
+    assert [request.seed for request in plan.requests] == [None] * 16
+
+
+@pytest.mark.parametrize("n", [0, 17, "2"])
+def test_so_many_samples_can_not_be(n: Any) -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.n"):
+        line(prompt="x", n=n)
+
+
 CROSS_FIELD_FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ({}, "missing_prompt", "prompt"),
     ({"prompt": ""}, "missing_prompt", "prompt"),
@@ -119,6 +161,21 @@ CROSS_FIELD_FAULTS: list[tuple[dict[str, Any], str, str]] = [
     ({"prompt": "x", "messages": [USER]}, "conflicting_fields", "messages"),
     ({"system": "x", "messages": [SYSTEM, USER]}, "conflicting_fields", "messages[0].role"),
     ({"messages": [SYSTEM, USER, SYSTEM]}, "invalid_value", "messages[2].role"),
+    ({"variables": {}}, "missing_template", "template"),
+    ({"prompt": "x", "variables": {}}, "missing_template", "template"),
+    ({"prompt": "x", "template": "y", "variables": {}}, "conflicting_fields", "prompt"),
+    ({"messages": [USER], "template": "y", "variables": {}}, "conflicting_fields", "messages"),
+    ({"template": "{{ a }}"}, "missing_variable", "variables.a"),
+    ({"template": "{{ a }}", "variables": {"b": 1}}, "missing_variable", "variables.a"),
+    ({"template": "{{ a() }}", "variables": {}}, "invalid_template", "template"),
+    ({"template": "{{ -a }}", "variables": {"a": "x"}}, "unfit_variables", "variables"),
+    (
+        {"template": "{{ a }}" * 9, "variables": {"a": "x" * 10**6}},
+        "rendered_too_large",
+        "variables",
+    ),
+    ({"template": " {{ a }}", "variables": {"a": ""}}, "missing_prompt", "template"),
+    ({"template": "x", "schema": []}, "wrong_type", "schema"),
     ({"prompt": "x", "schema": []}, "wrong_type", "schema"),
     ({"prompt": "x", "schema": True}, "wrong_type", "schema"),
     ({"prompt": "x", "schema": {"type": "integr"}}, "invalid_schema", "schema"),

@@ -531,6 +531,8 @@ def test_stored_defaults_do_not_depend_on_what_a_later_version_presumes() -> Non
         ({"schema": "[]"}, "`schema` expected a JSON Schema object"),
         ({"schema": '{"type":"integr"}'}, "`schema` is not a valid JSON Schema"),
         ({"evidence": "maybe"}, "`evidence`: expected `bool"),
+        ({"template": "{{ a() }}"}, "`template` line 1: call is not supported"),
+        ({"n": "17"}, "`n`: expected `int` <= 16"),
         ({"part_tokens": "9"}, "`part_tokens`: expected `int` >= 200"),
         ({"kind": "painting"}, "`kind`: expected `generation`"),
     ],
