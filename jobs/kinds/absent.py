@@ -18,11 +18,23 @@ def without_nulls(value: Any, schema: Mapping[str, Any]) -> tuple[Any, list[str]
     """Return the value without the nulls that stand for missing properties, and their JSON Pointers.
 
     The value is left as it is. Whether the new one satisfies the schema is for the caller to find out:
-    of alternatives (`anyOf` and its kind) all are followed, as if each of them held.
+    of alternatives (`anyOf` and its kind) those are followed that the value may be one of by its
+    looks, most of all one that has just its properties.
     """
     walk = _Walk(schema)
     walk.visit(value, schema, "")
     return (walk.rebuilt(value) if walk.dropped else value), walk.dropped
+
+
+_PYTHON: Mapping[str, Any] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "number": int | float,
+    "integer": int | float,
+    "boolean": bool,
+    "null": type(None),
+}
 
 
 class _Walk:
@@ -41,13 +53,59 @@ class _Walk:
         if len(self._seen) >= _MAX_STEPS:
             return
         self._seen.add(pair)
-        for keyword in ("anyOf", "oneOf", "allOf"):
-            for choice in _schemas(schema.get(keyword)):
-                self.visit(value, choice, pointer)
+        for part in _schemas(schema.get("allOf")):
+            self.visit(value, part, pointer)
+        for choice in self._likely(value, self._choices(schema)):
+            self.visit(value, choice, pointer)
         if isinstance(value, dict):
             self._visit_object(value, schema, pointer)
         else:
             self._visit_list(value, schema, pointer)
+
+    def _choices(self, schema: Mapping[str, Any]) -> list[Any]:
+        """Return the alternatives of a schema, and instead of one that has such itself, those."""
+        found: list[Any] = []
+        seen = {id(schema)}
+        ahead = [schema]
+        while ahead:
+            holder = ahead.pop()
+            for choice in [*_schemas(holder.get("anyOf")), *_schemas(holder.get("oneOf"))]:
+                inner = resolve(self._root, choice)
+                if not isinstance(inner, dict) or id(inner) in seen:
+                    continue
+                seen.add(id(inner))
+                is_holder = "anyOf" in inner or "oneOf" in inner
+                (ahead if is_holder and "properties" not in inner else found).append(inner)
+        return found
+
+    def _likely(self, value: Any, choices: list[Any]) -> list[Any]:
+        if not isinstance(value, dict):
+            return choices
+        fitting = [choice for choice in choices if self._may_fit(value, choice)]
+        exact = [choice for choice in fitting if set(choice.get("properties", ())) == set(value)]
+        return exact or fitting
+
+    def _may_fit(self, value: dict[str, Any], schema: Mapping[str, Any]) -> bool:
+        """Whether an object may be one of the schema's, by its names and the plain values in it."""
+        if schema.get("type", "object") != "object":
+            return False
+        properties = schema.get("properties", {})
+        if not set(schema.get("required", ())) <= set(value):
+            return False
+        for name, inner in value.items():
+            declared = properties.get(name, schema.get("additionalProperties", True))
+            if inner is not None and not self._may_be(inner, declared):
+                return False
+        return True
+
+    def _may_be(self, value: Any, schema: Any) -> bool:
+        schema = resolve(self._root, schema)
+        if not isinstance(schema, dict):
+            return schema is not False
+        if schema.get("const", value) != value:
+            return False
+        wanted = schema.get("type")
+        return not isinstance(wanted, str) or isinstance(value, _PYTHON.get(wanted, object))
 
     def _visit_object(self, value: dict[str, Any], schema: Mapping[str, Any], pointer: str) -> None:
         properties, required = schema.get("properties"), schema.get("required", ())

@@ -59,8 +59,8 @@ class Source:
     def find(self, quote: str) -> tuple[int, int] | None:
         """Return where the quote first occurs, as the characters from and to; None if nowhere.
 
-        In linear time: 10 us for a quote in 30 KB that is there to the letter; the first that isn't
-        takes 3 ms.
+        In linear time: 13 us for a quote at the end of 30 KB that is there to the letter; the first
+        that isn't takes 1 ms.
         """
         quote = quote.strip()
         if not quote:

@@ -11,8 +11,8 @@ In linear time and to a bounded depth, whatever a model says. Of the libraries f
 one, json_repair (0.64, November 2026), was tried and not taken: it completes `{"a": "x`, reads
 `{"a": }` as an empty text, and takes two seconds for 40 KB of `[{`.
 
-An answer that is right costs nothing here, it is decoded before. Repairing one of 500 bytes takes 25 us,
-the worst megabyte 0.6 s.
+An answer that is right costs nothing here, it is decoded before. Repairing takes 30 us for one of 500
+bytes, 6 ms for 100 KB, 0.6 s for the worst megabyte.
 """
 
 import re

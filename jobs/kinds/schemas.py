@@ -118,11 +118,12 @@ def compiled(document: Mapping[str, Any]) -> Schema:
 def judge_json(text: str, schema: Schema) -> Verdict:
     """Return the JSON value of an answer that satisfies the schema, or why it does not.
 
-    An answer that is JSON and satisfies the schema is taken as it is; that costs 0.5 us for one of 30
-    bytes and 8 us for one of 500, the decoding included. One that isn't is repaired where it is plain
-    what was meant (`repair`, `absent`), which `Good.mended` tells; what was repaired must satisfy
-    the schema like any other answer. The message of a Bad is meant for the model: every place and
-    reason, up to five.
+    An answer that is JSON and satisfies the schema is taken as it is: 1 us for one of 30 bytes, 2 us for
+    500, 0.12 ms for 100 KB, the decoding included. One that isn't is repaired where it is plain what was
+    meant (`repair`, `absent`), which `Good.mended` tells; what was repaired must satisfy the schema
+    like any other answer. Of 500 bytes that takes 3 us for a fence, 9 us for nulls, 32 us for the rest;
+    12 us to say what is wrong. The message of a Bad is meant for the model: every place and reason, up
+    to five.
     """
     try:
         values: tuple[Repaired, ...] = (Repaired(msgspec.json.decode(text), ""),)

@@ -8,8 +8,8 @@ filters that are listed here. No calls, no arithmetic, no `set`, no macros, no o
 after a dot is a key of an object, never an attribute of Python's. What is left is counted as it runs:
 each piece that is written, each turn of a loop, each text that is looked through.
 
-What is written of a value that is no text is JSON. Filling in three variables takes 15 us, compiling a
-template 2 ms, once for a batch.
+What is written of a value that is no text is JSON. Filling in three variables takes 4 us, compiling a
+template 0.4 ms, once for a batch.
 """
 
 from collections.abc import Callable, Iterator, Mapping

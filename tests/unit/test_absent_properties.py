@@ -47,6 +47,24 @@ CASES: list[tuple[dict[str, Any], Any, Any, list[str]]] = [
         ["/b/b"],
     ),
     ({"anyOf": [closed(a=TEXT), closed(b=TEXT)]}, {"a": None, "b": None}, {}, ["/a", "/b"]),
+    ({"anyOf": [closed(a=TEXT), closed(a=TEXT, b=TEXT)]}, {"a": None}, {}, ["/a"]),
+    (
+        {
+            "anyOf": [
+                {**closed(a=TEXT, b={"type": "null"}), "required": ["b"]},
+                {"anyOf": [closed(b=TEXT), closed(a=TEXT, c=TEXT)]},
+            ]
+        },
+        {"a": None, "b": None},
+        {"b": None},
+        ["/a"],
+    ),
+    (
+        {"anyOf": [closed(kind={"const": "x"}, a=TEXT), closed(kind={"const": "y"}, a={})]},
+        {"kind": "y", "a": None},
+        {"kind": "y", "a": None},
+        [],
+    ),
     ({"$ref": "#"}, {"a": None}, {"a": None}, []),
     ({"$ref": "http://x/y"}, {"a": None}, {"a": None}, []),
 ]

@@ -133,7 +133,7 @@ class Form:
 def form_of(schema: Mapping[str, Any], dialect: Dialect) -> Form:
     """Return how to ask for values of a schema that compiled.
 
-    The first time it takes some 100 us for a schema of 1 KB; then 3 us, most of it to recognise it.
+    The first time it takes 40 us for a schema of 1 KB; then 1 us, most of it to recognise it.
     """
     return _form_of(msgspec.json.encode(schema), dialect)
 
