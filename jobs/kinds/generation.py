@@ -96,7 +96,9 @@ class GenerationPlan(Plan):
     def __init__(self, line: GenerationLine) -> None:
         self._line = line
         request = _request(line)
-        self._requests = tuple(_sample(request, number) for number in range(line.n))
+        self._requests: tuple[ModelRequest, ...] = (request,)
+        if line.n > 1:
+            self._requests = tuple(_sample(request, number) for number in range(line.n))
 
     @property
     def requests(self) -> tuple[ModelRequest, ...]:
