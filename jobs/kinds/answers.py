@@ -74,7 +74,8 @@ def loop(text: str) -> str | None:
     # The period of every beginning of the text read from its end, by Knuth, Morris and Pratt.
     reversed_window = window[::-1]
     borders = [0]
-    found: tuple[int, int] | None = None
+    found: int | None = None
+    fewest = max(LOOP_CHARACTERS, len(window) // 2)
     border = 0
     for place in range(1, len(reversed_window)):
         while border and reversed_window[place] != reversed_window[border]:
@@ -82,9 +83,9 @@ def loop(text: str) -> str | None:
         border += reversed_window[place] == reversed_window[border]
         borders.append(border)
         period = place + 1 - border
-        if place + 1 >= max(LOOP_CHARACTERS, len(window) // 2, LOOP_ROUNDS * period):
-            found = (place + 1, period)
-    return None if found is None else window[-found[1] :]
+        if fewest <= place + 1 >= LOOP_ROUNDS * period:
+            found = period
+    return None if found is None else window[-found:]
 
 
 def repetition(text: str) -> float:

@@ -76,13 +76,43 @@ def test_the_model_is_told_what_the_text_needs_and_nothing_else() -> None:
     assert request.messages[0].content.endswith("every year: <x1/>.")
 
 
-def test_examples_are_shown_as_if_they_had_just_been_translated() -> None:
-    request = request_of(line(examples={"Hello.": "Bonjour."}))
-    assert [(message.role, message.content) for message in request.messages] == [
-        ("user", "Hello."),
-        ("assistant", "Bonjour."),
-        ("user", ARTICLE),
-    ]
+def test_with_examples_the_request_is_what_a_model_continues() -> None:
+    (message,) = request_of(line(source="en", examples={"Hello.": "Bonjour."})).messages
+    assert message.content == f"English: Hello.\nFrench: Bonjour.\n\nEnglish: {ARTICLE}\nFrench:"
+    (message,) = request_of(line(examples={"Hello.": "Bonjour."}, stop="\n")).messages
+    assert message.content.startswith("Text: Hello.")
+
+
+def test_examples_and_what_came_before_are_shown_alike() -> None:
+    made = line(LONG, source="en", part_tokens=20, examples={"Hello.": "Bonjour."})
+    (message,) = TRANSLATION.plan(made).request(["Le premier."]).messages
+    assert "French: Bonjour.\n\nEnglish: The first paragraph" in message.content
+    assert "French: Le premier.\n\nEnglish: The second" in message.content
+
+
+def test_texts_that_the_model_made_up_are_cut_off() -> None:
+    made = line(source="en", examples={"Hello.": "Bonjour."})
+    more = f" {ARTICLE_IN_FRENCH}\n\nEnglish: Go.\nFrench: Va."
+    assert judged(made, more) == Good(ARTICLE_IN_FRENCH)
+    assert judged(made, more, Finish.TRUNCATED) == Good(ARTICLE_IN_FRENCH)
+    bad = judged(made, f" {ARTICLE_IN_FRENCH}", Finish.TRUNCATED)
+    assert isinstance(bad, Bad)
+    assert bad.code == "truncated"
+
+
+def test_the_translation_of_an_example_or_of_the_part_before_is_none_of_this_text() -> None:
+    made = line(source="en", examples={"No one shall be held in slavery.": ARTICLE_IN_FRENCH})
+    bad = judged(made, ARTICLE_IN_FRENCH)
+    assert isinstance(bad, Bad)
+    assert (bad.code, bad.remedy) == ("degenerate_output", Remedy.ASK)
+    plan = TRANSLATION.plan(line(LONG, part_tokens=20))
+    before = "Le premier paragraphe est ici. Il a deux phrases."
+    repeated = plan.judge([before], Answer(before, Finish.COMPLETE, None))
+    assert isinstance(repeated, Bad)
+    assert "repeats" in repeated.message
+    assert judged(line(examples={ARTICLE: ARTICLE_IN_FRENCH}), ARTICLE_IN_FRENCH) == Good(
+        ARTICLE_IN_FRENCH
+    )
 
 
 FAULTS: list[tuple[dict[str, Any], str, str]] = [

@@ -100,6 +100,20 @@ def check_whole(source: str, answer: str, target: str, source_language: str | No
     return None
 
 
+def check_repeated(shown: str, answer: str, before: Sequence[tuple[str, str]]) -> Bad | None:
+    """Return what is wrong with an answer that is the translation of another text, shown before it."""
+    for text, translation in before:
+        if (
+            answer.strip() == translation.strip()
+            and shown.strip() != text.strip()
+            and _is_prose(answer)
+        ):
+            return Bad(
+                "degenerate_output", "the answer repeats a translation that was shown", Remedy.ASK
+            )
+    return None
+
+
 def check_terms(terms: Sequence[Term], answer: str) -> Bad | None:
     """Return which terms of the glossary a translation lacks."""
     lost = missing(terms, answer)

@@ -18,6 +18,7 @@ from jobs.kinds.translation.line import (
     examples_of,
     glossary_of,
     part_tokens_of,
+    request_of,
 )
 from jobs.kinds.translation.prompt import UNKNOWN_LANGUAGE, system_text, turns
 from jobs.kinds.translation.protection import protect, words_of
@@ -109,14 +110,9 @@ class JsonPlan(Plan):
     def _request(self, part: Sequence[_Entry]) -> ModelRequest:
         shown = _object_of([entry.piece.shown for entry in part])
         examples = {_object_of([one]): _object_of([other]) for one, other in self._examples.items()}
-        return ModelRequest(
-            messages=turns(examples, None, shown),
-            max_tokens=self._line.max_tokens,
-            system=system_text(self._line, shown, self._terms(part), has_context=False),
-            temperature=self._line.temperature,
-            seed=self._line.seed,
-            schema=_schema_of(len(part)),
-        )
+        system = system_text(self._line, shown, self._terms(part), has_context=False)
+        messages = turns(self._line, examples, None, shown)
+        return request_of(self._line, system, messages, _schema_of(len(part)))
 
     def _terms(self, part: Sequence[_Entry]) -> list[Term]:
         return [] if self._glossary is None else self._glossary.terms_in(_words_of(part))

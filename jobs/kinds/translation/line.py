@@ -1,15 +1,19 @@
 """The line of a translation, and what is wrong between its fields."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from jobs.exchange import Message, ModelRequest
 from jobs.kinds.generation import (
     DEFAULT_MAX_TOKENS,
     MaxTokens,
     ModelName,
     Seed,
+    Stop,
     Temperature,
+    TopP,
 )
 from jobs.kinds.kind import FieldFault
 from jobs.kinds.translation.glossary import Glossary, UnusableGlossary, read_glossary
@@ -50,6 +54,8 @@ class TranslationLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     tone: Tone | None = None
     max_tokens: MaxTokens = DEFAULT_MAX_TOKENS
     temperature: Temperature | None = None
+    top_p: TopP | None = None
+    stop: Stop | None = None
     seed: Seed | None = None
     part_tokens: PartTokens | None = None
 
@@ -102,6 +108,25 @@ def _glossary(raw: bytes) -> Glossary | None:
 
 def _examples(raw: bytes) -> dict[str, str]:
     return {} if raw in _ABSENT else msgspec.json.decode(raw, type=dict[str, str])
+
+
+def request_of(
+    line: TranslationLine,
+    system: str,
+    messages: tuple[Message, ...],
+    schema: Mapping[str, Any] | None = None,
+) -> ModelRequest:
+    """Return a call with what the line says about all of its calls."""
+    return ModelRequest(
+        messages=messages,
+        max_tokens=line.max_tokens,
+        system=system,
+        temperature=line.temperature,
+        top_p=line.top_p,
+        stop=(line.stop,) if isinstance(line.stop, str) else line.stop or (),
+        seed=line.seed,
+        schema=schema,
+    )
 
 
 def part_tokens_of(line: TranslationLine) -> int:

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from jobs.exchange import Message
+import msgspec
+
+from jobs.exchange import Answer, Finish, Message
 from jobs.kinds.translation.glossary import Term
 from jobs.kinds.translation.languages import name_of
 from jobs.kinds.translation.line import TranslationLine
@@ -51,16 +53,41 @@ def system_text(
 
 
 def turns(
-    examples: Mapping[str, str], context: tuple[str, str] | None, shown: str
+    line: TranslationLine,
+    examples: Mapping[str, str],
+    context: tuple[str, str] | None,
+    shown: str,
 ) -> tuple[Message, ...]:
-    """Return the conversation: examples and what came before as if they had just been translated."""
-    before = [*examples.items(), *([context] if context else [])]
-    made = [
-        message
-        for text, translation in before
-        for message in (Message("user", text), Message("assistant", translation))
-    ]
-    return (*made, Message("user", shown))
+    """Return the conversation, in which what came before was just translated.
+
+    With examples it is one message in the form that a model continues which follows no instructions:
+    the language's name before every text, and at the end before the one that is wanted.
+    """
+    if not examples:
+        before = [Message("user", context[0]), Message("assistant", context[1])] if context else []
+        return (*before, Message("user", shown))
+    origin, target = _label(line), _language(line.target or "")
+    pairs = [*examples.items(), *([context] if context else [])]
+    blocks = [f"{origin}: {text}\n{target}: {translation}" for text, translation in pairs]
+    return (Message("user", "\n\n".join([*blocks, f"{origin}: {shown}\n{target}:"])),)
+
+
+def without_more(line: TranslationLine, shown: str, answer: Answer) -> Answer:
+    """Return an answer to a text that was shown with examples, without those that the model made up.
+
+    It goes on with the next text where it isn't stopped; the translation before that is whole, even if
+    the answer was cut off later.
+    """
+    more = f"\n{_label(line)}:"
+    if more in f"\n{shown}" or more not in answer.text:
+        return answer
+    text = answer.text[: answer.text.index(more)]
+    finish = Finish.COMPLETE if answer.finish is Finish.TRUNCATED else answer.finish
+    return msgspec.structs.replace(answer, text=text, finish=finish)
+
+
+def _label(line: TranslationLine) -> str:
+    return _language(line.source) if line.source else "Text"
 
 
 def _language(tag: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from jobs.exchange import Answer, ModelRequest
 from jobs.kinds.answers import loop, no_answer
 from jobs.kinds.kind import Good, Plan, Verdict
-from jobs.kinds.translation.checks import Piece, check_piece, verdict
+from jobs.kinds.translation.checks import Piece, check_piece, check_repeated, verdict
 from jobs.kinds.translation.glossary import Term
 from jobs.kinds.translation.languages import base_of, detect
 from jobs.kinds.translation.line import (
@@ -14,8 +14,9 @@ from jobs.kinds.translation.line import (
     examples_of,
     glossary_of,
     part_tokens_of,
+    request_of,
 )
-from jobs.kinds.translation.prompt import UNKNOWN_LANGUAGE, system_text, turns
+from jobs.kinds.translation.prompt import UNKNOWN_LANGUAGE, system_text, turns, without_more
 from jobs.kinds.translation.protection import protect, words_of
 from jobs.kinds.translation.splitting import framed, last_sentences, split
 from jobs.kinds.translation.subtitles import cue_texts, with_cue_texts
@@ -49,9 +50,14 @@ class TextPlan(Plan):
     def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
         """Return the translation of the part as the user is to have it, or what is wrong with it."""
         shown = self._frames[len(kept)][1]
+        if self._examples:
+            answer = without_more(self._line, shown, answer)
         if (bad := no_answer(answer, may_loop=loop(shown) is not None)) is not None:
             return bad
         checked = check_piece(Piece(shown, self._protected, self._line.format), answer.text)
+        source = self._protected.original(shown)
+        if (bad := check_repeated(source, checked.text, self._shown_before(kept))) is not None:
+            return bad
         return verdict(
             self._line, words_of(shown), [checked], self._terms(shown), Good(checked.text)
         )
@@ -76,13 +82,7 @@ class TextPlan(Plan):
     def _request(self, number: int, context: tuple[str, str] | None) -> ModelRequest:
         shown = self._frames[number][1]
         system = system_text(self._line, shown, self._terms(shown), has_context=context is not None)
-        return ModelRequest(
-            messages=turns(self._examples, context, shown),
-            max_tokens=self._line.max_tokens,
-            system=system,
-            temperature=self._line.temperature,
-            seed=self._line.seed,
-        )
+        return request_of(self._line, system, turns(self._line, self._examples, context, shown))
 
     def _context(self, kept: Sequence[Any]) -> tuple[str, str] | None:
         before = self._protected.original(self._frames[len(kept) - 1][1])
@@ -97,6 +97,14 @@ class TextPlan(Plan):
             ),
         )
         return ends if all(ends) else None
+
+    def _shown_before(self, kept: Sequence[Any]) -> list[tuple[str, str]]:
+        """Return the texts with their translations that the model was shown before this one."""
+        before = [*self._examples.items()]
+        if kept:
+            text = self._protected.original(self._frames[len(kept) - 1][1])
+            before.append((text, str(kept[-1])))
+        return before
 
     def _terms(self, shown: str) -> list[Term]:
         return [] if self._glossary is None else self._glossary.terms_in(words_of(shown))
