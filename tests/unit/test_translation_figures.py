@@ -58,7 +58,7 @@ def test_a_text_loses_no_number_to_itself(text: str) -> None:
 
 @pytest.mark.parametrize("unit", ["1", "1.", "1 ", "12 ", "XI", "1 million "])
 def test_numbers_are_compared_in_linear_time(unit: str) -> None:
-    text = unit * (400_000 // len(unit))
+    text = unit * (100_000 // len(unit))
     began = time.perf_counter()
     lost_numbers(text, unit)
-    assert time.perf_counter() - began < 5  # 0.1 to 0.8 s
+    assert time.perf_counter() - began < 2  # 0.03 to 0.2 s

@@ -167,8 +167,8 @@ HOSTILE = [
 )
 @pytest.mark.parametrize("form", ["markdown", "html"])
 def test_hiding_takes_time_in_proportion_to_the_text(unit: str, form: str) -> None:
-    text = unit * (400_000 // len(unit))
+    text = unit * (100_000 // len(unit))
     began = time.perf_counter()
     protected = protect(text, form)
     restore(protected.text, protected.text, protected)
-    assert time.perf_counter() - began < 5  # 0.01 to 0.6 s
+    assert time.perf_counter() - began < 2  # 0.01 to 0.2 s

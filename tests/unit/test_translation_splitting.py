@@ -102,10 +102,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_a_hostile_text_takes_time_in_proportion_to_its_length(unit: str) -> None:
-    text = unit * (200_000 // len(unit))
+    text = unit * (100_000 // len(unit))
     began = time.perf_counter()
     pieces = split(text, 500, "en")
-    assert time.perf_counter() - began < 4  # 0.05 to 0.6 s on a free core
+    assert time.perf_counter() - began < 3  # 0.01 to 0.4 s on a free core
     assert "".join(pieces) == text
 
 
