@@ -46,6 +46,8 @@ def test_an_answer_that_kept_everything_has_lost_nothing(text: str, form: str) -
     [
         ("See https://en.wikipedia.org/wiki/Mill_(grinding).", "See <x1/>."),
         ("(http://a.b/c), www.d.ef!", "(<x1/>), <x2/>!"),
+        ("a scheme such as “https://”", "a scheme such as “https://”"),
+        ("“https://x.org”", "“<x1/>”"),
         ("Mail bob.x+y@example.co.uk.", "Mail <x1/>."),
         ("Run `a --b` or ``c`d``.", "Run <x1/> or ``c`d``."),
         ('<a href="x">y</a>', '<a id="1">y</a>'),

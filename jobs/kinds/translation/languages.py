@@ -73,6 +73,8 @@ _KNOWN = frozenset(_TAUGHT.split())
 
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _WIDE_LETTERS = 3
+_KANA = re.compile(r"[\u3040-\u30ff]")
+_HANGUL = re.compile(r"[\uac00-\ud7af]")
 
 
 def base_of(tag: str) -> str:
@@ -141,6 +143,8 @@ def _shares(text: str) -> Mapping[str, float]:
     read = text[:READ_CHARACTERS]
     if letter_count(read) < ENOUGH_LETTERS:
         return {}
+    if (language := _by_script(read)) is not None:
+        return {language: 1.0}
     # A capital is another letter to the model, which has seen few; a line end ends its reading.
     line = " ".join(read.lower().split()).encode("utf-8", "replace").decode()
     shares: dict[str, float] = {}
@@ -148,6 +152,20 @@ def _shares(text: str) -> Mapping[str, float]:
         group = _group(found["lang"])
         shares[group] = shares.get(group, 0.0) + found["score"]
     return shares
+
+
+def _by_script(text: str) -> str | None:
+    """Return which of Chinese, Japanese and Korean most of a text is written in, None if in neither.
+
+    The model reads words between blanks, and takes a sentence without any for Turkish or Armenian.
+    """
+    wide = len(_WIDE.findall(text))
+    if 2 * _WIDE_LETTERS * wide < letter_count(text):
+        return None
+    if 2 * len(_HANGUL.findall(text)) > wide:
+        return "ko"
+    # No Japanese sentence is without kana, and no Chinese one has more than a quoted word of it.
+    return "ja" if 10 * len(_KANA.findall(text)) > wide else "zh"
 
 
 @cache

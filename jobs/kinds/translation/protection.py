@@ -13,7 +13,8 @@ from typing import NamedTuple
 from jobs.kinds.translation.placeholders import placeholders, renamed, unlike
 
 _TAG = r"<(?P<tag>[A-Za-z][\w:.-]{0,60})\s[^<>]{0,20000}>"
-_URL = r"(?:https?|ftp|file)://[^\s<>\"'`|\\^{}\[\]]{1,4000}|(?<![\w.])www\.[^\s<>\"'`|\\^{}\[\]]{1,4000}"
+_ADDRESS = r"[^\s<>\"'`|\\^{}\[\]“”„«»‹›「」]"
+_URL = rf"(?:(?:https?|ftp|file)://(?=[\w.\[/])|(?<![\w.])www\.){_ADDRESS}{{1,4000}}"
 _EMAIL = r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
 _CODE = r"(?<!`)(?P<ticks>`{1,2})(?!`)[^`\n]{1,2000}(?P=ticks)(?!`)"
 _OTHER = r"\{\\[^{}\n]{1,80}\}|\{%[^{}\n]{1,400}%\}|<!\[CDATA\[|<![A-Za-z][^<>]{0,2000}>"
