@@ -459,8 +459,8 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.text(max_size=300), st.lists(PIECES, max_size=100).map("".join)).filter(
     str.strip
 )
-UNTOLD = "zu"
-"""A language that no answer is found not to be in."""
+UNTOLD = "ha"
+"""Hausa, which the detector doesn't know and which two scripts are used for: any answer may be in it."""
 
 
 @given(TEXTS, st.sampled_from(["plain", "markdown", "html"]), st.integers(16, 60))
