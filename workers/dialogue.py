@@ -95,13 +95,14 @@ class Dialogue:
                 asked for as if for the first time, by whom it would be.
         """
         self._plan = plan
+        self._parts = len(plan.requests)
         self._policy = policy
         self._kept = list(kept)
         self._all_targets = self.targets = targets
         self._asked_again = 0
         self._estimated_tokens: int | None = None
         self._put(plan.request(self._kept))
-        if len(plan.requests) == 1:
+        if self._parts == 1:
             self._estimated_tokens = estimated_tokens
         for _ in range(bad_answers):
             if not self._may_ask_again() and not self._turn_from(self.targets[0]):
@@ -116,7 +117,7 @@ class Dialogue:
         """Say what an answer is worth, and turn to what is asked next."""
         verdict = self._checked(self._plan.judge(self._kept, answer))
         if isinstance(verdict, Good):
-            if len(self._kept) + 1 < len(self._plan.requests):
+            if len(self._kept) + 1 < self._parts:
                 return self._keep(verdict)
             return Over(self._joined(verdict))
         return Anew(verdict) if self._asks_on(verdict, answer, answered_by) else Over(verdict)

@@ -143,6 +143,11 @@ class ExtractionPlan(Plan):
         """One request for each part of the text."""
         return self._requests
 
+    @property
+    def judged_by(self) -> Any:
+        """The whole line, but for its name."""
+        return msgspec.structs.replace(self._line, custom_id="")
+
     def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
         """Return what was extracted from one part, or why the answer is none.
 

@@ -105,6 +105,11 @@ class GenerationPlan(Plan):
         """The requests of the samples; they differ in nothing but the seed."""
         return self._requests
 
+    @property
+    def wants_variety(self) -> bool:
+        """Whether there are several samples, or they are drawn."""
+        return self._line.n > 1 or super().wants_variety
+
     def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
         """Return the text, or with a schema the JSON value that satisfies it.
 

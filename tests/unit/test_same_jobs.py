@@ -120,3 +120,35 @@ async def test_the_proof_looks_at_copies(shop: Workshop, damage: str) -> None:
     with shop.database.snapshot() as session:
         found = balance(session, batches.find(session, 1, ref)).violations
     assert "unlike_twins" in {violation.code for violation in found}
+
+
+@pytest.mark.parametrize(
+    ("given", "first", "second", "calls"),
+    [
+        ({"kind": "generation"}, {"prompt": "a", "n": 2}, {"prompt": "a", "n": 2}, 4),
+        (
+            {"kind": "translation", "target": "fr"},
+            {"text": "The tide"},
+            {"text": "The tide", "tone": "formal"},
+            2,
+        ),
+        ({"kind": "translation", "target": "fr"}, {"text": "The tide"}, {"text": "The tide"}, 1),
+        (
+            {"kind": "extraction", "schema": "{}"},
+            {"text": "The tide"},
+            {"text": "The tide", "merge_key": "id"},
+            2,
+        ),
+    ],
+)
+async def test_each_kind_knows_what_is_the_same(
+    shop: Workshop,
+    given: dict[str, str],
+    first: dict[str, Any],
+    second: dict[str, Any],
+    calls: int,
+) -> None:
+    lines = [{"custom_id": "1", "model": "small", **first}]
+    lines.append({"custom_id": "2", "model": "small", **second})
+    await shop.run(shop.submit(lines, given={**SAME, **given, "ask_again": "0"}))
+    assert len(shop.provider.seen) == calls

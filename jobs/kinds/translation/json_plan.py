@@ -1,6 +1,7 @@
 """The calls of a translation of JSON: its texts, some at a time, as a flat object in and out."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
@@ -50,10 +51,15 @@ class JsonPlan(Plan):
         self._value = read_strict(line.text)
         self._parts = [*self._grouped()]
 
-    @property
+    @cached_property
     def requests(self) -> tuple[ModelRequest, ...]:
         """The requests of all parts; none depends on another's answer."""
         return tuple(map(self._request, self._parts))
+
+    @property
+    def judged_by(self) -> Any:
+        """The whole line, but for its name."""
+        return msgspec.structs.replace(self._line, custom_id="")
 
     def request(self, kept: Sequence[Any]) -> ModelRequest:
         """Return the request of the next part."""

@@ -1,7 +1,10 @@
 """The calls of one translation: one for each part of its text, each told how the part before ended."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from jobs.exchange import Answer, ModelRequest
 from jobs.kinds.answers import loop, no_answer
@@ -38,10 +41,15 @@ class TextPlan(Plan):
         self._protected = protect(self._body, line.format)
         self._frames = [framed(piece) for piece in self._pieces(self._protected.text)]
 
-    @property
+    @cached_property
     def requests(self) -> tuple[ModelRequest, ...]:
         """The requests of all parts, without what only an answer brings."""
         return tuple(self._request(number, None) for number in range(len(self._frames)))
+
+    @property
+    def judged_by(self) -> Any:
+        """The whole line, but for its name."""
+        return msgspec.structs.replace(self._line, custom_id="")
 
     def request(self, kept: Sequence[Any]) -> ModelRequest:
         """Return the request of the next part, with the end of the one before and its translation."""
