@@ -51,6 +51,13 @@ def _idempotency_key(text: str | None) -> str:
     return text
 
 
+def _settings(texts: list[str] | None) -> list[str] | None:
+    for text in texts or ():
+        if not text.partition("=")[0] or "=" not in text:
+            raise typer.BadParameter(f"expected FIELD=VALUE, got {text!r}")
+    return texts
+
+
 class Collapse(StrEnum):
     """Whether jobs that ask for the same get one answer; auto: unless they ask for variety."""
 
@@ -86,6 +93,15 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     failover_after_s: Annotated[
         float | None,
         typer.Option(min=0, help="Seconds to wait for a target before a route's next one."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            callback=_settings,
+            help="Default for any other field of the jobs, such as target=fr; may be given often.",
+        ),
     ] = None,
     repair: Annotated[
         bool | None,
@@ -160,6 +176,7 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         "collapse": collapse,
     }
     defaults = {field: str(value) for field, value in given.items() if value is not None}
+    defaults |= dict(setting.split("=", 1) for setting in settings or ())
     with connect(url, key) as client:
         sending = _Sending(client, file, defaults, str(idempotency_key))
         batch = sending.run(retry_for_s=retry_for, is_quiet=as_json)

@@ -151,6 +151,8 @@ def test_submit_sends_the_file_and_tells_the_batch(
     ended = tidemill(
         *("submit", jobs_file, "--name", "night", "--kind", "generation", "--model", "m1"),
         *("--priority", "high", "--max-cost-usd", "1.50", "--max-tokens", "7"),
+        *("--set", "target=fr", "--set", 'glossary={"a":"b=c"}', "--collapse", "never"),
+        *("--no-repair", "--ask-again", "2"),
         *("--temperature", "0.5"),
     )
     assert ended.exit_code == 0, ended.stderr
@@ -164,6 +166,11 @@ def test_submit_sends_the_file_and_tells_the_batch(
         "kind": ["generation"],
         "model": ["m1"],
         "priority": ["high"],
+        "target": ["fr"],
+        "glossary": ['{"a":"b=c"}'],
+        "collapse": ["never"],
+        "repair": ["False"],
+        "ask_again": ["2"],
         "max_cost_usd": ["1.50"],
         "max_tokens": ["7"],
         "temperature": ["0.5"],
@@ -280,6 +287,8 @@ def test_a_place_that_results_can_not_be_written_to_is_refused_before_anything_i
         ("submit", "."),
         ("submit", "jobs.jsonl", "--max-cost-usd", "cheap"),
         ("submit", "jobs.jsonl", "--priority", "urgent"),
+        ("submit", "jobs.jsonl", "--set", "target"),
+        ("submit", "jobs.jsonl", "--set", "=fr"),
         ("show",),
         ("no-such-command",),
         ("batches", "--url", "localhost"),
