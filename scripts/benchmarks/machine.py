@@ -23,6 +23,7 @@ def describe_machine(folder: Path) -> dict[str, str]:
         "Python": platform.python_version(),
         "SQLite": sqlite3.sqlite_version,
         **{name: version(name) for name in PACKAGES},
+        "HTTP client of the workers": os.environ.get("TIDEMILL_HTTP_CLIENT", "aiohttp"),
     }
 
 

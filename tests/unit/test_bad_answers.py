@@ -63,7 +63,7 @@ async def test_a_bad_answer_is_told_paid_for_counted_and_followed_by_a_good_one(
 
 
 async def test_the_call_that_follows_reserves_what_it_may_cost(shop: Workshop) -> None:
-    shop.provider.replies.extend([chat("five " * 900, "length"), chat(GOOD_JSON)])
+    shop.provider.replies.extend([chat(" ".join(map(str, range(1900))), "length"), chat(GOOD_JSON)])
     await shop.run(shop.submit([line()], given={"schema": SCHEMA}))
     first, second = shop.attempts()
     assert first.error_code == "truncated"

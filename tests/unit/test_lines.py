@@ -444,6 +444,16 @@ def test_when_to_take_the_next_target_is_said_of_a_batch_and_not_of_a_line() -> 
     assert fault.field == "failover_after_s"
 
 
+def test_a_batchs_parts_may_be_too_short_for_a_kind() -> None:
+    short = JobDefaults.from_query({"model": "gpt-4o", "part_tokens": "20"})
+    fault = read({"custom_id": "a", "kind": "extraction", "text": "x", "schema": {}}, short)
+    assert isinstance(fault, LineFault)
+    assert (fault.code, fault.field) == ("out_of_range", "part_tokens")
+    assert isinstance(
+        read({"custom_id": "a", "kind": "translation", "text": "x", "target": "fr"}, short), JobLine
+    )
+
+
 def test_defaults_fill_what_a_line_leaves_out() -> None:
     job = good({"custom_id": "a", "prompt": "x"}, FULL_DEFAULTS)
     assert (job.model, job.resolved.queue(1, 0)) == ("gpt-4o-mini", "openai")
@@ -533,7 +543,7 @@ def test_stored_defaults_do_not_depend_on_what_a_later_version_presumes() -> Non
         ({"evidence": "maybe"}, "`evidence`: expected `bool"),
         ({"template": "{{ a() }}"}, "`template` line 1: call is not supported"),
         ({"n": "17"}, "`n`: expected `int` <= 16"),
-        ({"part_tokens": "9"}, "`part_tokens`: expected `int` >= 200"),
+        ({"part_tokens": "9"}, "`part_tokens`: expected `int` >= 16"),
         ({"kind": "painting"}, "`kind`: expected `generation`"),
     ],
 )
