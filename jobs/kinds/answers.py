@@ -62,8 +62,8 @@ def looping(text: str) -> Bad | None:
 def loop(text: str) -> str | None:
     """Return what `text` says over and over until its end, None if it doesn't.
 
-    At least six rounds, and half of the last 8,000 characters. 10 us for an answer in prose; up to
-    2 ms for one that is suspicious, however long it is.
+    At least six rounds, and half of the last 8,000 characters. 20 us for an answer in prose; 1 ms
+    for one that is suspicious, however long it is.
     """
     window = text[-LOOP_WINDOW_CHARACTERS:].rstrip()
     if len(window) < LOOP_CHARACTERS:
@@ -91,7 +91,7 @@ def loop(text: str) -> str | None:
 def repetition(text: str) -> float:
     """Return the share of neighbouring words in `text` that stood together before; 0 for a short text.
 
-    Prose of a thousand words has 0.2 to 0.4, a list that only counts on 0.9. Numbers are no words.
+    A thousand words of prose have 0.1 to 0.2, a list that only counts on 0.9. Numbers are no words.
     """
     words = _WORD.findall(text[: 4 * LOOP_WINDOW_CHARACTERS].casefold())
     if len(words) < _FEWEST_WORDS:

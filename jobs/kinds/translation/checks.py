@@ -33,8 +33,8 @@ FEWEST_LETTERS = 40
 """Of a source whose translation's length is judged."""
 
 SHORTEST, LONGEST = 0.2, 5.0
-"""Letters of a translation for one of its source. English to Chinese has 1.0, with a sign counted as
-three letters, English to Finnish 1.0, German to English 0.9; and a chat is terser than a statute."""
+"""Letters of a translation for one of its source. From English to 40 languages people's have 0.64
+(Hindi) to 1.55 (Japanese) in the median, a sign counted as three letters, and 0.22 to 3.1 at the most."""
 
 FEWEST_LOWER_LETTERS = 12
 """Letters of words that are no names (they begin small, or in a script without capitals)."""
@@ -43,6 +43,7 @@ SURELY_PROSE_LETTERS = 20
 """As many in one word: fewer may be a word that two languages have, such as `administration`."""
 
 MOST_REPETITION = 0.85
+"""Far above prose, and above what its source has."""
 
 
 class Piece(NamedTuple):
@@ -87,7 +88,7 @@ def check_piece(piece: Piece, answer: str) -> Checked:
 
 def check_whole(source: str, answer: str, target: str, source_language: str | None) -> Bad | None:
     """Return why a part's answer is no translation at all; both are texts without tokens."""
-    if loop(source) is None and (bad := looping(answer)) is not None:
+    if (bad := looping(answer)) is not None and loop(source) is None:
         return bad
     if repetition(answer) > max(MOST_REPETITION, repetition(source) + 0.1):
         return Bad("degenerate_output", "the answer says the same over and over", Remedy.ASK)

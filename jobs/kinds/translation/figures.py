@@ -1,13 +1,14 @@
 """Numbers: each of the source must be in the translation, in whatever way its language writes it.
 
 `1,000.5` is `1.000,5` in German and `1 000,5` in French; the digits are what stays. A century may become
-Roman, 2 pm 14 h, and what stands beside "million" may be counted in ten thousands: such are no losses.
+Roman or Chinese, twelve a word, 2 pm 14 h, and what stands beside "million" may be counted in ten
+thousands: such are no losses.
 """
 
 import re
 import unicodedata
 
-_NUMBER = re.compile(r"(?<![\d.,])\d{1,40}(?:[.,'’٫٬\u00a0\u2009\u202f ]\d{1,40}){0,12}")
+_NUMBER = re.compile(r"(?<!\d)\d{1,40}(?:[.,'’٫٬\u00a0\u2009\u202f ]\d{1,40}){0,12}")
 _SPACE = re.compile(r"([ \u00a0\u2009\u202f])")
 _GROUP = re.compile(r"[.,'’٫٬\u00a0\u2009\u202f ]")
 _MAGNITUDE = re.compile(
@@ -17,14 +18,18 @@ _MAGNITUDE = re.compile(
 )
 _ROMAN = re.compile(r"(?<!\w)[IVXLCDM]{2,9}(?![A-Z])|(?<![\w'’])[VXLCDM](?![\w'’])")
 _ROMAN_VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
-_HOURS = frozenset(map(str, range(1, 13)))
+_OTHER_NUMERAL = re.compile(r"[〇零一二三四五六七八九十百千]{1,20}")
+_CHINESE_DIGITS = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"〇": 0}
+_CHINESE_UNITS = {"十": 10, "百": 100, "千": 1000}
+_LARGEST_WORD = 12
+"""Numbers up to this may be written as words."""
 _GROUPED_DIGITS = 3
 
 
 def lost_numbers(source: str, answer: str) -> list[str]:
     """Return the numbers of `source`, as it writes them, that `answer` doesn't have; in linear time.
 
-    One digit by itself may have become a word, and a number that stands twice may stand once.
+    One up to twelve may have become a word, and a number that stands twice may stand once.
     """
     asked = _asked(source)
     if not asked:
@@ -34,7 +39,8 @@ def lost_numbers(source: str, answer: str) -> list[str]:
     if not lost:
         return []
     found |= {str(_roman(numeral[0])) for numeral in _ROMAN.finditer(answer)}
-    return [written for written, digits in lost.items() if not _otherwise(digits, found)]
+    found |= {_chinese(numeral[0]) for numeral in _OTHER_NUMERAL.finditer(answer)}
+    return [written for written, digits in lost.items() if digits not in found]
 
 
 def _asked(source: str) -> dict[str, str]:
@@ -43,8 +49,14 @@ def _asked(source: str) -> dict[str, str]:
     for number in _NUMBER.finditer(source):
         *others, last = _separate(number[0])
         written = others if _MAGNITUDE.match(source, number.end()) else [*others, last]
-        asked.update((each, digits) for each in written if len(digits := _digits(each)) > 1)
+        asked.update(
+            (each, digits) for each in written if not _may_be_word(digits := _digits(each))
+        )
     return asked
+
+
+def _may_be_word(digits: str) -> bool:
+    return len(digits) <= len(str(_LARGEST_WORD)) and int(digits) <= _LARGEST_WORD
 
 
 def _digits_of(text: str) -> set[str]:
@@ -85,13 +97,6 @@ def _digits(written: str) -> str:
     return digits.lstrip("0") or "0"
 
 
-def _otherwise(digits: str, found: set[str]) -> bool:
-    """Return whether a number is there as a Roman one or as an hour of the afternoon."""
-    if digits in found:
-        return True
-    return digits in _HOURS and str(int(digits) + len(_HOURS)) in found
-
-
 def _roman(numeral: str) -> int:
     total = last = 0
     for letter in reversed(numeral):
@@ -99,3 +104,17 @@ def _roman(numeral: str) -> int:
         total += value if value >= last else -value
         last = max(last, value)
     return total
+
+
+def _chinese(numeral: str) -> str:
+    """Return the digits of a numeral such as 二十一, or of one that is spelt like 二〇二四."""
+    if not any(sign in _CHINESE_UNITS for sign in numeral):
+        return "".join(str(_CHINESE_DIGITS[sign]) for sign in numeral).lstrip("0") or "0"
+    total = digit = 0
+    for sign in numeral:
+        if sign in _CHINESE_UNITS:
+            total += (digit or 1) * _CHINESE_UNITS[sign]
+            digit = 0
+        else:
+            digit = _CHINESE_DIGITS[sign]
+    return str(total + digit)

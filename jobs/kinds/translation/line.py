@@ -28,12 +28,12 @@ LanguageTag = Annotated[str, msgspec.Meta(max_length=35)]
 """Of BCP 47; 35 characters hold every tag that is in use (RFC 5646, 4.4.1)."""
 
 Tone = Annotated[str, msgspec.Meta(max_length=500)]
-PartTokens = Annotated[int, msgspec.Meta(ge=16, le=1_000_000)]
+
+FEWEST_PART_TOKENS = 16
+PartTokens = Annotated[int, msgspec.Meta(ge=FEWEST_PART_TOKENS, le=1_000_000)]
 
 NONE_GIVEN = msgspec.Raw()
 _ABSENT = frozenset({b"", b"null"})
-
-FEWEST_PART_TOKENS = 16
 
 
 class TranslationLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

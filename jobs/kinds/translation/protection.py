@@ -30,6 +30,7 @@ _ANSWERED = re.compile(
 )
 """A token as models write it who mean the same."""
 
+_VISIBLE_TAG = re.compile(r"</?[A-Za-z][\w:.-]{0,60}\s?/?>|\{[^{}\n]{0,100}\}|%\(\w{1,60}\)[a-z]")
 _FENCE = re.compile(r"^[ \t>]{0,20}(?P<marks>`{3,20}|~{3,20})", re.MULTILINE)
 _OPAQUE = re.compile(r"<(?:(?P<name>script|style|pre|code|svg|math|textarea)\b|!--)", re.IGNORECASE)
 _SENTENCE_END = ".,;:!?…)'\"。，、！？"
@@ -94,9 +95,6 @@ def restore(answer: str, shown: str, protected: Protected) -> Restored:
 def words_of(text: str) -> str:
     """Return the piece of a protected text, or an answer to it, without tokens and tags."""
     return _VISIBLE_TAG.sub(" ", _ANSWERED.sub(" ", text))
-
-
-_VISIBLE_TAG = re.compile(r"</?[A-Za-z][\w:.-]{0,60}\s?/?>|\{[^{}\n]{0,100}\}|%\(\w{1,60}\)[a-z]")
 
 
 def token_spans(text: str) -> Iterator[tuple[int, int]]:

@@ -2,8 +2,8 @@
 
 The pieces joined are the text, byte for byte. Sentences are found by sentencex, which knows the
 abbreviations of some 300 languages and loses no character, and which is quadratic in the length of a
-paragraph (2 MB in one took it 76 s), so that it is shown windows. Measured on one core: Italian prose
-as one paragraph 3.8 MB/s, and everything that was thought of to slow it down at least 1 MB/s.
+paragraph (2 MB in one took it 76 s), so that it is shown windows. Measured on one core: Italian
+prose 38 MB/s, as a single paragraph 5.4 MB/s; the worst that was thought of, "a. a. a.", 0.3 MB/s.
 """
 
 import re

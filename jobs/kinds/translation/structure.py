@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import NamedTuple
 
+from jobs.kinds.translation.splitting import framed
+
 
 class Shaped(NamedTuple):
     """An answer in the form of its source; or why it isn't (`fault`), or what was put right."""
@@ -40,16 +42,16 @@ def _line_by_line(source: str, answer: str) -> Shaped:
     )
     following = iter(texts)
     kept = (
-        line if is_blank else _dressed(line, next(following))
+        line if is_blank else dressed(line, next(following))
         for line, is_blank in zip(lines, blank, strict=True)
     )
     return Shaped("\n".join(kept), mended)
 
 
-def _dressed(line: str, text: str) -> str:
-    core = line.strip()
-    start = line.index(core)
-    return line[:start] + text + line[start + len(core) :]
+def dressed(line: str, text: str) -> str:
+    """Return `text` with the blanks around a line, its end included."""
+    before, _core, after = framed(line)
+    return f"{before}{text}{after}"
 
 
 def _same_line_ends(source: str, answer: str, fault: str | None) -> Shaped:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+from jobs.kinds.translation.structure import dressed
+
 _TIMES = re.compile(r"\s{0,20}(?:\d{1,4}:)?\d{1,2}:\d{2}[.,]\d{1,3}\s{1,20}-->\s{1,20}\d")
 
 
@@ -26,7 +28,7 @@ def with_cue_texts(text: str, translated: str) -> str:
     """Return `text` with the lines of `translated`, which are as many as those of `cue_texts`."""
     lines = iter([line for line in translated.split("\n") if line.strip()])
     return "".join(
-        _dressed(line, next(lines)) if is_text else line for is_text, line in _lines(text)
+        dressed(line, next(lines).strip()) if is_text else line for is_text, line in _lines(text)
     )
 
 
@@ -42,9 +44,3 @@ def _lines(text: str) -> Iterator[tuple[bool, str]]:
             yield False, line
         else:
             yield in_cue, line
-
-
-def _dressed(line: str, text: str) -> str:
-    core = line.strip()
-    start = line.index(core)
-    return line[:start] + text.strip() + line[start + len(core) :]

@@ -9,6 +9,7 @@ _PREAMBLE = re.compile(
     r"[:：]\s*",
     re.IGNORECASE,
 )
+_LONGEST_LINE = 160
 _FENCE = "```"
 _FENCE_NAME = re.compile(r"[\w-]{0,20}")
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "『": "』"}
@@ -51,9 +52,6 @@ def _without_preamble(text: str, source: str) -> str | None:
         return None
     is_sources_own = source.lstrip().partition("\n")[0].rstrip().endswith((":", "："))
     return None if is_sources_own or len(first) > _LONGEST_LINE else rest
-
-
-_LONGEST_LINE = 160
 
 
 def _without_fence(text: str, source: str) -> str | None:
