@@ -27,6 +27,8 @@ SAME = [
     ("11/27/2026", "27.11.2026"),
     ("42 is 42", "c'est 42"),
     ("12 months", "zwölf Monate"),
+    ("in the 1990s", "in den Neunzigern"),
+    ("open 24/7", "rund um die Uhr"),
     ("13 files", "fichiers,13"),
     ("in 2024, the 21st", "二〇二四年、二十一世紀"),
     ("314", "三百一十四"),

@@ -124,6 +124,7 @@ def test_one_translated_placeholder_is_put_right(
         ("${HOME} $user %USER%", ["${HOME}", "$user", "%USER%"]),
         ("<b>a</b><br/>", ["<b>", "</b>", "<br/>"]),
         ("100% sure, 5% of US$5, a < b", []),
+        ("az 50%-e, 100%ig", []),
         ("{a b} {\n}", []),
         (
             "{count, plural, =0 {none} one {# file in {folder}} other {# files}} {count}",

@@ -11,8 +11,9 @@ import unicodedata
 _NUMBER = re.compile(r"(?<!\d)\d{1,40}(?:[.,'’٫٬\u00a0\u2009\u202f ]\d{1,40}){0,12}")
 _SPACE = re.compile(r"([ \u00a0\u2009\u202f])")
 _GROUP = re.compile(r"[.,'’٫٬\u00a0\u2009\u202f ]")
-_MAGNITUDE = re.compile(
+_OFTEN_OTHERWISE = re.compile(
     r"\s?-?(?:hundred|thousand|million|billion|trillion|dozen|mill|mio|mrd|tsd|k\b|m\b|bn\b|lakh|crore"
+    r"|['’]?s\b|/7\b"  # the 1990s are the nineties, 24/7 is around the clock
     r"|тыс|млн|млрд|百|千|万|萬|億|亿|兆|만|억)",
     re.IGNORECASE,
 )
@@ -48,7 +49,7 @@ def _asked(source: str) -> dict[str, str]:
     asked: dict[str, str] = {}
     for number in _NUMBER.finditer(source):
         *others, last = _separate(number[0])
-        written = others if _MAGNITUDE.match(source, number.end()) else [*others, last]
+        written = others if _OFTEN_OTHERWISE.match(source, number.end()) else [*others, last]
         asked.update(
             (each, digits) for each in written if not _may_be_word(digits := _digits(each))
         )
