@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 
 LOGGER = "celery.worker.request"
+CONSUMER_LOGGER = "celery.worker.consumer.consumer"
 
+_TRIES = "consumer: Cannot connect to "
 _BEGINNINGS = ("Couldn't ack ", "Couldn't reject ")
 
 REPEAT_S = 60.0
@@ -43,6 +45,28 @@ class LostAcks(logging.Filter):
         return True
 
 
+class Tries(logging.Filter):
+    """Lets one line a minute through of a broker that is looked for all the while."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._told_at: float | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is to be logged."""
+        if not str(record.msg).startswith(_TRIES):
+            return True
+        now = self._clock()
+        if self._told_at is not None and now < self._told_at + REPEAT_S:
+            return False
+        self._told_at = now
+        where, reason, *_ = record.args if isinstance(record.args, tuple) else ("", "")
+        record.msg, record.args = "the broker is away (%s: %s); it is looked for", (where, reason)
+        return True
+
+
 def quieten() -> None:
     """Have Celery's own log of this process speak so."""
     logging.getLogger(LOGGER).addFilter(LostAcks())
+    logging.getLogger(CONSUMER_LOGGER).addFilter(Tries())

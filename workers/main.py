@@ -15,6 +15,7 @@ from jobs.settings import Settings
 from jobs.store import check_schema, once_reachable, open_database
 from workers.boot import build_runtime
 from workers.broker_log import quieten
+from workers.consumer import PromptConsumer
 from workers.runtime import Runtime
 from workers.sweep import SWEEP_S, Sweep
 from workers.sweeper import Sweeper, every
@@ -126,6 +127,7 @@ def _clock_step(celery: Celery, sweeper: Sweeper) -> type[bootsteps.StartStopSte
 
 def _serve(celery: Celery, queues: list[str], *, slots: int, name: str) -> int:
     """Run a Celery worker of threads on these queues until it is told to stop."""
+    celery.conf.worker_consumer = PromptConsumer
     worker = celery.Worker(
         hostname=f"{name}@{socket.gethostname()}",
         pool="threads",
