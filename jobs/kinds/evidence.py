@@ -16,7 +16,8 @@ from jobs.kinds.merge import units_of
 from jobs.kinds.references import moved
 
 MAX_QUOTES = 2_000
-"""Of one answer; each is searched for in the whole text."""
+"""Of one answer that are looked for, each in the whole text. The schema does not say so: llama.cpp makes
+no grammar for a list of more than a few hundred items."""
 
 NAMED_UNITS = 10
 """That are named where the evidence is missing."""
@@ -43,7 +44,7 @@ def with_evidence(schema: Mapping[str, Any]) -> dict[str, Any]:
         "type": "object",
         "properties": {
             "value": inner,
-            "evidence": {"type": "array", "items": quote, "maxItems": MAX_QUOTES},
+            "evidence": {"type": "array", "items": quote},
         },
         "required": ["value", "evidence"],
         "additionalProperties": False,
@@ -92,23 +93,32 @@ class Source:
 
 def checked(
     value: Any, quotes: list[dict[str, str]], source: Source
-) -> tuple[list[dict[str, Any]], list[str]]:
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Return the evidence that holds, and the units of the value (`units_of`) that have none.
 
+    Of those, the last quote that was given and does not occur in the text, empty if none was.
+
     The evidence is `{"path", "quote", "start", "end"}`: the unit's JSON Pointer, and the words of the
-    text with their place in it. A quote for a part of a unit is one for the unit.
+    text with their place in it. A quote for a part of a unit is one for the unit. Those after the
+    first `MAX_QUOTES` don't count.
     """
     units = set(units_of(value))
     found: dict[tuple[str, int, int], dict[str, Any]] = {}
-    for given in quotes:
+    wrong: dict[str, str] = {}
+    for given in quotes[:MAX_QUOTES]:
         unit = _unit(given["path"], units)
         span = source.find(given["quote"]) if unit is not None else None
-        if unit is not None and span is not None:
-            start, end = span
-            quote = source.text[start:end]
-            found[unit, start, end] = {"path": unit, "quote": quote, "start": start, "end": end}
+        if unit is None:
+            continue
+        if span is None:
+            wrong[unit] = given["quote"]
+            continue
+        start, end = span
+        quote = source.text[start:end]
+        found[unit, start, end] = {"path": unit, "quote": quote, "start": start, "end": end}
     proven = {unit for unit, _, _ in found}
-    return list(found.values()), [unit for unit in units_of(value) if unit not in proven]
+    missing = {unit: wrong.get(unit, "") for unit in units_of(value) if unit not in proven}
+    return list(found.values()), missing
 
 
 def _unit(path: str, units: set[str]) -> str | None:

@@ -1,7 +1,8 @@
 """Extraction: a text and a JSON Schema in, a value out that satisfies it and, if asked for, its evidence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -42,6 +43,9 @@ OVERLAP_TOKENS = 200
 
 MAX_PARTS = 1_000
 """Of one text: a line has at most 16 MiB, which are 500 parts of the default length."""
+
+QUOTED_CHARACTERS = 80
+"""Of a quote that does not occur in the text."""
 
 _TASK = """\
 You extract data from a text. Answer with one JSON value that satisfies the JSON Schema below, and with \
@@ -163,12 +167,7 @@ class ExtractionPlan(Plan):
         value = verdict.output["value"]
         evidence, missing = checked(value, verdict.output["evidence"], Source(chunk.text))
         if missing:
-            named = ", ".join(unit or "/" for unit in missing[:NAMED_UNITS])
-            further = f" and {len(missing) - NAMED_UNITS} more" if missing[NAMED_UNITS:] else ""
-            return Bad(
-                "evidence_missing",
-                f"no `quote` that occurs in the text is given for {named}{further}",
-            )
+            return Bad("evidence_missing", _unproven(missing))
         for found in evidence:
             found["start"] += chunk.start
             found["end"] += chunk.start
@@ -199,6 +198,18 @@ class ExtractionPlan(Plan):
             {"value": value, "evidence": list(evidence.values())} if self._line.evidence else value,
             _contradictions(merge) or verdict.mended,
         )
+
+
+def _unproven(missing: Mapping[str, str]) -> str:
+    """Return what a model is told of the units without evidence, and of what it quoted instead."""
+    named = [
+        f"{unit or '/'} ({quote[:QUOTED_CHARACTERS]!r} does not occur in it)"
+        if quote
+        else unit or "/"
+        for unit, quote in islice(missing.items(), NAMED_UNITS)
+    ]
+    further = f" and {len(missing) - NAMED_UNITS} more" if len(missing) > NAMED_UNITS else ""
+    return f"no `quote` that occurs in the text is given for {', '.join(named)}{further}"
 
 
 def _contradictions(merge: Merge) -> str | None:
@@ -238,4 +249,5 @@ def _system(line: ExtractionLine, asked: Schema, *, is_part: bool) -> str:
 
 def _told(chunk: Chunk, number: int, count: int) -> str:
     heading = "Text:" if count == 1 else f"Part {number} of {count} of the text:"
-    return f"{heading}\n\n{chunk.text}"
+    # The cue at the end is for models that continue texts rather than follow instructions.
+    return f"{heading}\n\n{chunk.text}\n\nJSON:"

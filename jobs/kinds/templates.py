@@ -111,7 +111,9 @@ def render(source: str, variables: Mapping[str, Any]) -> str:
     except (UnusableTemplate, UnfitVariables):
         raise
     except (TemplateError, TypeError, ValueError, LookupError, RecursionError) as error:
-        raise UnfitVariables(f"the template can't be filled in: {error}"[:200]) from error
+        raise UnfitVariables(
+            f"the template can't be filled in: {str(error)[:SHOWN_CHARACTERS]}"
+        ) from error
     return "".join(pieces)
 
 
@@ -313,7 +315,8 @@ def _compiled(source: str) -> Template:
         tree.set_environment(_environment)
         return _environment.from_string(tree)
     except TemplateSyntaxError as error:
-        raise UnusableTemplate(f"line {error.lineno}: {error.message}"[:200]) from error
+        message = (error.message or "")[:SHOWN_CHARACTERS]
+        raise UnusableTemplate(f"line {error.lineno}: {message}") from error
     except (TemplateError, SyntaxError, RecursionError, MemoryError) as error:
         raise UnusableTemplate("is nested too deeply, or no template") from error
 
@@ -354,4 +357,4 @@ def _check_filter(node: nodes.Filter) -> None:
 
 
 def _refused(node: nodes.Node, what: str) -> UnusableTemplate:
-    return UnusableTemplate(f"line {node.lineno}: {what}")
+    return UnusableTemplate(f"line {node.lineno or 1}: {what}")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.kinds.evidence import Source, checked, with_evidence
+from jobs.kinds.evidence import MAX_QUOTES, Source, checked, with_evidence
 from jobs.kinds.schemas import compiled, judge_json
 
 TEXT = "The mill at  Eling\nwas “rebuilt” in 1785 –\n\n   it still grinds."
@@ -87,12 +87,18 @@ def test_the_evidence_says_where_in_the_text_it_stands() -> None:
     ]
     assert checked([5, 6], quotes, Source(TEXT)) == (
         [{"path": "/0", "quote": "at  Eling", "start": 9, "end": 18}],
-        ["/1"],
+        {"/1": "in 1786"},
     )
 
 
+def test_so_many_quotes_are_looked_for_and_no_more() -> None:
+    quotes = [{"path": "/0", "quote": "no"}] * MAX_QUOTES + [{"path": "/0", "quote": "mill"}]
+    assert checked([5], quotes[1:], Source(TEXT))[1] == {}
+    assert checked([5], quotes, Source(TEXT))[1] == {"/0": "no"}
+
+
 def test_a_value_of_one_unit_has_the_empty_path() -> None:
-    assert checked("Eling", [{"path": "", "quote": "Eling"}], Source(TEXT))[1] == []
+    assert checked("Eling", [{"path": "", "quote": "Eling"}], Source(TEXT))[1] == {}
 
 
 SCHEMAS: list[tuple[dict[str, Any], Any, Any]] = [

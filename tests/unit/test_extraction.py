@@ -103,7 +103,7 @@ def test_a_text_is_asked_for_what_the_schema_asks() -> None:
     assert request.schema == MILL
     assert (request.max_tokens, request.temperature, request.seed) == (50, 0, 3)
     (message,) = request.messages
-    assert message.content == f"Text:\n\n{TEXT}"
+    assert message.content == f"Text:\n\n{TEXT}\n\nJSON:"
     assert request.system is not None
     assert msgspec.json.encode(MILL).decode() in request.system
     assert request.system.endswith("Lengths are in metres.")
@@ -166,6 +166,10 @@ def test_with_evidence_every_property_and_item_needs_words_of_the_text() -> None
     assert isinstance(bad, Bad)
     assert (bad.code, bad.remedy) == ("evidence_missing", Remedy.TELL)
     assert bad.message.endswith("given for /wheels/0")
+    quotes[0]["quote"] = "the mill at Totton"
+    bad = judged(made, {"value": GOOD, "evidence": quotes})
+    assert isinstance(bad, Bad)
+    assert bad.message.endswith("for /name ('the mill at Totton' does not occur in it)")
     assert isinstance(good, Good)
     assert good.output["value"] == GOOD
     for found in good.output["evidence"]:
