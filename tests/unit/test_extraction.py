@@ -14,7 +14,8 @@ from jobs.kinds.extraction import (
 )
 from jobs.kinds.kind import Bad, FieldFault, Good, Plan, Remedy, Verdict
 from jobs.tokens import estimate_tokens
-from workers.protocols.schemas import ANTHROPIC, GEMINI, OPENAI, form_of
+from workers.protocols.dialects import ANTHROPIC, GEMINI, OPENAI
+from workers.protocols.schemas import form_of
 
 EXTRACTION = Extraction()
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.kinds.kind import Good
 from jobs.kinds.repair import MAX_TRIED, MAX_VALUES, Repaired, RepairFailed, repair
+from jobs.kinds.schemas import judge_json, read_schema
 
 MENDED: list[tuple[str, Any, str]] = [
     ('```json\n{"a": 1}\n```', {"a": 1}, "a fence"),
@@ -170,6 +172,16 @@ def test_whatever_is_repaired_was_written(words: list[str]) -> None:
             assert isinstance(leaf, int | float) or any(
                 piece in text or piece.replace("\\n", "\n") in text for piece in inside
             )
+
+
+NEEDY = read_schema(b'{"type": "object", "required": ["required"]}')
+
+
+@given(words=st.lists(st.sampled_from(WORDS), max_size=40))
+def test_a_required_field_is_never_made_up(words: list[str]) -> None:
+    text = "".join(words)
+    if isinstance(judge_json(text, NEEDY), Good):
+        assert '"required"' in text
 
 
 @given(text=st.text(max_size=60))

@@ -92,7 +92,7 @@ def test_a_schema_goes_out_closed_and_the_callers_copy_stays_open() -> None:
     assert body["output_config"] == {
         "format": {
             "type": "json_schema",
-            "schema": {**schema, "required": [], "additionalProperties": False},
+            "schema": {**schema, "additionalProperties": False},
         }
     }
     assert "additionalProperties" not in schema

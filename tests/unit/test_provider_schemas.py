@@ -12,15 +12,15 @@ from jobs.kinds.kind import Good
 from jobs.kinds.references import resolve
 from jobs.kinds.schemas import judge_json, read_schema
 from jobs.tokens import estimate_tokens
-from workers.protocols.schemas import (
+from workers.protocols.dialects import (
     ANTHROPIC,
     GEMINI,
     MISTRAL,
     OPENAI,
     PLAIN_STRICT,
     Dialect,
-    form_of,
 )
+from workers.protocols.schemas import form_of
 
 DIALECTS = {"openai": OPENAI, "mistral": MISTRAL, "anthropic": ANTHROPIC, "gemini": GEMINI}
 TEXT = {"type": "string"}
@@ -31,7 +31,7 @@ def closed(required: list[str], **properties: Any) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,
-        "required": required,
+        **({"required": required} if required else {}),
         "additionalProperties": False,
     }
 
@@ -81,11 +81,11 @@ PARTS: list[tuple[Dialect, Any, Any]] = [
     (
         GEMINI,
         {"type": "object", "properties": {"b": TEXT}},
-        {"type": "object", "properties": {"b": TEXT}, "required": []},
+        {"type": "object", "properties": {"b": TEXT}},
     ),
     (OPENAI, closed([], b=TEXT, c=False), closed(["b"], b={"anyOf": [TEXT, NULL]})),
     (OPENAI, {"type": "object"}, None),
-    (OPENAI, {"type": "object", "additionalProperties": False}, closed([])),
+    (OPENAI, {"type": "object", "additionalProperties": False}, {**closed([]), "required": []}),
     (OPENAI, {"type": "object", "properties": {"b": TEXT}, "additionalProperties": True}, None),
     (OPENAI, {"type": "object", "additionalProperties": TEXT}, None),
     (GEMINI, {"type": "object", "additionalProperties": TEXT}, None),
@@ -300,7 +300,7 @@ def written(value: Any, native: Any, root: dict[str, Any]) -> Any:
         return {
             name: written(value[name], inner, root) if name in value else None
             for name, inner in named.items()
-            if name in value or name in native["required"]
+            if name in value or name in native.get("required", ())
         }
     if isinstance(value, list) and "items" in native:
         return [written(item, native["items"], root) for item in value]

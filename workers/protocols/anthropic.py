@@ -19,7 +19,7 @@ from jobs.errors import (
 )
 from jobs.exchange import Answer, Finish, ModelRequest, Usage
 from workers.gate.gate import Reading
-from workers.protocols import readings, schemas
+from workers.protocols import dialects, readings
 from workers.protocols.counts import NotCredibleError, optional, part, required
 from workers.protocols.encoding import json_body, key_value
 from workers.protocols.faults import (
@@ -94,7 +94,7 @@ class Anthropic:
             "max_tokens": request.max_tokens,
             "messages": request.messages,
         }
-        form = None if request.schema is None else form_of(request.schema, schemas.ANTHROPIC)
+        form = None if request.schema is None else form_of(request.schema, dialects.ANTHROPIC)
         system = request.system if form is None else form.told(request.system)
         if system is not None:
             document["system"] = system

@@ -23,7 +23,7 @@ from jobs.errors import (
 )
 from jobs.exchange import Answer, Finish, ModelRequest, Usage
 from workers.gate.gate import Reading
-from workers.protocols import hints, schemas
+from workers.protocols import dialects, hints
 from workers.protocols.counts import NotCredibleError, optional, required
 from workers.protocols.encoding import json_body, key_value
 from workers.protocols.faults import (
@@ -109,7 +109,7 @@ class Gemini:
             generation["seed"] = request.seed
         system = request.system
         if request.schema is not None:
-            form = form_of(request.schema, schemas.GEMINI)
+            form = form_of(request.schema, dialects.GEMINI)
             system = form.told(system)
             generation["responseMimeType"] = "application/json"
             if form.native is not None:

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from jobs.errors import ContextTooLong, Overloaded, ProviderError, RateLimited, RequestRejected
 from jobs.exchange import Answer, Finish, Message, ModelRequest
 from workers.gate.gate import Reading
-from workers.protocols import readings, schemas
+from workers.protocols import dialects, readings
 from workers.protocols.chat import read_answer, strict_format
 from workers.protocols.encoding import bearer, json_body
 from workers.protocols.faults import Fault, kind_by_status, read_fault
@@ -38,7 +38,7 @@ class Mistral:
 
     def request(self, request: ModelRequest, model: str, key: SecretStr | None) -> WireRequest:
         """Return the POST to `/chat/completions`."""
-        form = None if request.schema is None else form_of(request.schema, schemas.MISTRAL)
+        form = None if request.schema is None else form_of(request.schema, dialects.MISTRAL)
         told = request.system if form is None else form.told(request.system)
         system = () if told is None else (Message("system", told),)
         document: dict[str, object] = {

@@ -19,7 +19,7 @@ from jobs.errors import (
 )
 from jobs.exchange import Answer, Finish, Message, ModelRequest
 from workers.gate.gate import Reading
-from workers.protocols import readings, schemas
+from workers.protocols import dialects, readings
 from workers.protocols.chat import read_answer, response_format, strict_format
 from workers.protocols.encoding import bearer, json_body
 from workers.protocols.faults import Fault, kind_by_status, read_fault
@@ -110,7 +110,7 @@ class OpenAI:
         if not self._is_openai:
             return request.system, response_format(request.schema)
         is_tuned = model.startswith("ft:")
-        form = form_of(request.schema, schemas.PLAIN_STRICT if is_tuned else schemas.OPENAI)
+        form = form_of(request.schema, dialects.PLAIN_STRICT if is_tuned else dialects.OPENAI)
         return form.told(request.system), strict_format(form)
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:

@@ -13,13 +13,14 @@ What can't be widened or closed (maps, anything goes, tuples, cycles at some) is
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from jobs.kinds.references import resolve
+from workers.protocols.dialects import OF_TYPE, Dialect
 
 KEPT_FORMS = 128
 """Translated schemas that are kept: a batch has one or a few, each in the dialects of its route."""
@@ -27,82 +28,11 @@ KEPT_FORMS = 128
 NOTE_CHARACTERS = 100
 """Of a keyword's value that is told in a description."""
 
-_FORMATS = frozenset(
-    {"date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"}
-)
-
 INSTRUCTION = "Answer with one JSON value that satisfies this JSON Schema, and with nothing else:"
-
-_OF_TYPE: Mapping[str, frozenset[str]] = {
-    "object": frozenset({"properties", "required", "minProperties", "maxProperties"}),
-    "array": frozenset({"items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains"}),
-    "string": frozenset({"minLength", "maxLength", "pattern", "format"}),
-    "number": frozenset(
-        {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
-    ),
-    "integer": frozenset(
-        {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
-    ),
-}
-"""What says something about values of a type, and that a schema without a type is of it."""
 
 _NULL = {"type": "null"}
 
 _ANNOTATIONS = ("title", "description")
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """What a provider takes of JSON Schema. The limits are of the whole schema."""
-
-    keeps: frozenset[str] = frozenset()
-    """Keywords that narrow values and are obeyed, or at least not refused."""
-    formats: frozenset[str] = frozenset()
-    requires_all: bool = False
-    """No property may be optional."""
-    closes: bool = True
-    """Every object must say that it has no other properties."""
-    takes_cycles: bool = False
-    roots: frozenset[str] = frozenset({"object"})
-    """Types that an answer as a whole may have."""
-    max_levels: int = 64
-    max_properties: int = 5_000
-    max_optional: int = 5_000
-    max_unions: int = 5_000
-    max_enum_values: int = 1_000
-    max_name_characters: int = 120_000
-
-
-PLAIN_STRICT = Dialect(requires_all=True, takes_cycles=True, max_levels=10)
-"""The part of strict mode that all models have which have it: no keyword that narrows."""
-
-OPENAI = replace(
-    PLAIN_STRICT,
-    keeps=_OF_TYPE["number"] | {"minItems", "maxItems", "format"},
-    formats=_FORMATS,
-)
-"""OpenAI's strict mode: its guide to structured outputs, as reported in February 2026
-(jsonschemaprofiles.unitvectorylabs.com/schemas/openai, read 2026-11-27). `pattern` is taken as well, but
-of which language is not said. Fine-tuned models have `PLAIN_STRICT`."""
-
-MISTRAL = PLAIN_STRICT
-"""Mistral documents no keyword (docs.mistral.ai/capabilities/structured_output/custom, 2026-11-27)."""
-
-ANTHROPIC = Dialect(
-    keeps=frozenset({"format"}), formats=_FORMATS | {"uri"}, max_optional=24, max_unions=16
-)
-"""Anthropic's grammars take no bounds, no cycles, 24 optional properties and 16 unions
-(platform.claude.com/docs/en/build-with-claude/structured-outputs, as cited by hexdocs.pm/lang_schema
-0.7.1, read 2026-11-27)."""
-
-GEMINI = Dialect(
-    keeps=frozenset({"minItems", "maxItems", "minimum", "maximum", "format", "prefixItems"}),
-    formats=frozenset({"date-time", "date", "time"}),
-    closes=False,
-    roots=frozenset({"object", "array"}),
-)
-"""Gemini's `responseJsonSchema`, whose reference lists what it takes (google-genai's
-GenerateContentConfig, read 2026-11-27). Cycles are unrolled a few times there, so none is sent."""
 
 
 class Inexpressible(ValueError):
@@ -284,7 +214,7 @@ class _Translation:
         for keyword in schema:
             value = schema[keyword]
             is_told = value is not False and not isinstance(value, dict | list)
-            if keyword not in _OF_TYPE.get(name, ()) or not is_told:
+            if keyword not in OF_TYPE.get(name, ()) or not is_told:
                 continue
             is_known = keyword != "format" or value in self._dialect.formats
             if keyword in self._dialect.keeps and is_known:
@@ -302,6 +232,18 @@ class _Translation:
             raise Inexpressible("any object")
         if set(required) - set(declared):
             raise Inexpressible("a required property is not declared")
+        properties = self._properties(declared, required, level)
+        names = list(properties) if self._dialect.requires_all else list(required)
+        written: dict[str, Any] = {"properties": properties}
+        if names or self._dialect.requires_all:
+            written["required"] = names
+        if self._dialect.closes or further is False:
+            written["additionalProperties"] = False
+        return written
+
+    def _properties(
+        self, declared: Mapping[str, Any], required: list[str], level: int
+    ) -> dict[str, Any]:
         self._spend("properties", len(declared))
         self._spend("name characters", sum(map(len, declared)))
         properties = {}
@@ -311,9 +253,7 @@ class _Translation:
             properties[name] = self._part(inner, level)
             if name not in required:
                 properties[name] = self._optional(properties[name])
-        names = list(properties) if self._dialect.requires_all else list(required)
-        closed = {"additionalProperties": False} if self._dialect.closes or further is False else {}
-        return {"properties": properties, "required": names, **closed}
+        return properties
 
     def _optional(self, written: dict[str, Any]) -> dict[str, Any]:
         self._spend("optional", 1)
@@ -353,7 +293,7 @@ def _types(schema: Mapping[str, Any]) -> list[str]:
     listed = schema.get("enum", [schema["const"]] if "const" in schema else None)
     if listed is not None:
         return []
-    return next(([name] for name, words in _OF_TYPE.items() if not words.isdisjoint(schema)), [])
+    return next(([name] for name, words in OF_TYPE.items() if not words.isdisjoint(schema)), [])
 
 
 def _type_of(value: Any) -> str | None:
