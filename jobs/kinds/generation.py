@@ -7,15 +7,10 @@ import msgspec
 
 from jobs.exchange import Answer, Message, ModelRequest
 from jobs.kinds.answers import no_answer
+from jobs.kinds.filters import MissingVariable, RenderedTooLarge, UnfitVariables
 from jobs.kinds.kind import FieldFault, Good, Plan, Verdict
 from jobs.kinds.schemas import UnusableSchema, judge_json, read_schema
-from jobs.kinds.templates import (
-    MissingVariable,
-    RenderedTooLarge,
-    UnfitVariables,
-    UnusableTemplate,
-    render,
-)
+from jobs.kinds.templates import UnusableTemplate, render
 
 ModelName = Annotated[str, msgspec.Meta(max_length=256)]
 """It is a part of keys in the database and in Redis; the longest of any provider's has some 200."""

@@ -1,6 +1,6 @@
 """References within a JSON Schema: where `$ref` leads."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -64,16 +64,3 @@ def moved(schema: Any, prefix: str) -> Any:
         else:
             copy[keyword] = moved(value, prefix)
     return copy
-
-
-def parts(schema: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield the schemas directly within a schema."""
-    for keyword, value in schema.items():
-        if keyword in DATA:
-            continue
-        if keyword in BY_NAME and isinstance(value, dict):
-            yield from value.values()
-        elif isinstance(value, list):
-            yield from value
-        elif isinstance(value, dict):
-            yield value

@@ -4,7 +4,7 @@ A template comes from a user, and is rendered in the processes of everybody. Jin
 from Python, but not from running for ever or from filling the memory: `range(10 ** 9)`, loops within
 loops, a text that is doubled forty times, a pad of a billion blanks. So its language is cut down before
 it is compiled, to what a prompt needs: variables, `if`, `for` over a variable, comparisons, and the
-filters that are listed here. No calls, no arithmetic, no `set`, no macros, no other templates; a name
+filters of `jobs.kinds.filters`. No calls, no arithmetic, no `set`, no macros, no other templates; a name
 after a dot is a key of an object, never an attribute of Python's. What is left is counted as it runs:
 each piece that is written, each turn of a loop, each text that is looked through.
 
@@ -12,16 +12,28 @@ What is written of a value that is no text is JSON. Filling in three variables t
 template 0.4 ms, once for a batch.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Never
+from typing import Any
 
-import msgspec
-from jinja2 import StrictUndefined, Template, Undefined, nodes, pass_context
+from jinja2 import Template, Undefined, nodes
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
-from jinja2.runtime import Context, LoopContext
+from jinja2.runtime import LoopContext
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.visitor import NodeTransformer
+
+from jobs.kinds.filters import (
+    FILTERS,
+    METER,
+    SHOWN_CHARACTERS,
+    Meter,
+    Missing,
+    RenderedTooLarge,
+    UnfitVariables,
+    each,
+    looked_at,
+    written,
+)
 
 MAX_TEMPLATE_CHARACTERS = 64 * 1024
 """A prompt's fixed part; what is longer belongs in a variable."""
@@ -35,35 +47,16 @@ MAX_PLACES = 300
 MAX_LEVELS = 40
 """Of a template's syntax tree. Python compiles twenty loops within each other, and no more."""
 
-MAX_WORK = 20_000_000
-"""Characters that may be looked at or written, where a turn of a loop counts as `TURN`."""
-
-TURN = 200
-"""What a turn of a loop costs beside what is looked at in it: 0.4 us, as 200 characters do."""
-
 MAX_ARGUMENT_CHARACTERS = 100
 """Of a filter's argument, such as what stands between the items of a list."""
 
 KEPT_TEMPLATES = 64
 """Compiled templates that are kept: a batch has one or a few."""
 
-SHOWN_CHARACTERS = 80
-
-_METER = "_meter"
-"""The variable that holds what is left of the work. No template can name it."""
-
 _ALLOWED = (
-    *(
-        nodes.Template,
-        nodes.Output,
-        nodes.TemplateData,
-        nodes.Name,
-        nodes.Const,
-        nodes.Tuple,
-        nodes.List,
-    ),
-    *(nodes.Getattr, nodes.Getitem, nodes.Filter, nodes.Test, nodes.If, nodes.For, nodes.CondExpr),
-    *(nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Neg),
+    *(nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Filter),
+    *(nodes.Getattr, nodes.Getitem, nodes.Tuple, nodes.List, nodes.Test, nodes.If, nodes.For),
+    *(nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Neg),
 )
 _NOT_VARIABLES = frozenset({"self", "super", "caller", "varargs", "kwargs"})
 _OF_LOOPS = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
@@ -74,22 +67,6 @@ class UnusableTemplate(ValueError):
     """The template can't be used, whatever its variables are."""
 
 
-class UnfitVariables(ValueError):
-    """The template can't be filled in with these variables."""
-
-
-class MissingVariable(UnfitVariables):
-    """A variable is not there. `name` is what the template calls it."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"the template needs `{name}`, and there is no such variable")
-        self.name = name
-
-
-class RenderedTooLarge(UnfitVariables):
-    """The filled template would be too long, or take too long to fill in."""
-
-
 def render(source: str, variables: Mapping[str, Any]) -> str:
     """Return the template, filled in.
 
@@ -97,11 +74,11 @@ def render(source: str, variables: Mapping[str, Any]) -> str:
         UnusableTemplate: see `check_template`.
         UnfitVariables: one is missing or of the wrong type, or the text becomes too long.
     """
-    meter = _Meter()
+    meter = Meter()
     pieces: list[str] = []
     left = MAX_RENDERED_CHARACTERS
     try:
-        for piece in _compiled(source).generate({**variables, _METER: meter}):
+        for piece in _compiled(source).generate({**variables, METER: meter}):
             left -= len(piece)
             if left < 0:
                 raise RenderedTooLarge(
@@ -126,139 +103,14 @@ def check_template(source: str) -> None:
     _compiled(source)
 
 
-class _Meter:
-    """The work that one rendering may still do."""
-
-    def __init__(self) -> None:
-        self._left = MAX_WORK
-
-    def spend(self, work: int) -> None:
-        self._left -= work
-        if self._left < 0:
-            raise RenderedTooLarge("the template takes too long to fill in")
-
-
-def _spend(context: Context, work: int) -> None:
-    context.parent[_METER].spend(work)
-
-
-class _Missing(StrictUndefined):
-    """Says which variable it stands for, whatever is done with it but asking whether it is there."""
-
-    __slots__ = ()
-
-    def _fail_with_undefined_error(self, *_args: Any, **_kwargs: Any) -> Never:
-        raise MissingVariable(str(self._undefined_name)[:SHOWN_CHARACTERS])
-
-    __iter__ = __str__ = __len__ = __eq__ = __ne__ = __bool__ = __hash__ = (
-        _fail_with_undefined_error
-    )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str | Undefined):
-        return str(value)
-    return msgspec.json.encode(value).decode()
-
-
-def _metered(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter of texts that pays for the text that it is given."""
-
-    @pass_context
-    def filtered(context: Context, value: Any, *arguments: Any) -> Any:
-        text = _text(value)
-        _spend(context, len(text))
-        return function(text, *arguments)
-
-    return filtered
-
-
-@pass_context
-def _written(context: Context, value: Any) -> str:
-    text = _text(value)
-    _spend(context, len(text))
-    return text
-
-
-@pass_context
-def _looked_at(context: Context, value: Any) -> Any:
-    """Pay for a value that is about to be compared."""
-    if isinstance(value, str | list | dict | Undefined):
-        _spend(context, len(_text(value)))
-    return value
-
-
-@pass_context
-def _each(context: Context, values: Any) -> Iterator[Any]:
-    """Pay for each turn of a loop."""
-    if isinstance(values, Undefined):
-        str(values)
-    if not isinstance(values, list | tuple | dict):
-        raise UnfitVariables("the template goes through a variable that is no list and no object")
-    for value in values:
-        _spend(context, TURN)
-        yield value
-
-
-@pass_context
-def _joined(context: Context, values: Any, between: str = "") -> str:
-    if isinstance(values, Undefined):
-        str(values)
-    if not isinstance(values, list | tuple | dict):
-        raise UnfitVariables("the template joins a variable that is no list and no object")
-    _spend(context, len(values) * (TURN + len(between)))
-    texts = [_text(value) for value in values]
-    _spend(context, sum(map(len, texts)))
-    return between.join(texts)
-
-
-@pass_context
-def _items(context: Context, value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, Undefined):
-        str(value)
-    if not isinstance(value, dict):
-        raise UnfitVariables("the template takes the items of a variable that is no object")
-    _spend(context, len(value) * TURN)
-    return list(value.items())
-
-
-def _default(value: Any, fallback: Any = "") -> Any:
-    return fallback if isinstance(value, Undefined) or value is None else value
-
-
-def _length(value: Any) -> int:
-    return len(value)
-
-
-_FILTERS: Mapping[str, Callable[..., Any]] = {
-    "default": _default,
-    "d": _default,
-    "first": lambda values: values[0],
-    "last": lambda values: values[-1],
-    "items": _items,
-    "join": _joined,
-    "length": _length,
-    "count": _length,
-    "tojson": pass_context(
-        lambda context, value: _written(context, msgspec.json.encode(value).decode())
-    ),
-    "upper": _metered(str.upper),
-    "lower": _metered(str.lower),
-    "title": _metered(str.title),
-    "capitalize": _metered(str.capitalize),
-    "trim": _metered(str.strip),
-    "truncate": _metered(lambda text, length=255: text[:length]),
-}
-
-
 class _Environment(SandboxedEnvironment):
     """Jinja, where whatever stands after a dot or in brackets is data."""
 
     def __init__(self) -> None:
         # What is rendered is a prompt and no HTML.
-        super().__init__(autoescape=False, undefined=_Missing, finalize=_written)
+        super().__init__(autoescape=False, undefined=Missing, finalize=written)
         self.globals.clear()
-        self.filters = {**_FILTERS, "_each": _each, "_looked_at": _looked_at}
+        self.filters = {**FILTERS, "_each": each, "_looked_at": looked_at}
         self.tests = {name: self.tests[name] for name in _TESTS | {"in"}}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -343,7 +195,7 @@ def _check(node: nodes.Node, levels: int) -> None:
 
 
 def _check_filter(node: nodes.Filter) -> None:
-    if node.name not in _FILTERS or node.node is None:
+    if node.name not in FILTERS or node.node is None:
         raise _refused(node, f"there is no filter {node.name[:SHOWN_CHARACTERS]!r} here")
     if node.kwargs or node.dyn_args or node.dyn_kwargs or len(node.args) > 1:
         raise _refused(node, "a filter has one argument at most")

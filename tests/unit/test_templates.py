@@ -8,12 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.kinds.filters import MissingVariable, RenderedTooLarge, UnfitVariables
 from jobs.kinds.templates import (
     MAX_PLACES,
     MAX_TEMPLATE_CHARACTERS,
-    MissingVariable,
-    RenderedTooLarge,
-    UnfitVariables,
     UnusableTemplate,
     check_template,
     render,
