@@ -41,8 +41,9 @@ MAX_REASONS = 5
 MENDED_CHARACTERS = 300
 """Of what is told of a mended answer."""
 
-LISTED_CHARACTERS = 16_384
-"""Of an answer whose violations are all looked for, 80 ms at worst; of a longer one the first is told."""
+LISTED_PAIRS = 8_000_000
+"""Characters of an answer times those of its schema, up to which all violations are looked for: 80 ms at
+worst, where each of many values may be one of many alternatives. Beyond, the first is told."""
 
 ECHOED_CHARACTERS = 80
 """Of a schema that can't be used, and of the reason, which quotes it."""
@@ -135,7 +136,8 @@ def judge_json(text: str, schema: Schema) -> Verdict:
             return Bad(
                 "invalid_json", f"the answer is no usable JSON: {reason[:REASON_CHARACTERS]}"
             )
-    verdicts = [_fitted(value, schema, is_long=len(text) > LISTED_CHARACTERS) for value in values]
+    is_long = len(text) * len(schema.text) > LISTED_PAIRS
+    verdicts = [_fitted(value, schema, is_long=is_long) for value in values]
     if len(verdicts) == 1:
         return verdicts[0]
     good = {

@@ -329,6 +329,22 @@ def test_of_an_answer_in_ruins_some_reasons_are_told_and_of_a_long_one_the_first
     assert long == Bad("schema_violation", '/0: "x" is not of type "integer"')
 
 
+def test_many_values_that_may_each_be_one_of_many_take_a_moment() -> None:
+    """To tell what each of 1,000 alternatives lacks for each of 600 values would take ten seconds."""
+    kinds = [
+        {"type": "object", "properties": {"k": {"const": n}, "x": {"type": "string"}}}
+        for n in range(1_000)
+    ]
+    made = line(prompt="x", schema={"type": "array", "items": {"anyOf": kinds}})
+    text = json.dumps([{"k": "no", "x": None}] * 600)
+    assert len(text) < 16_384
+    since_s = time.process_time()
+    verdict = judged(made, answer(text))
+    assert time.process_time() - since_s < 2.0
+    assert isinstance(verdict, Bad)
+    assert verdict.message.startswith("/0: fits none of the alternatives")
+
+
 def test_of_alternatives_each_ones_lack_is_told() -> None:
     schema = {"anyOf": [{"type": "object", "required": ["hour"]}, {"type": "null"}]}
     verdict = judged(line(prompt="x", schema=schema), answer("{}"))

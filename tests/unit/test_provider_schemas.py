@@ -1,6 +1,7 @@
 """Schemas in the providers' dialects: whatever the user's schema accepts can be said, and comes back."""
 
 import json
+import time
 from typing import Any
 
 import jsonschema_rs
@@ -191,6 +192,15 @@ def test_a_chain_of_references_has_an_end() -> None:
     definitions = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}, NULL]} for n in range(3_000)}
     schema = {**inside({"$ref": "#/$defs/d0"}), "$defs": {**definitions, "d3000": TEXT}}
     assert form_of(schema, OPENAI).native is None
+
+
+def test_what_is_written_again_and_again_has_an_end() -> None:
+    wide = {"anyOf": [{"type": "string", "title": str(n)} for n in range(2_000)]}
+    again = {str(n): {"allOf": [{"$ref": "#/$defs/wide"}]} for n in range(3_000)}
+    schema = {"type": "object", "properties": again, "$defs": {"wide": wide}}
+    since_s = time.process_time()
+    assert form_of(schema, GEMINI).native is None
+    assert time.process_time() - since_s < 2.0
 
 
 def test_a_schema_is_translated_once() -> None:

@@ -25,6 +25,9 @@ from workers.protocols.dialects import OF_TYPE, Dialect
 KEPT_FORMS = 128
 """Translated schemas that are kept: a batch has one or a few, each in the dialects of its route."""
 
+MAX_PARTS = 20_000
+"""Of a schema, each counted as often as it is written: `allOf` writes what it refers to once more."""
+
 NOTE_CHARACTERS = 100
 """Of a keyword's value that is told in a description."""
 
@@ -90,6 +93,7 @@ class _Translation:
         self._definitions: dict[str, Any] = {}
         self._under_way: set[int] = set()
         self._left = {
+            "parts": MAX_PARTS,
             "properties": dialect.max_properties,
             "optional": dialect.max_optional,
             "unions": dialect.max_unions,
@@ -106,6 +110,7 @@ class _Translation:
         return {**written, "$defs": self._definitions} if self._definitions else written
 
     def _part(self, schema: Any, level: int) -> dict[str, Any]:
+        self._spend("parts", 1)
         if not isinstance(schema, dict):
             raise Inexpressible("anything goes, or nothing")
         if level > self._dialect.max_levels:
