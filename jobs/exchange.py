@@ -40,6 +40,14 @@ class ModelRequest(msgspec.Struct, frozen=True):
     seed: int | None = None
     schema: Mapping[str, Any] | None = None
 
+    def reseeded(self, by: int) -> "ModelRequest":
+        """Return the request with another seed; the same if it has none, as then chance decides."""
+        if by == 0 or self.seed is None:
+            return self
+        # After the largest number of 64 bits comes the smallest.
+        seed = (self.seed + by + 2**63) % 2**64 - 2**63
+        return msgspec.structs.replace(self, seed=seed)
+
 
 class Finish(StrEnum):
     """Why a model stopped, across providers."""

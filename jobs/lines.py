@@ -4,35 +4,22 @@ What is stored is the line as it was sent, beside its batch's defaults; both are
 typed decoder wherever they are needed, so that the API and the workers can't read them differently.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import msgspec
 
 from jobs.budget import no_price
 from jobs.characters import has_hidden
 from jobs.clock import utcnow
-from jobs.configuration import LONGEST_FAILOVER_S
-from jobs.errors import InvalidParameter, InvalidSubmission, LineFault, UnknownModel
+from jobs.defaults import JSON_TEXTS, JobDefaults, expected_kinds
+from jobs.errors import InvalidSubmission, LineFault, UnknownModel
 from jobs.exchange import ModelRequest
 from jobs.kinds import KINDS
 from jobs.kinds.faults import BYTE_ORDER_MARK, fault_of, fault_of_json
-from jobs.kinds.generation import (
-    DEFAULT_MAX_TOKENS,
-    MaxTokens,
-    ModelName,
-    Samples,
-    Seed,
-    Stop,
-    Temperature,
-    TopP,
-)
 from jobs.kinds.kind import FieldFault, Kind, Plan
-from jobs.kinds.schemas import UnusableSchema, read_schema
-from jobs.kinds.templates import UnusableTemplate, check_template
-from jobs.kinds.translation.line import Format, LanguageTag, PartTokens, Tone, check_settings
 from jobs.prices import PriceBook
 from jobs.routing import KNOWN_NAMES, Catalogue, Resolved
 from jobs.strict_json import LooseJson, place_of, read_strict
@@ -47,94 +34,7 @@ FINGERPRINT_BYTES = 16
 KEPT_DECODERS = 256
 """Decoders that are kept, one for each batch at work and kind of job."""
 
-JSON_TEXTS = frozenset({"schema", "glossary", "examples"})
-"""Defaults that are JSON, kept as the text that they were given as."""
-
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-AskAgain = Annotated[int, msgspec.Meta(ge=0, le=5)]
-FailoverAfter = Annotated[float, msgspec.Meta(ge=0, le=LONGEST_FAILOVER_S)]
-
-
-class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What fills the fields that a batch's lines leave out; stored with the batch, never changed.
-
-    Made by `from_query` or `from_json`, which check; the constructor does not. Those of
-    `JSON_TEXTS` are JSON text. A kind takes the fields that its lines have. What follows `part_tokens` is
-    of the batch alone, no line has it. `failover_after_s` is how long its jobs wait for a target before
-    they take their route's next one (None: what the route says). The next four say what follows a bad
-    answer: whether what was put right here is taken, how often each target is asked again, up to which
-    `max_tokens` a cut-off answer gets more room (None: twice its own), and whether the route's next
-    target is asked then.
-    `collapse` says whether jobs that ask for the same get one answer: `auto` means unless they ask for
-    variety, by a temperature above zero.
-    """
-
-    kind: str = "generation"
-    model: ModelName = ""
-    system: str | None = None
-    max_tokens: MaxTokens = DEFAULT_MAX_TOKENS
-    temperature: Temperature | None = None
-    top_p: TopP | None = None
-    stop: Stop | None = None
-    seed: Seed | None = None
-    schema: str | None = None
-    template: str | None = None
-    n: Samples | None = None
-    instructions: str | None = None
-    evidence: bool | None = None
-    merge_key: str | None = None
-    source: LanguageTag | None = None
-    target: LanguageTag | None = None
-    format: Format | None = None
-    glossary: str | None = None
-    examples: str | None = None
-    tone: Tone | None = None
-    part_tokens: PartTokens | None = None
-    failover_after_s: FailoverAfter | None = None
-    repair: bool = True
-    ask_again: AskAgain = 1
-    raise_max_tokens: MaxTokens | None = None
-    escalate: bool = True
-    collapse: Literal["auto", "always", "never"] = "auto"
-
-    @classmethod
-    def from_query(cls, values: Mapping[str, str]) -> Self:
-        """Return the defaults that a query gives as texts, by the names of the fields.
-
-        Raises:
-            InvalidParameter: an unknown field, or a value that can't be; the message names it.
-        """
-        try:
-            defaults = msgspec.convert(dict(values), cls, strict=False)
-            if defaults.schema is not None:
-                read_strict(defaults.schema)
-                read_schema(defaults.schema.encode())
-            if defaults.template is not None:
-                check_template(defaults.template)
-        except msgspec.ValidationError as error:
-            fault = fault_of(error, b"", cls)
-            raise InvalidParameter(f"the default `{fault.field}`: {fault.message}") from error
-        except (LooseJson, UnusableSchema) as error:
-            raise InvalidParameter(f"the default `schema` {error.message}") from error
-        except UnusableTemplate as error:
-            raise InvalidParameter(f"the default `template` {error}") from error
-        _check_translation(defaults)
-        if any("\0" in value for value in values.values()):
-            raise InvalidParameter("the defaults: expected texts without NUL characters")
-        if defaults.kind not in KINDS:
-            raise InvalidParameter(f"the default `kind`: {_expected_kinds()}")
-        return defaults
-
-    def to_json(self) -> str:
-        """Return the text that is stored with the batch."""
-        return msgspec.json.encode(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Return the defaults that `to_json` wrote."""
-        return msgspec.json.decode(text, type=cls)
 
 
 class JobLine(msgspec.Struct, frozen=True, gc=False):
@@ -212,7 +112,7 @@ class LineReader:
             return self._kind
         if not isinstance(name, str):
             return self._kind
-        return KINDS.get(name) or FieldFault("unknown_kind", "kind", _expected_kinds())
+        return KINDS.get(name) or FieldFault("unknown_kind", "kind", expected_kinds())
 
     def _job(self, kind: Kind, line: Any, text: str) -> JobLine | FieldFault:
         fault = _check_custom_id(line.custom_id) or kind.check(line) or _check_strictly(text)
@@ -318,27 +218,6 @@ def _decoder(kind_name: str, defaults: JobDefaults) -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(merged).decode
 
 
-def _check_translation(defaults: JobDefaults) -> None:
-    """Check what only translations have, whatever the kind: a line may say its own.
-
-    Raises:
-        InvalidParameter: one of it can't be.
-    """
-    for name, text in (("glossary", defaults.glossary), ("examples", defaults.examples)):
-        try:
-            if text is not None:
-                read_strict(text)
-        except LooseJson as error:
-            raise InvalidParameter(f"the default `{name}` {error.message}") from error
-    fault = check_settings(
-        *(defaults.source, defaults.target),
-        (defaults.glossary or "").encode(),
-        (defaults.examples or "").encode(),
-    )
-    if fault is not None:
-        raise InvalidParameter(f"the default `{fault.field}` {fault.message}")
-
-
 def _check_custom_id(custom_id: str) -> FieldFault | None:
     if 0 < len(custom_id) <= MAX_CUSTOM_ID_CHARACTERS and not has_hidden(custom_id):
         return None
@@ -362,7 +241,3 @@ def _check_strictly(text: str) -> FieldFault | None:
     if "\\u0000" in text and (place := place_of(value, lambda found: "\0" in found)) is not None:
         return FieldFault("nul_character", place, "expected a text without NUL characters")
     return None
-
-
-def _expected_kinds() -> str:
-    return f"expected {' or '.join(f'`{name}`' for name in KINDS)}"

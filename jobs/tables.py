@@ -130,7 +130,7 @@ class Batch(SQLModel, table=True):
     state: str = Field(sa_type=Text)
     priority: str = Field(sa_type=Text)
     defaults: str = Field(sa_type=Text)
-    """JSON of `jobs.lines.JobDefaults`: fills what a line leaves out; never changed."""
+    """JSON of `jobs.defaults.JobDefaults`: fills what a line leaves out; never changed."""
     max_cost_nanos: int | None = Field(default=None, sa_type=BigInt)
     created_at: datetime = Field(sa_type=UtcDateTime)
     touched_at: datetime = Field(sa_type=UtcDateTime)

@@ -11,14 +11,17 @@ from typing import Any
 
 import msgspec
 
+from jobs.defaults import JobDefaults
 from jobs.exchange import Answer, Message, ModelRequest
 from jobs.kinds.kind import Bad, Good, Plan, Remedy, Verdict
-from jobs.lines import JobDefaults
 from jobs.routing import Target
 from jobs.tokens import estimate_request, most_tokens
 
 SHOWN_CHARACTERS = 8_000
 """Of a bad answer that its model is shown: what is wrong with a longer one is told, too."""
+
+SEEDS_APART = 1_000_003
+"""From the seed of an answer that is asked for again: a job's samples have those next to each other."""
 
 NOT_LIKE_THAT = (
     "That answer can't be used: {fault}\n\n"
@@ -189,8 +192,7 @@ class Dialogue:
 
     def _varied(self, plain: ModelRequest) -> ModelRequest:
         """Return the request with another seed, or the same answer would come again."""
-        seed = None if plain.seed is None else plain.seed + self._asked_again
-        return msgspec.structs.replace(self._with_limit(plain), seed=seed)
+        return self._with_limit(plain).reseeded(SEEDS_APART * self._asked_again)
 
     def _with_limit(self, plain: ModelRequest) -> ModelRequest:
         """Return the request with as much room as was found to be needed."""

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from jobs.lines import JobDefaults
+from jobs.defaults import JobDefaults
 from jobs.states import WEIGHTS, Priority
 from jobs.store.slices import Lease
 from workers.parts import Parts

@@ -17,8 +17,9 @@ from api.services import Services, ServicesDep
 from api.shapes import BatchPage, BatchShape, batch_shape
 from api.upload import form_of, receive
 from jobs.characters import has_hidden
+from jobs.defaults import JobDefaults
 from jobs.ingest import Intake
-from jobs.lines import JobDefaults, LineReader
+from jobs.lines import LineReader
 from jobs.money import parse_usd
 from jobs.states import FED_BATCH_STATES, BatchState, Priority
 from jobs.store import Session, batches, budgets, idempotency, workers

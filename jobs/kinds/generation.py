@@ -93,7 +93,7 @@ class GenerationPlan(Plan):
         request = _request(line)
         self._requests: tuple[ModelRequest, ...] = (request,)
         if line.n > 1:
-            self._requests = tuple(_sample(request, number) for number in range(line.n))
+            self._requests = tuple(map(request.reseeded, range(line.n)))
 
     @property
     def requests(self) -> tuple[ModelRequest, ...]:
@@ -118,15 +118,6 @@ class GenerationPlan(Plan):
     def join(self, kept: Sequence[Any]) -> Verdict:
         """Return the one answer, or of several samples the list."""
         return Good(kept[0] if self._line.n == 1 else list(kept))
-
-
-def _sample(request: ModelRequest, number: int) -> ModelRequest:
-    """Return the request of a sample, counted from 0."""
-    if number == 0 or request.seed is None:
-        return request
-    # After the largest number of 64 bits comes the smallest.
-    seed = (request.seed + number + 2**63) % 2**64 - 2**63
-    return msgspec.structs.replace(request, seed=seed)
 
 
 def _request(line: GenerationLine) -> ModelRequest:

@@ -16,9 +16,10 @@ from api import idempotency as signs
 from api.app import create_app
 from api.routes import batches as routes
 from jobs.configuration import Configuration
+from jobs.defaults import JobDefaults
 from jobs.errors import IllegalTransition, RequestInProgress
 from jobs.ingest import Intake
-from jobs.lines import JobDefaults, LineReader
+from jobs.lines import LineReader
 from jobs.queues import make_celery
 from jobs.routing import Catalogue
 from jobs.settings import Settings

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from sqlmodel import col, select
 
 from jobs.configuration import Configuration
+from jobs.defaults import JobDefaults
 from jobs.ingest import Intake
-from jobs.lines import JobDefaults, JobLine, LineReader
+from jobs.lines import JobLine, LineReader
 from jobs.routing import Catalogue
 from jobs.store import Database
 from jobs.store.batches import BatchDraft

@@ -3,9 +3,10 @@
 import pytest
 
 from jobs.configuration import Configuration
+from jobs.defaults import JobDefaults
 from jobs.errors import IllegalTransition
 from jobs.ingest import Intake
-from jobs.lines import JobDefaults, LineReader
+from jobs.lines import LineReader
 from jobs.routing import Catalogue
 from jobs.states import BatchState
 from jobs.store import Database, batches, idempotency

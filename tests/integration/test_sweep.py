@@ -13,10 +13,11 @@ from sqlalchemy import update
 from sqlmodel import SQLModel, col, func, select
 
 from jobs.configuration import Configuration
+from jobs.defaults import JobDefaults
 from jobs.errors import IllegalTransition
 from jobs.feed import Feeder
 from jobs.ingest import CHUNK_JOBS, Intake
-from jobs.lines import JobDefaults, LineReader
+from jobs.lines import LineReader
 from jobs.queues import make_celery, queue_length
 from jobs.routing import Catalogue
 from jobs.settings import Settings

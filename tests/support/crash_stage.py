@@ -28,9 +28,10 @@ from sqlalchemy import update
 from sqlmodel import col, select
 
 from jobs.configuration import Configuration
+from jobs.defaults import JobDefaults
 from jobs.feed import Feeder
 from jobs.ingest import Accepted, Intake
-from jobs.lines import JobDefaults, LineReader
+from jobs.lines import LineReader
 from jobs.queues import make_celery
 from jobs.routing import Catalogue
 from jobs.settings import Settings

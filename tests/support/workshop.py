@@ -16,8 +16,9 @@ import orjson
 from sqlmodel import select
 
 from jobs.configuration import Configuration
+from jobs.defaults import JobDefaults
 from jobs.ingest import Intake
-from jobs.lines import JobDefaults, LineReader
+from jobs.lines import LineReader
 from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings

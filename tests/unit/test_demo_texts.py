@@ -7,7 +7,8 @@ import jsonschema_rs
 import pytest
 
 from jobs.configuration import Configuration, ProtocolName, Provider
-from jobs.lines import JobDefaults, JobLine, LineReader
+from jobs.defaults import JobDefaults
+from jobs.lines import JobLine, LineReader
 from jobs.routing import Catalogue
 from scripts.command.ending import ExitStatus
 from scripts.demo import BAD_ANSWERS, judge

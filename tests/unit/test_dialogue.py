@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from jobs.defaults import JobDefaults
 from jobs.exchange import Answer, Finish, Message, ModelRequest, Usage
 from jobs.kinds.kind import Bad, Good, Plan, Remedy, Verdict
-from jobs.lines import JobDefaults
 from jobs.routing import Target
-from workers.dialogue import SHOWN_CHARACTERS, Anew, Dialogue, Kept, Over, Policy
+from workers.dialogue import SEEDS_APART, SHOWN_CHARACTERS, Anew, Dialogue, Kept, Over, Policy
 
 FIRST, SECOND, THIRD = (Target("p", name) for name in ("small", "middle", "large"))
 POLICY = Policy.of(JobDefaults())
@@ -77,7 +77,7 @@ def test_the_same_is_asked_again_with_another_seed(remedy: Remedy, text: str) ->
     talk = dialogue(bad(remedy))
     plain = talk.request
     assert talk.hear(answer(text), FIRST) == Anew(bad(remedy))
-    assert (talk.request.messages, talk.request.seed) == (plain.messages, 8)
+    assert (talk.request.messages, talk.request.seed) == (plain.messages, 7 + SEEDS_APART)
 
 
 @pytest.mark.parametrize("times", [0, 1, 3])

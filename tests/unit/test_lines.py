@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.configuration import Configuration
+from jobs.defaults import JobDefaults
 from jobs.errors import InvalidParameter, InvalidSubmission, LineFault
 from jobs.exchange import Message
 from jobs.kinds import KINDS
 from jobs.kinds.generation import GenerationLine
 from jobs.lines import (
     KEPT_DECODERS,
-    JobDefaults,
     JobLine,
     LineReader,
     _decoder,

@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 
 from jobs.configuration import Configuration
+from jobs.defaults import JobDefaults
 from jobs.errors import InvalidParameter, LineFault
 from jobs.kinds import KINDS
-from jobs.lines import JobDefaults, JobLine, LineReader, rebuild
+from jobs.lines import JobLine, LineReader, rebuild
 from jobs.routing import Catalogue
 from jobs.tokens import estimate_request
 
