@@ -274,8 +274,11 @@ class Striker:
                     met = sum(link.met for link in links)
             else:
                 with ExitStack() as stack:
-                    # Whoever writes to SQLite keeps all others from it.
-                    stack.enter_context(self._rig.database.write())
+                    # Whoever writes to SQLite keeps all others from it, and may be kept from it himself.
+                    try:
+                        stack.enter_context(self._rig.database.write())
+                    except ServiceUnavailable:
+                        return None
                     await asyncio.sleep(lasts_s)
                     met = 1
             what = f"{lasts_s:.1f} s"
