@@ -1,7 +1,8 @@
 """Which jobs of a submission ask for the same as an earlier one: found while they arrive.
 
 A hash table in two flat arrays, as a million Python integers would take four times the memory: 16 bytes
-a place, doubled before it is two thirds full, so some 32 MB for a million jobs that are all different.
+a place, doubled before it is two thirds full, up to 4 MB: of a larger batch its first 170,000 different
+jobs are remembered, and those that repeat one of them are found.
 Of a fingerprint 96 bits are kept: among a million jobs two different ones are taken for the same in
 one of 10^17 submissions.
 """
@@ -11,6 +12,7 @@ from array import array
 _EMPTY = 0xFFFF_FFFF
 _FIRST_BITS = 12
 _FULL = 2 / 3
+MOST_JOBS = 170_000
 
 
 class Twins:
@@ -31,6 +33,8 @@ class Twins:
         found = self._seqs[place]
         if found != _EMPTY:
             return found
+        if self._jobs == MOST_JOBS:
+            return None
         self._highs[place], self._lows[place], self._seqs[place] = high, low, seq
         self._jobs += 1
         if self._jobs > _FULL * len(self._seqs):

@@ -5,7 +5,7 @@ from hashlib import blake2b
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.twins import Twins
+from jobs.twins import MOST_JOBS, Twins
 
 
 def fingerprint(number: int) -> bytes:
@@ -31,3 +31,10 @@ def test_fingerprints_that_begin_alike_are_told_apart() -> None:
     for seq in range(50):
         assert twins.first(b"\0" * 8 + seq.to_bytes(4, "big"), seq) is None
         assert twins.first(seq.to_bytes(8, "big") + b"\1" * 4, 50 + seq) is None
+
+
+def test_of_a_large_batch_the_first_jobs_are_remembered() -> None:
+    twins = Twins()
+    assert all(twins.first(fingerprint(n), n) is None for n in range(MOST_JOBS + 10))
+    assert twins.first(fingerprint(MOST_JOBS - 1), 0) == MOST_JOBS - 1
+    assert twins.first(fingerprint(MOST_JOBS + 1), 0) is None
