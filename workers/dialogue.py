@@ -111,11 +111,6 @@ class Dialogue:
             if not self._may_ask_again() and not self._turn_from(self.targets[0]):
                 break
 
-    @property
-    def part(self) -> int:
-        """Which part is asked for, from 0."""
-        return len(self._kept)
-
     def hear(self, answer: Answer, answered_by: Target) -> Heard:
         """Say what an answer is worth, and turn to what is asked next."""
         verdict = self._checked(self._plan.judge(self._kept, answer))
