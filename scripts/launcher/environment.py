@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from jobs.errors import ConfigurationError
 from jobs.redis_safety import require_safe_redis
 from jobs.settings import Settings
+from scripts.launcher.arenas import share_freed_memory
 from scripts.launcher.full_disk import outlive_full_disk
 from scripts.launcher.mounts import require_locks
 from scripts.launcher.outlet import unblock_output
@@ -48,6 +49,7 @@ def begin_part() -> Settings:
         ConfigurationError: a variable has a value that can't be, or a Redis is not fit for use.
     """
     keep_to_itself()
+    share_freed_memory()
     unblock_output()
     outlive_full_disk()
     settings = read_settings()
