@@ -22,8 +22,8 @@ import pytest
 from sqlmodel import func, select
 
 from jobs.errors import REPORTED_FAULTS
-from jobs.ingest import CHUNK_JOBS
 from jobs.lines import MAX_LINE_BYTES
+from jobs.reading import CHUNK_JOBS
 from jobs.states import BatchState
 from jobs.tables import Attempt, Batch, Job, Result, Slice
 from tests.support.eventually import eventually

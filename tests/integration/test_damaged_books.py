@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from jobs.exchange import Usage
-from jobs.ingest import Slicer
+from jobs.slicer import Slicer
 from jobs.states import Outcome
 from jobs.store import Database, batches, budgets, slices
 from jobs.store.balance import balance

@@ -16,9 +16,10 @@ from jobs.configuration import Configuration
 from jobs.defaults import JobDefaults
 from jobs.errors import IllegalTransition
 from jobs.feed import Feeder
-from jobs.ingest import CHUNK_JOBS, Intake
+from jobs.ingest import Intake
 from jobs.lines import LineReader
 from jobs.queues import make_celery, queue_length
+from jobs.reading import CHUNK_JOBS
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, ResultStatus, SliceState

@@ -183,7 +183,7 @@ def _live(stage: Stage, act: Act, ends_at: Point | None) -> None:
 
 def make_small(patch: pytest.MonkeyPatch) -> None:
     """Shrink what is measured in hundreds of jobs or in seconds, so that a few jobs meet all of it."""
-    patch.setattr("jobs.ingest.CHUNK_JOBS", CHUNK_JOBS)
+    patch.setattr("jobs.reading.CHUNK_JOBS", CHUNK_JOBS)
     patch.setattr("jobs.store.feeding.WINDOW_PER_WORKER", 1)
     patch.setattr("jobs.store.feeding.OWN_PLACES_PER_WORKER", 1)
     patch.setattr("workers.blame.DOUBT_S", (0.05, 0.2))

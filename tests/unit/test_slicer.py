@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.ingest import Slicer
+from jobs.slicer import Slicer
 from jobs.store.jobs import SliceRange
 
 QUEUES = st.lists(st.sampled_from(["openai", "anthropic", "mistral"]), max_size=200)

@@ -1,0 +1,21 @@
+"""The lines of a submission that are no valid jobs: how many, and the first so many of them."""
+
+from jobs.errors import REPORTED_FAULTS, LineFault
+
+
+class BadLines:
+    """Noted by whoever finds them; a submission that has some is refused as a whole."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._first: list[LineFault] = []
+
+    def note(self, fault: LineFault) -> None:
+        """Count a bad line, and keep what is wrong with it if it is among the first."""
+        self.count += 1
+        if len(self._first) < REPORTED_FAULTS:
+            self._first.append(fault)
+
+    def reported(self) -> list[LineFault]:
+        """Return those that are told, at most `REPORTED_FAULTS`, in the order of their lines."""
+        return sorted(self._first, key=lambda fault: fault.line)
