@@ -90,7 +90,7 @@ class JobRun:
         self._policy = RetryPolicy(max_attempts=opened.parts.settings.max_attempts)
         self._overloads = Overloads()
         self._is_at_fault = False
-        """Whether an attempt has failed while other calls of its pool were answered."""
+        """Whether an attempt for this part has failed while other calls of its pool were answered."""
         self._search = StartSearch(opened, job)
 
     async def run(self) -> None:
@@ -176,6 +176,8 @@ class JobRun:
                 await self._parts.writer.settle(ended)
                 return None
             case Settlement():
+                if ended.part is not None:
+                    self._forget_faults()
                 is_answered = ended.outcome is Outcome.SUCCEEDED
                 asks_on = is_answered and ended.result is None
                 return await self._settled(ended, Again(0) if asks_on else None)
@@ -183,6 +185,10 @@ class JobRun:
                 return await self._settled(*await self._judged(ended))
             case _:
                 return ended
+
+    def _forget_faults(self) -> None:
+        """Begin a part with a clean sheet: one that was answered speaks for the job."""
+        self._counted, self._is_at_fault, self._overloads = 0, False, Overloads()
 
     async def _settled(self, settlement: Settlement, again: Again | None) -> Again | None:
         """Store how an attempt ended; return whether another one follows."""

@@ -50,10 +50,11 @@ class SliceRange:
 class OpenJob:
     """A job without a result. `last_attempt` is its newest attempt's number, 0 if there is none.
 
-    `lost_workers` is how many workers were lost while they called for it, as far as dead workers are
-    remembered, and `deaths_since` how many have died since the first of these, those included; it is
-    0 where no more than one was lost. `bad_answers` it had since its last part was answered well;
-    `parts` are the outputs of those that were, as JSON texts.
+    `parts` are the outputs, as JSON texts, of those of its parts that were answered well. The rest is
+    of the part that it is at, or a job of hundreds would fail by as many accidents as one of one:
+    `counted_attempts` and `bad_answers`; `lost_workers`, which is how many workers were lost while they
+    called for it, as far as dead workers are remembered; and `deaths_since`, how many have died since
+    the first of these, those included: 0 where no more than one was lost.
     """
 
     seq: int
@@ -62,9 +63,9 @@ class OpenJob:
     estimated_tokens: int
     last_attempt: int
     counted_attempts: int
+    bad_answers: int = 0
     lost_workers: int = 0
     deaths_since: int = 0
-    bad_answers: int = 0
     parts: tuple[str, ...] = ()
 
 
@@ -144,31 +145,30 @@ _OPEN_JOBS = (
 )
 _CALLED_FOR = _OPEN_JOBS.where(col(Job.first_seq).is_(None))
 _ANY_OPEN_JOB = _OPEN_JOBS.with_only_columns(col(Job.seq)).limit(1)
+_ANSWERED = (
+    sa_select(col(Part.seq), func.max(Part.attempt).label("attempt"))
+    .where(
+        col(Part.batch_id) == bindparam("batch_id"),
+        col(Part.seq).between(bindparam("first_seq"), bindparam("last_seq")),
+    )
+    .group_by(col(Part.seq))
+    .subquery()
+)
+_OF_THIS_PART = col(Attempt.n) > func.coalesce(_ANSWERED.c.attempt, 0)
+_LOST = _OF_THIS_PART & _LOST_ITS_WORKER
 _ATTEMPTS = (
     sa_select(
         col(Attempt.seq),
         func.max(Attempt.n),
-        func.count(col(Attempt.n)).filter(COUNTS),
-        func.count(col(Attempt.n)).filter(_LOST_ITS_WORKER),
-        func.min(Attempt.sent_at).filter(_LOST_ITS_WORKER),
+        func.count(col(Attempt.n)).filter(_OF_THIS_PART & COUNTS),
+        func.count(col(Attempt.n)).filter(_OF_THIS_PART & IS_BAD),
+        func.count(col(Attempt.n)).filter(_LOST),
+        func.min(Attempt.sent_at).filter(_LOST),
     )
+    .outerjoin(_ANSWERED, _ANSWERED.c.seq == col(Attempt.seq))
     .where(
         col(Attempt.batch_id) == bindparam("batch_id"),
         col(Attempt.seq).between(bindparam("first_seq"), bindparam("last_seq")),
-    )
-    .group_by(col(Attempt.seq))
-)
-_BAD_ANSWERS = (
-    sa_select(col(Attempt.seq), func.count())
-    .where(
-        col(Attempt.batch_id) == bindparam("batch_id"),
-        col(Attempt.seq).between(bindparam("first_seq"), bindparam("last_seq")),
-        IS_BAD,
-        col(Attempt.n)
-        > sa_select(func.coalesce(func.max(Part.attempt), 0))
-        .where(col(Part.batch_id) == col(Attempt.batch_id), col(Part.seq) == col(Attempt.seq))
-        .correlate(Attempt)
-        .scalar_subquery(),
     )
     .group_by(col(Attempt.seq))
 )
@@ -187,13 +187,11 @@ def open_jobs(
     if is_first_lease:
         return [OpenJob(*row, last_attempt=0, counted_attempts=0) for row in rows]
     attempts = _attempts(session, batch_id, cut)
-    bad_answers = _bad_answers(session, batch_id, cut)
     parts = parts_between(session, batch_id, cut.first_seq, cut.last_seq)
     return [
         OpenJob(
             *(seq, kind, request, tokens),
-            *attempts.get(seq, (0, 0, 0, 0)),
-            bad_answers=bad_answers.get(seq, 0),
+            *attempts.get(seq, (0, 0, 0, 0, 0)),
             parts=parts.get(seq, ()),
         )
         for seq, kind, request, tokens in rows
@@ -208,22 +206,16 @@ def has_open_jobs(session: Session, batch_id: int, cut: SliceRange) -> bool:
 
 def _attempts(
     session: Session, batch_id: int, cut: SliceRange
-) -> Mapping[int, tuple[int, int, int, int]]:
-    """Return what `OpenJob` says of the attempts of each job that has any."""
+) -> Mapping[int, tuple[int, int, int, int, int]]:
+    """Return what `OpenJob` says of the attempts of each job that has any, in the order of its fields."""
     values = _range(batch_id, cut) | {"remembered_since": remembered_since(session)}
     rows = session.connection().execute(_ATTEMPTS, values).all()
-    firsts = [first for _, _, _, lost, first in rows if lost > 1]
+    firsts = [first for *_, lost, first in rows if lost > 1]
     died = deaths(session, since=min(firsts)) if firsts else []
     return {
-        seq: (last, counted, lost, sum(at >= first for at in died) if lost > 1 else 0)
-        for seq, last, counted, lost, first in rows
+        seq: (last, counted, bad, lost, sum(at >= first for at in died) if lost > 1 else 0)
+        for seq, last, counted, bad, lost, first in rows
     }
-
-
-def _bad_answers(session: Session, batch_id: int, cut: SliceRange) -> Mapping[int, int]:
-    """Return how many unusable answers each job had to the part that it is at, if any."""
-    rows = session.connection().execute(_BAD_ANSWERS, _range(batch_id, cut))
-    return {row[0]: row[1] for row in rows}
 
 
 def _range(batch_id: int, cut: SliceRange) -> dict[str, object]:

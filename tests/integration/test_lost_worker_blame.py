@@ -8,6 +8,7 @@ from sqlmodel import col, select
 from jobs.states import CUT_OFF, WORKER_LOST, Outcome, SliceState
 from jobs.store import Database, now, slices, workers
 from jobs.store.jobs import OpenJob
+from jobs.store.reports import PartDraft, Settlement
 from jobs.store.settlement import flush
 from jobs.store.workers import ALIVE, FORGOTTEN, WorkerCard
 from jobs.tables import Attempt, Slice, Worker
@@ -54,6 +55,25 @@ def test_a_job_knows_how_many_workers_it_lost_and_how_many_died(database: Databa
     assert (first.last_attempt, first.counted_attempts) == (3, 0)
     assert (first.lost_workers, first.deaths_since) == (3, 3)
     assert (second.lost_workers, second.deaths_since) == (0, 0)
+
+
+def test_a_part_that_was_answered_speaks_for_its_job(database: Database) -> None:
+    """A job of hundreds of parts is in flight whenever its worker dies, of whatever."""
+    ref = seed_batch(database)
+    for name in ("one", "two"):
+        lose_worker(database, ref, name)
+    lease, [job, *_] = leased(database, ref)
+    journal = journal_of(lease, job.seq, job.last_attempt + 1)
+    answered = Settlement(
+        journal=journal, outcome=Outcome.SUCCEEDED, cost_nanos=9, part=PartDraft(0, '"one"')
+    )
+    with database.write() as session:
+        flush(session, [journal], [])
+        flush(session, [], [answered])
+        slices.give_back(session, lease)
+    lose_worker(database, ref, "three")
+    first, _second = first_jobs(database, ref)
+    assert (first.last_attempt, first.lost_workers, first.parts) == (4, 1, ('"one"',))
 
 
 def test_workers_that_die_elsewhere_speak_for_the_job(database: Database) -> None:

@@ -1,6 +1,7 @@
 """Bad answers and answers to parts, through a worker's parts and the database."""
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from jobs.kinds.generation import GenerationLine
 from jobs.kinds.kind import Good, Plan, Verdict
 from jobs.states import Outcome, ResultStatus
 from tests.support.workshop import Workshop, line, workshop
-from workers import detour, job_run
+from workers import blame, detour, job_run
+from workers.retry import RetryPolicy
 
 SCHEMA = '{"type":"object","required":["hour"]}'
 GOOD_JSON = '{"hour": 5}'
@@ -22,7 +24,9 @@ GOOD_JSON = '{"hour": 5}'
 
 @pytest.fixture
 async def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workshop]:
+    monkeypatch.setattr(job_run, "RetryPolicy", partial(RetryPolicy, first_wait_s=0.001))
     monkeypatch.setattr(job_run, "TOLD_S", 0.001)
+    monkeypatch.setattr(blame, "DOUBT_S", (0.02, 0.02))
     monkeypatch.setattr(detour, "SHORTEST_REST_S", 0.001)
     async with workshop(tmp_path) as shop:
         yield shop
@@ -168,6 +172,21 @@ async def test_a_later_lease_goes_on_at_the_part_where_the_last_one_stopped(
     ]
     (result,) = shop.results()
     assert (result.output, result.attempt) == ('"un deux trois"', 3)
+
+
+@pytest.mark.usefixtures("in_parts")
+async def test_each_part_has_the_attempts_of_a_job(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a job of hundreds of parts would fail by five accidents."""
+    faults = [httpx.Response(500)] * (shop.parts.settings.max_attempts - 1)
+    shop.provider.replies.extend([*faults, chat("un"), *faults, chat("deux"), *faults])
+    shop.provider.replies.append(chat("trois"))
+    ref = shop.submit([PROMPT])
+    await stopped_after(shop, ref, 2 * len(faults) + 2, monkeypatch)
+    await shop.run(ref)
+    (result,) = shop.results()
+    assert (result.output, result.attempt) == ('"un deux trois"', 3 * len(faults) + 3)
 
 
 async def stopped_after(

@@ -9,7 +9,11 @@ from workers.suspicion import Quarantine, is_poison, is_suspect
 
 
 def job(lost_workers: int, deaths_since: int) -> OpenJob:
-    return OpenJob(0, "generation", "{}", 1, lost_workers, 0, lost_workers, deaths_since)
+    return OpenJob(
+        *(0, "generation", "{}", 1, lost_workers, 0),
+        lost_workers=lost_workers,
+        deaths_since=deaths_since,
+    )
 
 
 @pytest.mark.parametrize("deaths_since", [1, 2, 3])
