@@ -7,14 +7,13 @@ that is too low lets calls leave beyond a limit. That is why every doubt is deci
 """
 
 import math
-import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeVar
 
 from jobs.exchange import Usage
+from jobs.vocabularies import start_ratio
 
 LOWEST_RATIO, HIGHEST_RATIO = 0.25, 4.0
 """Of real to estimated input. What is further off is not a text's vocabulary but a mistake."""
@@ -40,27 +39,8 @@ DOUBT = 2.0
 KEPT = 1024
 """Batches, and models, of which something is remembered; the ones unanswered for longest go."""
 
-_START_RATIOS = (
-    (re.compile(r"mistral|ministral|mixtral|codestral|magistral|devstral|pixtral"), 1.08),
-)
-_CLAUDE = re.compile(r"claude-(?:[a-z]+-)*(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)", re.ASCII)
-_NEW_VOCABULARY = (4, 7)
-"""The Claude from which on the same text is some 30 % more tokens."""
-
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-@lru_cache(maxsize=KEPT)
-def start_ratio(model: str) -> float:
-    """Return real input over estimated input before anything is known: a guess by the name."""
-    name = model.lower()
-    if "claude" in name:
-        found = _CLAUDE.search(name)
-        if found is not None and (int(found[1]), int(found[2] or 0)) < _NEW_VOCABULARY:
-            return 1.1
-        return 1.4
-    return next((ratio for pattern, ratio in _START_RATIOS if pattern.search(name)), 1.0)
 
 
 @dataclass(slots=True)

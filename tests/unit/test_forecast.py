@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.exchange import Usage
+from jobs.vocabularies import start_ratio
 from workers.forecast import (
     ENOUGH_ANSWERS,
     HIGHEST_RATIO,
@@ -17,7 +18,6 @@ from workers.forecast import (
     MEMORY_ANSWERS,
     SMALLEST_PART,
     Forecast,
-    start_ratio,
 )
 
 COUNTS = st.integers(0, 100_000_000)

@@ -2,9 +2,10 @@
 
 import pytest
 
+from jobs.charging import Charging, charging_of
 from jobs.configuration import Provider
 from jobs.exchange import Usage
-from workers.gate.charging import Charging, Costs, charging_of, correction, taken
+from workers.gate.charging import Costs, correction, taken
 from workers.gate.gate import Ask
 
 ASK = Ask("p", "m", input_tokens=100, output_tokens=40, max_output_tokens=500, priority="bulk")

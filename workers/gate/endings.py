@@ -9,6 +9,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobs.charging import Charging
 from jobs.errors import (
     AccessForbidden,
     AuthenticationFailed,
@@ -20,7 +21,7 @@ from jobs.errors import (
     RateLimited,
 )
 from jobs.exchange import Usage
-from workers.gate.charging import Charging, Costs, correction, taken
+from workers.gate.charging import Costs, correction, taken
 from workers.gate.gate import Ending, Grant
 from workers.gate.learning import lessons
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from jobs.charging import Charging, charging_of
 from jobs.configuration import Limits, Pool, ProtocolName, Provider
 from jobs.pools import model_key, model_scope, pool_key
-from workers.gate.charging import Charging, charging_of
 from workers.gate.gate import PoolId
 
 KNOWN_MODELS = 512
