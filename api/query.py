@@ -52,6 +52,12 @@ def _plain_day(text: object) -> object:
     return text
 
 
+def _plain_flag(text: object) -> object:
+    if isinstance(text, str) and text not in {"true", "false"}:
+        raise ValueError("expected true or false")
+    return text
+
+
 WholeNumber = Annotated[int, BeforeValidator(_plain_digits)]
 """A number as it is usually written; pydantic alone also reads `1_0`, ` 1 ` and `1.0`."""
 
@@ -67,3 +73,7 @@ def _parameters(route: APIRoute) -> Iterator[str]:
                 yield info.alias or name
         else:
             yield field.alias
+
+
+Flag = Annotated[bool, BeforeValidator(_plain_flag)]
+"""Yes or no; pydantic alone also reads `on`, `T` and `1`."""

@@ -1,10 +1,11 @@
-"""The body of a submission, from the network into an `Intake`: parsed while it still arrives."""
+"""The body of a submission, from the network to whoever reads it: parsed while it still arrives."""
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -91,6 +92,18 @@ def form_of(request: Request, max_bytes: int) -> BodyForm:
     return BodyForm(is_json, encoding, max_bytes)
 
 
+class Reader(Protocol):
+    """What takes a body in, and raises what is wrong with it; its methods may block."""
+
+    def take(self, block: bytes) -> None:
+        """Read the next bytes of an NDJSON body."""
+        ...
+
+    def take_lines(self, lines: Sequence[bytes]) -> None:
+        """Read whole lines."""
+        ...
+
+
 async def receive(body: Body, intake: Intake, form: BodyForm) -> Accepted:
     """Read the whole body into `intake` and accept it; whatever goes wrong, nothing stays behind.
 
@@ -98,26 +111,36 @@ async def receive(body: Body, intake: Intake, form: BodyForm) -> Accepted:
         SubmissionError: see `Intake`.
         starlette.requests.ClientDisconnect: the sender went away.
     """
-    pieces = unpacked(body.stream(), form.encoding, form.max_bytes)
     try:
         async with signs_of_life(intake.touch, body):
-            if form.is_json:
-                await _receive_json(pieces, intake)
-            else:
-                await _receive_lines(pieces, intake)
+            await read_body(body, intake, form)
             return await run_in_threadpool(intake.accept, body.digest())
     except BaseException:
         await asyncio.shield(run_in_threadpool(intake.abandon))
         raise
 
 
-async def _receive_lines(pieces: AsyncIterator[bytes], intake: Intake) -> None:
+async def read_body(body: Body, reader: Reader, form: BodyForm) -> None:
+    """Hand the whole body over to `reader`.
+
+    Raises:
+        SubmissionError: it can't be read, or the reader says so.
+        starlette.requests.ClientDisconnect: the sender went away.
+    """
+    pieces = unpacked(body.stream(), form.encoding, form.max_bytes)
+    if form.is_json:
+        await _receive_json(pieces, reader)
+    else:
+        await _receive_lines(pieces, reader)
+
+
+async def _receive_lines(pieces: AsyncIterator[bytes], reader: Reader) -> None:
     block = bytearray()
-    storing: asyncio.Task[None] | None = None
+    taking: asyncio.Task[None] | None = None
     try:
         async for data in pieces:
             block += data
-            if storing is None:
+            if taking is None:
                 _check_start(block)
                 if _DOCUMENT.match(block):
                     raise WrongFormat(
@@ -126,14 +149,14 @@ async def _receive_lines(pieces: AsyncIterator[bytes], intake: Intake) -> None:
                     )
             if len(block) < BLOCK_BYTES:
                 continue
-            if storing is not None:
-                await storing
-            storing = asyncio.create_task(run_in_threadpool(intake.take, bytes(block)))
+            if taking is not None:
+                await taking
+            taking = asyncio.create_task(run_in_threadpool(reader.take, bytes(block)))
             block.clear()
     finally:
-        if storing is not None:
-            await storing
-    await run_in_threadpool(intake.take, bytes(block))
+        if taking is not None:
+            await taking
+    await run_in_threadpool(reader.take, bytes(block))
 
 
 def _check_start(start: bytearray) -> None:
@@ -147,7 +170,7 @@ def _check_start(start: bytearray) -> None:
         raise UnreadableBody("the body looks like UTF-16; expected UTF-8", "invalid_encoding")
 
 
-async def _receive_json(pieces: AsyncIterator[bytes], intake: Intake) -> None:
+async def _receive_json(pieces: AsyncIterator[bytes], reader: Reader) -> None:
     document = bytearray()
     async for data in pieces:
         document += data
@@ -156,10 +179,10 @@ async def _receive_json(pieces: AsyncIterator[bytes], intake: Intake) -> None:
                 f"a JSON body may have {JSON_BYTES >> 20} MiB; send more as application/x-ndjson"
             )
     _check_start(document)
-    await run_in_threadpool(_take_jobs, bytes(document.removeprefix(_BYTE_ORDER_MARK)), intake)
+    await run_in_threadpool(_take_jobs, bytes(document.removeprefix(_BYTE_ORDER_MARK)), reader)
 
 
-def _take_jobs(document: bytes, intake: Intake) -> None:
+def _take_jobs(document: bytes, reader: Reader) -> None:
     jobs = jobs_of(document)
     while group := list(islice(jobs, GROUP_JOBS)):
-        intake.take_lines(group)
+        reader.take_lines(group)

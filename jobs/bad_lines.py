@@ -19,3 +19,14 @@ class BadLines:
     def reported(self) -> list[LineFault]:
         """Return those that are told, at most `REPORTED_FAULTS`, in the order of their lines."""
         return sorted(self._first, key=lambda fault: fault.line)
+
+
+def duplicate_custom_id(line_number: int, custom_id: str) -> LineFault:
+    """Return what is wrong with a line whose custom_id stands on an earlier one."""
+    return LineFault(
+        line_number,
+        "duplicate_custom_id",
+        "custom_id",
+        f"{custom_id[:80]!r} stands earlier in this submission; "
+        "expected an id that is unique in its batch",
+    )

@@ -37,12 +37,21 @@ KEPT_DECODERS = 256
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
+class CallSize(msgspec.Struct, frozen=True, gc=False):
+    """How large a call will be: its input as estimated and at most, and the bound of its output."""
+
+    estimated_tokens: int
+    most_input_tokens: int
+    max_tokens: int
+
+
 class JobLine(msgspec.Struct, frozen=True, gc=False):
     """A line that is a valid job.
 
     `request` is the line's JSON text as it was sent. `fingerprint` is the same for lines that ask
     the same of the same model, whatever their custom_id and however they are written. `collapses`
-    tells whether one answer may serve all of those in the batch.
+    tells whether one answer may serve all of those in the batch. `calls` are the sizes of its calls,
+    in order; none where its reader was not asked for them.
     """
 
     custom_id: str
@@ -53,6 +62,7 @@ class JobLine(msgspec.Struct, frozen=True, gc=False):
     estimated_tokens: int
     fingerprint: bytes
     collapses: bool
+    calls: tuple[CallSize, ...] = ()
 
 
 class _KindOfLine(msgspec.Struct):
@@ -69,9 +79,11 @@ class LineReader:
         count_tokens: CountTokens = estimate_tokens,
         *,
         prices: PriceBook | None = None,
+        sizes_calls: bool = False,
     ) -> None:
         """Read lines; with `prices`, which a budget needs, only those whose every target has one."""
         self._prices = prices
+        self._sizes_calls = sizes_calls
         self.least_nanos: int | None = None
         """The worst case of the cheapest first call up to now; None without `prices`, or without a job."""
         self._unpriced = lru_cache(maxsize=KNOWN_NAMES)(self._find_unpriced)
@@ -146,7 +158,12 @@ class LineReader:
             sum(estimate_request(request, self._count_tokens) for request in requests),
             blake2b(canonical, digest_size=FINGERPRINT_BYTES).digest(),
             self._collapses(plan),
+            tuple(map(self._size, requests)) if self._sizes_calls else (),
         )
+
+    def _size(self, request: ModelRequest) -> CallSize:
+        estimated_tokens = estimate_request(request, self._count_tokens)
+        return CallSize(estimated_tokens, most_tokens(request), request.max_tokens)
 
     def _collapses(self, plan: Plan) -> bool:
         match self._defaults.collapse:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from jobs.bad_lines import BadLines
-from jobs.errors import DuplicateCustomId, LineFault
+from jobs.bad_lines import BadLines, duplicate_custom_id
+from jobs.errors import DuplicateCustomId
 from jobs.reading import Chunk
 from jobs.slicer import Slicer
 from jobs.store import Database, batches
@@ -104,16 +104,5 @@ class Storing:
             seen = set(seqs_of(session, self._batch_id, [job.custom_id for job in chunk.jobs]))
         for line_number, job in zip(chunk.line_numbers, chunk.jobs, strict=True):
             if job.custom_id in seen:
-                self._bad_lines.note(duplicate(line_number, job.custom_id))
+                self._bad_lines.note(duplicate_custom_id(line_number, job.custom_id))
             seen.add(job.custom_id)
-
-
-def duplicate(line_number: int, custom_id: str) -> LineFault:
-    """Return what is wrong with a line whose custom_id stands on an earlier one."""
-    return LineFault(
-        line_number,
-        "duplicate_custom_id",
-        "custom_id",
-        f"{custom_id[:80]!r} stands earlier in this submission; "
-        "expected an id that is unique in its batch",
-    )

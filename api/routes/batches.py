@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse
 
 from api.amounts import UsdOrNone, nanos_of
 from api.audit import note
@@ -12,7 +13,9 @@ from api.auth import ReaderProject, SubmitterProject
 from api.bodies import StrictRoute
 from api.described import SUBMISSION
 from api.idempotency import Body, Key
-from api.query import WholeNumber
+from api.query import Flag, WholeNumber
+from api.quote_shapes import QuoteShape
+from api.quotes import QuoteRequest, quote
 from api.services import Services, ServicesDep
 from api.shapes import BatchPage, BatchShape, batch_shape
 from api.upload import form_of, receive
@@ -30,7 +33,7 @@ from jobs.tables import Batch
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
 
 
-OF_THE_BATCH = frozenset({"name", "priority", "max_cost_usd"})
+OF_THE_BATCH = frozenset({"name", "priority", "max_cost_usd", "dry_run"})
 """Parameters of a submission that are no defaults of its lines."""
 
 
@@ -42,6 +45,7 @@ class SubmissionQuery(BaseModel):
     name: Annotated[str | None, Field(max_length=200)] = None
     priority: Priority = Priority.NORMAL
     max_cost_usd: str | None = None
+    dry_run: Annotated[Flag, Field(description="quote the jobs, and store nothing")] = False
     kind: str | None = None
     model: str | None = None
     system: str | None = None
@@ -87,7 +91,13 @@ class SubmissionQuery(BaseModel):
         return text
 
 
-@router.post("/batches", status_code=202, openapi_extra=SUBMISSION)
+@router.post(
+    "/batches",
+    status_code=202,
+    response_model=BatchShape,
+    responses={200: {"model": QuoteShape, "description": "What it would take (dry_run=true)."}},
+    openapi_extra=SUBMISSION,
+)
 async def submit(
     request: Request,
     response: Response,
@@ -95,7 +105,7 @@ async def submit(
     project_id: SubmitterProject,
     query: Annotated[SubmissionQuery, Query()],
     idempotency_key: Key = None,
-) -> BatchShape:
+) -> BatchShape | Response:
     """Accept a batch of jobs: NDJSON, one job a line, or `{"jobs": [...]}` as JSON.
 
     The jobs are parsed as they arrive. Either all of them are accepted, or none is and the answer
@@ -105,18 +115,26 @@ async def submit(
     With an `Idempotency-Key` the same request may be sent again, whatever became of the first: the
     answer is the one batch, with `idempotent-replayed: true` if it was accepted before. Another body
     or query under the key is answered with 422, and one that is still in progress with 409.
+
+    With `dry_run=true` nothing is stored or sent: the answer, 200, is what the batch would take, and
+    which of its lines are bad. An `Idempotency-Key` says nothing there.
     """
     form = form_of(request, services.settings.max_upload_bytes)
     given = query.model_dump(exclude_none=True, by_alias=True)
     of_lines = {name: text for name, text in given.items() if name not in OF_THE_BATCH}
     default_max_tokens = str(services.configuration.default_max_tokens)
     defaults = JobDefaults.from_query({"max_tokens": default_max_tokens, **of_lines})
+    max_cost_nanos = None if query.max_cost_usd is None else parse_usd(query.max_cost_usd)
+    if query.dry_run:
+        asked = QuoteRequest(project_id, defaults, max_cost_nanos)
+        shape = await quote(services, asked, Body(request, is_digested=False), form)
+        return JSONResponse(shape.model_dump(mode="json"))
     draft = BatchDraft(
         project_id=project_id,
         defaults=defaults.to_json(),
         name=query.name,
         priority=query.priority,
-        max_cost_nanos=None if query.max_cost_usd is None else parse_usd(query.max_cost_usd),
+        max_cost_nanos=max_cost_nanos,
     )
     claim = None if idempotency_key is None else Claim.of(project_id, idempotency_key)
 

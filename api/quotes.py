@@ -1,0 +1,75 @@
+"""Quoting a submission instead of accepting it: the same body is read, and nothing is stored."""
+
+from dataclasses import dataclass
+
+from starlette.concurrency import run_in_threadpool
+
+from api.gate import pools_of_gate
+from api.idempotency import Body
+from api.quote_shapes import QuoteShape, quote_shape
+from api.services import Services
+from api.upload import BodyForm, read_body
+from jobs.clock import utcnow
+from jobs.defaults import JobDefaults
+from jobs.errors import ServiceUnavailable
+from jobs.lines import LineReader
+from jobs.quote import Insistence, Known, Quoting, Ratings, duration, known_states
+from jobs.store import budgets
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteRequest:
+    """What is said about the batch as a whole, as far as it matters to a quote."""
+
+    project_id: int
+    defaults: JobDefaults
+    max_cost_nanos: int | None
+
+
+async def quote(
+    services: Services, request: QuoteRequest, body: Body, form: BodyForm
+) -> QuoteShape:
+    """Read the whole body and return what it would take.
+
+    Raises:
+        SubmissionError: it can't be read, is empty, or has more than a batch may have. Bad lines are
+            part of the quote.
+        StorageFull: there is no room for temporary files.
+        starlette.requests.ClientDisconnect: the sender went away.
+    """
+    quoting = await run_in_threadpool(_begin, services, request)
+    try:
+        await read_body(body, quoting, form)
+        sums = await run_in_threadpool(quoting.finish)
+    finally:
+        quoting.close()
+    taking = duration(sums.tallies, services.configuration, await _known(services))
+    return quote_shape(sums, taking, request.max_cost_nanos)
+
+
+def _begin(services: Services, request: QuoteRequest) -> Quoting:
+    has_budget = request.max_cost_nanos is not None
+    if not has_budget:
+        with services.database.read() as session:
+            has_budget = budgets.is_capped(session, request.project_id)
+    reader = LineReader(
+        request.defaults,
+        services.catalogue,
+        services.count_tokens,
+        prices=services.prices if has_budget else None,
+        sizes_calls=True,
+    )
+    return Quoting(
+        reader,
+        Insistence.of(request.defaults),
+        Ratings(services.configuration, services.prices, utcnow()),
+        max_jobs=services.settings.max_jobs_per_batch,
+    )
+
+
+async def _known(services: Services) -> Known:
+    """Return what the gate knows; where it can't be asked, the configured limits are what there is."""
+    try:
+        return known_states(await pools_of_gate(services))
+    except ServiceUnavailable:
+        return {}

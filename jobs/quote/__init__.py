@@ -1,0 +1,22 @@
+"""What a submission will take, before anything of it is stored or spent: jobs, tokens, money, time."""
+
+from jobs.quote.calls import Insistence
+from jobs.quote.durations import Duration, Known, duration, known_states
+from jobs.quote.quoting import Quoting, Sums
+from jobs.quote.ratings import Ratings
+from jobs.quote.tally import Tally
+from jobs.quote.verdict import Sufficiency, sufficiency
+
+__all__ = [
+    "Duration",
+    "Insistence",
+    "Known",
+    "Quoting",
+    "Ratings",
+    "Sufficiency",
+    "Sums",
+    "Tally",
+    "duration",
+    "known_states",
+    "sufficiency",
+]

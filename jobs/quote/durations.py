@@ -1,0 +1,151 @@
+"""How long a submission takes at the limits of its pools, if nothing else runs there. Pure.
+
+A pool does a share of the work each second, which its tightest limit decides; the pools of a provider
+share its work, and providers work side by side. How long a call takes is not known beforehand, so what
+only limits the calls in flight tells no time.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jobs.configuration import Configuration, Limits, Pool
+from jobs.pools import DAILY, KINDS, PERIODS_S, PoolState, model_scope
+from jobs.quote.tally import Tally
+
+DAY_S = 86_400
+
+_KINDS = KINDS | {"rpd": 1, "tpd": 2}
+"""Which of a scope's sums each dimension counts: calls, tokens, input tokens, output tokens."""
+
+_NO_TIME = "no limit of {pool} tells how many calls it takes in a minute"
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """Seconds at each end of the quote, and the limit that decides about the high one.
+
+    Without seconds, `unknown_because` says why there are none.
+    """
+
+    low_s: float | None
+    high_s: float | None
+    limited_by: str | None = None
+    unknown_because: str | None = None
+
+
+class _Work(NamedTuple):
+    """What calls to a model take at one end of the quote, by `_KINDS`."""
+
+    model: str
+    amounts: tuple[int, int, int, int]
+
+
+class _Pace(NamedTuple):
+    """The share of its provider's work that a pool does per second, and the limit that decides it."""
+
+    share_per_s: float
+    limited_by: str
+
+
+Known = Mapping[tuple[str, str, str | None], PoolState]
+"""What the gate knows of a provider's pool, and of a scope of its models; None is all of them."""
+
+
+def known_states(states: Sequence[PoolState]) -> Known:
+    """Return what the gate knows, to be looked up."""
+    return {(state.provider, state.pool, state.models): state for state in states}
+
+
+def duration(tallies: Sequence[Tally], configuration: Configuration, known: Known) -> Duration:
+    """Return how long these jobs take; `known` is empty where the gate can't be asked."""
+    low_s, high_s, limited_by = 0.0, 0.0, None
+    for provider in sorted({tally.target.provider for tally in tallies}):
+        own = [tally for tally in tallies if tally.target.provider == provider]
+        pools = configuration.providers[provider].pools
+        low = [_pace(list(map(_low, own)), provider, pool, known) for pool in pools]
+        high = [_pace(list(map(_high, own)), provider, pool, known) for pool in pools]
+        for pool, pace in zip(pools, high, strict=True):
+            if pace is None:
+                return Duration(
+                    None, None, unknown_because=_NO_TIME.format(pool=f"{provider}/{pool.name}")
+                )
+        fastest = max(pace for pace in high if pace is not None)
+        own_high_s = _together_s(high)
+        low_s = max(low_s, _together_s(low))
+        if own_high_s > high_s:
+            high_s, limited_by = own_high_s, fastest.limited_by
+    return Duration(low_s, high_s, limited_by)
+
+
+def _together_s(paces: Sequence[_Pace | None]) -> float:
+    """Return how long pools take together. One without a limit at this end takes no time."""
+    if any(pace is None for pace in paces):
+        return 0.0
+    return 1.0 / sum(pace.share_per_s for pace in paces if pace is not None)
+
+
+def _low(tally: Tally) -> _Work:
+    return _Work(
+        tally.target.model,
+        (
+            tally.calls,
+            tally.counted_tokens.low,
+            tally.input_tokens.low,
+            tally.output_tokens.low,
+        ),
+    )
+
+
+def _high(tally: Tally) -> _Work:
+    return _Work(
+        tally.target.model,
+        (
+            tally.calls,
+            tally.counted_tokens.high,
+            tally.input_tokens.high,
+            tally.output_tokens.high,
+        ),
+    )
+
+
+def _pace(work: Sequence[_Work], provider: str, pool: Pool, known: Known) -> _Pace | None:
+    """Return the pace of a pool that would do all of the work; None if nothing limits it."""
+    name = f"{provider}/{pool.name}"
+    paces = list(_paces(name, work, pool.limits, known.get((provider, pool.name, None))))
+    scopes = {model_scope(pool, piece.model)[0] for piece in work}
+    for scope in scopes:
+        own = [piece for piece in work if model_scope(pool, piece.model)[0] == scope]
+        limits = model_scope(pool, own[0].model)[2]
+        state = known.get((provider, pool.name, scope))
+        paces += _paces(f"{name}/{scope}", own, limits, state)
+    return min(paces, default=None)
+
+
+def _paces(
+    scope: str, work: Sequence[_Work], limits: Limits, state: PoolState | None
+) -> Iterator[_Pace]:
+    """Yield what each limit of a scope allows."""
+    amounts = [sum(column) for column in zip(*(piece.amounts for piece in work), strict=True)]
+    for name, limit in _limits(limits, state).items():
+        amount = amounts[_KINDS[name] - 1]
+        # A day's limit is there at once, others by the second.
+        if amount and not (name in DAILY and amount <= limit):
+            period_s = PERIODS_S.get(name, DAY_S)
+            yield _Pace(limit / period_s / amount, f"{name} of {scope} ({limit:,})")
+    if state is not None and state.found_per_s:
+        pace = f"the pace that was found for {scope} ({state.found_per_s:,.1f} calls a second)"
+        yield _Pace(state.found_per_s / amounts[0], pace)
+
+
+def _limits(limits: Limits, state: PoolState | None) -> dict[str, int]:
+    """Return the limits of a scope by their names: the smaller of configured and learned."""
+    found: dict[str, int] = {
+        name: limit for name in (*PERIODS_S, *DAILY) if (limit := getattr(limits, name)) is not None
+    }
+    for dimension in () if state is None else state.dimensions:
+        if dimension.learned is not None:
+            found[dimension.name] = min(
+                dimension.learned, found.get(dimension.name, dimension.learned)
+            )
+    return found
