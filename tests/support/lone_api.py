@@ -15,17 +15,19 @@ ROUTE = '\n[routes.cheap]\ntargets = ["openai/sim-small"]\n'
 
 
 @contextmanager
-def lone_api(request: pytest.FixtureRequest, folder: Path, **environment: str) -> Iterator[System]:
+def lone_api(
+    request: pytest.FixtureRequest, folder: Path, *, more: str = "", **environment: str
+) -> Iterator[System]:
     """Yield a system whose API runs on the database that `request.param` names.
 
-    Its configuration has the route `cheap`.
+    Its configuration has the route `cheap`, and what `more` says.
     """
     with (
         _addresses(request) as addresses,
         running_system(folder, NO_PROVIDER, **addresses, **environment) as system,
     ):
         with system.config.open("a", encoding="utf-8") as file:
-            file.write(ROUTE)
+            file.write(more + ROUTE)
         system.start_api()
         yield system
 
