@@ -19,6 +19,7 @@ from scripts.command import (
     watch,
 )
 from scripts.command.ending import Commands, end_unexpectedly, wants_json
+from scripts.command.sample import SampleCommand
 
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -43,7 +44,7 @@ def tidemill() -> None:
     """
 
 
-app.command("submit")(submit.submit)
+app.command("submit", cls=SampleCommand)(submit.submit)
 app.command("batches")(look.batches)
 app.command("show")(look.show)
 app.command("watch")(watch.watch)

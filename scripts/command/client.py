@@ -97,6 +97,18 @@ class Client:
         )
         return _object(self._send(request))
 
+    def quote(self, upload: Upload, defaults: Mapping[str, str]) -> JsonObject:
+        """Return what a submission would take; nothing of it is stored."""
+        request = self._http.build_request(
+            "POST",
+            "/api/batches",
+            params={**defaults, "dry_run": "true"},
+            content=upload.blocks(),
+            headers=upload.headers,
+            timeout=httpx.Timeout(SUBMIT_S, connect=CONNECT_S),
+        )
+        return _object(self._send(request))
+
     def batches(self, limit: int, cursor: str | None = None) -> JsonObject:
         """Return a page of batches, the newest first, as `{"data", "next_cursor"}`."""
         params = {"limit": str(limit)} | ({"cursor": cursor} if cursor else {})
@@ -191,7 +203,8 @@ class Client:
 @contextmanager
 def _reachability(request: httpx.Request) -> Iterator[None]:
     address = f"{request.url.scheme}://{request.url.netloc.decode('ascii')}"
-    may_repeat = request.method == "GET" or "idempotency-key" in request.headers
+    changes_nothing = request.method == "GET" or "dry_run" in request.url.params
+    may_repeat = changes_nothing or "idempotency-key" in request.headers
     doubt = "" if may_repeat else "; it may have been done, so look before asking again"
     try:
         yield

@@ -1,35 +1,23 @@
 """`tidemill submit`: send a file of jobs, and stay until they are done if asked to."""
 
 import secrets
-import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TransferSpeedColumn,
-)
 
 from jobs.characters import IDEMPOTENCY_KEY, is_idempotency_key
-from jobs.errors import ServiceUnavailable
 from jobs.money import parse_usd
 from jobs.states import Priority
 from scripts.command.client import Client
 from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
-from scripts.command.ending import Ended, ExitStatus, say
-from scripts.command.render import JsonObject, print_json, stderr, stdout
+from scripts.command.ending import ExitStatus, say
+from scripts.command.quote import tell_quote
+from scripts.command.render import JsonObject, print_json, stdout
 from scripts.command.results import Order, check_writable, save
-from scripts.command.retries import persist
-from scripts.command.upload import Upload, open_upload
+from scripts.command.sample import DEFAULT_JOBS, Sampling
+from scripts.command.sending import Sending, opened
 from scripts.command.watch import finish, follow_on_terminal, rests
 
 
@@ -138,6 +126,24 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
             help="How long to wait altogether for a server that is away; sending does not count.",
         ),
     ] = 60.0,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what it would take, and which lines are bad; submit nothing."
+        ),
+    ] = False,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="[N]",
+            help=f"Run N jobs first ({DEFAULT_JOBS} without a number), show them, quote the rest by "
+            "them, and ask.",
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="After a sample, submit all jobs without asking.")
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Stay until the batch has ended.")] = False,
     output: Annotated[
         Path | None,
@@ -156,7 +162,14 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     With --watch, exit status 1 tells that some job has no answer, and Ctrl-C leaves the batch
     running. If the batch is paused and nobody is at a terminal, the command ends with status 6 and
     no results are written.
+
+    --dry-run ends with status 2 if there are bad lines. After --sample, without --yes and without
+    somebody at a terminal, the rest is not submitted.
     """
+    if dry_run and (sample is not None or watch or output is not None):
+        raise typer.BadParameter("--dry-run runs nothing: leave out --sample, --watch and --output")
+    if yes and sample is None:
+        raise typer.BadParameter("--yes answers what --sample asks: there is no sample")
     if output is not None:
         check_writable(output)
     given = {
@@ -177,9 +190,16 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     }
     defaults = {field: str(value) for field, value in given.items() if value is not None}
     defaults |= dict(setting.split("=", 1) for setting in settings or ())
-    with connect(url, key) as client:
-        sending = _Sending(client, file, defaults, str(idempotency_key))
-        batch = sending.run(retry_for_s=retry_for, is_quiet=as_json)
+    with connect(url, key) as client, opened(file) as upload:
+        sending = Sending(client, file, retry_for, is_quiet=as_json)
+        if dry_run:
+            quote = sending.quote(upload, defaults)
+            tell_quote(quote, as_json=as_json)
+            raise typer.Exit(ExitStatus.REJECTED if quote["fault_count"] else ExitStatus.OK)
+        if sample is not None:
+            sampling = Sampling(sending, upload, defaults, str(idempotency_key), sample, as_json)
+            sampling.run(goes_on=yes)
+        batch = sending.submit(upload, defaults, str(idempotency_key))
         if watch or output is not None:
             _stay(client, batch, output, as_json=as_json)
     if as_json:
@@ -187,51 +207,6 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     else:
         stdout().print(_accepted(batch))
         stdout().print(f"`tidemill watch {batch['id']}` follows it.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Sending:
-    """A submission, sent until it is answered."""
-
-    client: Client
-    file: Path
-    defaults: dict[str, str]
-    idempotency_key: str
-
-    def run(self, *, retry_for_s: float, is_quiet: bool) -> JsonObject:
-        """Return the accepted batch."""
-        again = f"the same command with --idempotency-key {shlex.quote(self.idempotency_key)}"
-        try:
-            with open_upload(self.file) as upload:
-                return persist(
-                    partial(self._once, upload), retry_for_s=retry_for_s, is_quiet=is_quiet
-                )
-        except KeyboardInterrupt:
-            raise Ended(
-                ExitStatus.INTERRUPTED,
-                "interrupted",
-                f"interrupted before the answer: {again} goes on, and makes no second batch",
-            ) from None
-        except ServiceUnavailable as error:
-            error.args = (f"{error.message}; {again} makes no second batch",)
-            raise
-        except OSError as error:
-            raise typer.BadParameter(f"{self.file} can't be read: {error.strerror}") from error
-
-    def _once(self, upload: Upload) -> JsonObject:
-        console = stderr()
-        columns = (TextColumn("sending"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        with bar:
-            task = bar.add_task("", total=upload.size_bytes)
-            shown = replace(upload, blocks=partial(_shown, upload.blocks, bar, task))
-            return self.client.submit(shown, self.defaults, self.idempotency_key)
-
-
-def _shown(blocks: Callable[[], Iterator[bytes]], bar: Progress, task: TaskID) -> Iterator[bytes]:
-    for block in blocks():
-        yield block
-        bar.advance(task, len(block))
 
 
 def _stay(client: Client, batch: JsonObject, output: Path | None, *, as_json: bool) -> None:

@@ -82,7 +82,7 @@ def result_table(results: Iterable[JsonObject]) -> Table:
         latency_ms = result.get("latency_ms")
         table.add_row(
             printable(result["custom_id"]),
-            _outcome(result),
+            outcome(result),
             f"{into:,} + {out:,}",
             dollars(result["cost_usd"]) if result.get("attempts") else "",
             "" if latency_ms is None else f"{latency_ms / 1000:.1f} s",
@@ -172,7 +172,8 @@ def _cost(batch: JsonObject) -> str:
     return cost
 
 
-def _outcome(result: JsonObject) -> Text:
+def outcome(result: JsonObject) -> Text:
+    """Return what became of a job, shortened: its output, or in red why there is none."""
     if (error := result.get("error")) is not None:
         return Text(printable(f"{error['code']}: {error['message']}"), style="red")
     output = result.get("output")

@@ -15,10 +15,10 @@ BLOCK_BYTES = 256 * 1024
 
 STDIN = Path("-")
 
-_NDJSON = "application/x-ndjson"
+NDJSON = "application/x-ndjson"
 _TYPES = {
-    ".jsonl": _NDJSON,
-    ".ndjson": _NDJSON,
+    ".jsonl": NDJSON,
+    ".ndjson": NDJSON,
     ".json": "application/json",
 }
 _ENCODINGS = {".gz": "gzip", ".zst": "zstd"}
@@ -44,7 +44,7 @@ def describe(name: str) -> dict[str, str]:
     path = PurePath(name.lower())
     if (encoding := _ENCODINGS.get(path.suffix)) is not None:
         return {**describe(path.stem), "content-encoding": encoding}
-    return {"content-type": _TYPES.get(path.suffix, _NDJSON)}
+    return {"content-type": _TYPES.get(path.suffix, NDJSON)}
 
 
 @contextmanager
