@@ -117,9 +117,9 @@ class OpenSlice:
             self.parts.feed.drained(self.lease)
 
     def ended(self) -> None:
-        """Make room for more if the slice ended without sending every job."""
+        """Make room for more if the slice ended without sending every job, or had none to send."""
         self.parts.vigil.leaves(self)
-        if self._undispatched > 0:
+        if self._undispatched > 0 or self._jobs == 0:
             self.parts.feed.drained(self.lease)
 
     def __str__(self) -> str:

@@ -107,6 +107,10 @@ _COUNT_DONE = (
 TWINS_WAIT = timedelta(seconds=3)
 """Until a slice is looked at again whose last open jobs wait for the result of an earlier one."""
 
+LONGEST_TWINS_WAIT = 5 * TWINS_WAIT
+"""It is looked at less and less often: else thousands of such slices hold the queue's window, and
+whoever comes after them waits for a result that is not theirs."""
+
 NEARLY = timedelta(seconds=5)
 """Slices that wait about as long already are left as they are when another one is given back."""
 
@@ -191,7 +195,8 @@ def finish(session: Session, lease: Lease) -> bool:
     if collapsed:
         answer_twins(session, batches.lock(session, lease.batch_id), piece)
     if jobs.has_open_jobs(session, lease.batch_id, piece):
-        due = now(session) + TWINS_WAIT if collapsed else None
+        wait = min(lease.fence * TWINS_WAIT, LONGEST_TWINS_WAIT)
+        due = now(session) + wait if collapsed else None
         connection.execute(_RELEASE, {**holding, "due": due})
         return False
     connection.execute(_FINISH, holding)

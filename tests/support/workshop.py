@@ -99,7 +99,7 @@ class Provider:
         return [request.url.host for request in self.seen]
 
 
-class _Feed:
+class NoFeed:
     """Takes note of slices that are drained; nobody feeds."""
 
     def __init__(self) -> None:
@@ -198,7 +198,7 @@ def parts_of(settings: Settings, database: Database, gate: FakeGate, provider: P
         keys=Keyring(CONFIGURATION),
         transactions=Transactions(database),
         writer=Writer(database),
-        feed=cast("FeedLine", _Feed()),
+        feed=cast("FeedLine", NoFeed()),
         in_flight=InFlight(settings.max_in_flight),
         gate=gate,
         forecast=Forecast(),

@@ -2,16 +2,20 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
 from sqlalchemy import text
 
+from jobs.clock import utcnow
 from jobs.states import BatchState, ResultStatus, SliceState
 from jobs.store import batches
 from jobs.store.balance import balance
 from tests.support.workshop import Workshop, line, workshop
+
+if TYPE_CHECKING:
+    from tests.support.workshop import NoFeed
 
 SAME = {"collapse": "auto"}
 
@@ -91,6 +95,23 @@ async def test_a_later_slice_waits_for_the_result_of_an_earlier_one(shop: Worksh
     await shop.run(ref, 1)
     assert [result.status for result in shop.results()] == [ResultStatus.SUCCEEDED] * 4
     assert len(shop.provider.seen) == 3
+    assert shop.batch(ref).state == BatchState.COMPLETED
+
+
+async def test_a_slice_with_nothing_to_send_makes_room_for_the_next(shop: Workshop) -> None:
+    """And is looked at less and less often: thousands of them would hold the window."""
+    ref = shop.submit(lines("a", "b", "a", "b"), given=SAME, slice_size=2)
+    waits_s = []
+    for looks in range(1, 8):
+        await shop.run(ref, 1)
+        assert len(cast("NoFeed", shop.parts.feed).drained_slices) == looks
+        due_at = shop.slice(1).not_before
+        assert due_at is not None
+        waits_s.append((due_at - utcnow()).total_seconds())
+        due_now(shop)
+    assert waits_s == pytest.approx([3, 6, 9, 12, 15, 15, 15], abs=1.5)
+    await shop.run(ref, 0)
+    await shop.run(ref, 1)
     assert shop.batch(ref).state == BatchState.COMPLETED
 
 
