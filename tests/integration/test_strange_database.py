@@ -10,7 +10,7 @@ from sqlalchemy import event, text
 from jobs.errors import ServiceUnavailable
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database, check_schema, open_database, slices
-from jobs.store.jobs import SliceRange, open_jobs
+from jobs.store.jobs import SliceRange, has_open_jobs, open_jobs
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.settlement import flush
 from tests.support.rows import batch_of, journal_of, lease_of, migrated, seed_batch
@@ -105,3 +105,18 @@ def test_a_slice_of_a_batch_that_the_planner_does_not_know_costs_what_a_slice_ha
         slices.finish(session, lease)
     assert len(read.rows) >= 3
     assert max(read.rows.values()) < 10 * SLICE, read.rows
+
+
+def test_no_plan_is_kept_from_when_the_tables_were_empty(database: Database) -> None:
+    """Of two indexes that are as good then, it may have the one that holds the whole batch."""
+    ref = seed_batch(database, jobs=SLICE, slice_size=SLICE)
+    lease = lease_of(database, ref)
+    cut = SliceRange(0, lease.queue, 0, SLICE - 1, SLICE)
+    with database.read() as session:
+        for _look in range(20):
+            assert has_open_jobs(session, lease.batch_id, cut)
+        kept = session.connection().execute(
+            text("SELECT sum(generic_plans), sum(custom_plans) FROM pg_prepared_statements")
+        )
+        generic, custom = kept.one()
+    assert (generic, custom > 0) == (0, True)
