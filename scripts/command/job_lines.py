@@ -14,6 +14,7 @@ else:
     from backports import zstd
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_ON_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
 class _Blocks(io.RawIOBase):
@@ -36,10 +37,12 @@ class _Blocks(io.RawIOBase):
 
 
 def job_lines(upload: Upload) -> Iterator[bytes]:
-    """Yield the jobs of an upload that the server can read, each as its bytes."""
+    """Yield the jobs of an upload that the server can read, each as the bytes of a line."""
     file = _unpacked(io.BufferedReader(_Blocks(upload.blocks())), upload)
     if upload.headers["content-type"] != NDJSON:
-        yield from jobs_of(file.read().removeprefix(_BYTE_ORDER_MARK))
+        for job in jobs_of(file.read().removeprefix(_BYTE_ORDER_MARK)):
+            # Between the words of JSON only: in its strings there can't be such characters.
+            yield job.translate(_ON_ONE_LINE).strip()
         return
     for number, line in enumerate(file):
         job = line.removeprefix(_BYTE_ORDER_MARK) if number == 0 else line
