@@ -28,7 +28,8 @@ class ModelRequest(msgspec.Struct, frozen=True):
     """One call's content. `system` is apart from `messages`, which are user and assistant turns only.
 
     `max_tokens` bounds the output, hidden reasoning included. `schema` is a JSON Schema that the
-    answer must satisfy.
+    answer must satisfy. `stop` are texts that end the answer; from `goes_on` on nothing of it is wanted
+    either, and it is cut off there by whoever asks, so that it is sent only where no model refuses it.
     """
 
     messages: tuple[Message, ...]
@@ -39,6 +40,7 @@ class ModelRequest(msgspec.Struct, frozen=True):
     stop: tuple[str, ...] = ()
     seed: int | None = None
     schema: Mapping[str, Any] | None = None
+    goes_on: str | None = None
 
     def reseeded(self, by: int) -> "ModelRequest":
         """Return the request with another seed; the same if it has none, as then chance decides."""

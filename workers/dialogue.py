@@ -146,8 +146,10 @@ class Dialogue:
         if bad.remedy is Remedy.RAISE and self._raise_limit(plain):
             return True
         if bad.remedy in {Remedy.TELL, Remedy.ASK} and self._may_ask_again():
-            told = bad.remedy is Remedy.TELL and answer.text.strip()
-            self._put(self._told(plain, bad, answer) if told else self._varied(plain))
+            # Where nothing is left to chance, the same question has the same answer.
+            is_told = bad.remedy is Remedy.TELL or plain.temperature == 0
+            tells = is_told and answer.text.strip()
+            self._put(self._told(plain, bad, answer) if tells else self._varied(plain))
             return True
         if self._turn_from(answered_by):
             self._put(self._with_limit(plain))

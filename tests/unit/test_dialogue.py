@@ -18,13 +18,19 @@ POLICY = Policy.of(JobDefaults())
 class Script(Plan):
     """Parts with the given names, whose answers are judged as the test says."""
 
-    def __init__(self, *parts: str, verdicts: Sequence[Verdict] = ()) -> None:
+    def __init__(
+        self, *parts: str, verdicts: Sequence[Verdict] = (), temperature: float | None = None
+    ) -> None:
         self._parts = parts or ("all",)
         self._verdicts = list(verdicts)
+        self._temperature = temperature
 
     @property
     def requests(self) -> tuple[ModelRequest, ...]:
-        return tuple(ModelRequest((Message("user", part),), 100, seed=7) for part in self._parts)
+        return tuple(
+            ModelRequest((Message("user", part),), 100, seed=7, temperature=self._temperature)
+            for part in self._parts
+        )
 
     def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
         return self._verdicts.pop(0) if self._verdicts else Good(answer.text)
@@ -78,6 +84,13 @@ def test_the_same_is_asked_again_with_another_seed(remedy: Remedy, text: str) ->
     plain = talk.request
     assert talk.hear(answer(text), FIRST) == Anew(bad(remedy))
     assert (talk.request.messages, talk.request.seed) == (plain.messages, 7 + SEEDS_APART)
+
+
+def test_a_model_that_leaves_nothing_to_chance_is_told_what_was_wrong() -> None:
+    plan = Script(verdicts=[bad(Remedy.ASK)], temperature=0.0)
+    talk = Dialogue(plan, POLICY, (FIRST,), estimated_tokens=42)
+    talk.hear(answer("a rhyme"), FIRST)
+    assert [message.role for message in talk.request.messages] == ["user", "assistant", "user"]
 
 
 @pytest.mark.parametrize("times", [0, 1, 3])

@@ -121,6 +121,23 @@ def test_the_bound_on_the_output_has_the_name_that_the_host_knows(base_url: str,
 
 
 @pytest.mark.parametrize(
+    ("base_url", "stop", "sent"),
+    [
+        ("http://localhost:8000/v1", ("END",), ["END", "\nEnglish:"]),
+        ("http://localhost:8000/v1", (), ["\nEnglish:"]),
+        ("http://localhost:8000/v1", ("a", "b", "c", "d"), ["a", "b", "c", "d"]),
+        ("https://api.openai.com/v1", (), None),
+    ],
+)
+def test_an_answer_ends_where_it_would_go_on_unless_a_model_may_refuse_that(
+    base_url: str, stop: tuple[str, ...], sent: list[str] | None
+) -> None:
+    request = ModelRequest((Message("user", "Hi"),), max_tokens=5, stop=stop, goes_on="\nEnglish:")
+
+    assert json.loads(OpenAI(base_url).request(request, "m", None).body).get("stop") == sent
+
+
+@pytest.mark.parametrize(
     ("schema", "strict"),
     [
         ({"type": "object", "properties": {"a": {}}, "required": ["a"]}, False),

@@ -90,6 +90,23 @@ def test_examples_and_what_came_before_are_shown_alike() -> None:
     assert "French: Le premier.\n\nEnglish: The second" in message.content
 
 
+def test_what_a_model_goes_on_with_ends_its_answer() -> None:
+    made = line(source="en", examples={"Hello.": "Bonjour."})
+    assert request_of(made).goes_on == "\nEnglish:"
+    assert request_of(line(source="en")).goes_on is None
+    own = line("English: a language.\nEnglish: a people.", source="en", examples={"Hi.": "Salut."})
+    assert request_of(own).goes_on is None
+
+
+def test_a_model_that_was_shown_examples_is_told_no_faults() -> None:
+    bad = judged(line(source="en", examples={"Hello.": "Bonjour."}), ARTICLE)
+    assert isinstance(bad, Bad)
+    assert (bad.code, bad.remedy) == ("wrong_language", Remedy.ASK)
+    told = judged(line(source="en"), ARTICLE)
+    assert isinstance(told, Bad)
+    assert told.remedy is Remedy.TELL
+
+
 def test_texts_that_the_model_made_up_are_cut_off() -> None:
     made = line(source="en", examples={"Hello.": "Bonjour."})
     more = f" {ARTICLE_IN_FRENCH}\n\nEnglish: Go.\nFrench: Va."

@@ -56,6 +56,8 @@ WORDS: dict[str, type[ProviderError]] = {
 }
 """What a `code`, or else a `type`, decides before the status does. As of November 2026."""
 
+MAX_STOPS = 4
+
 _TOO_LARGE = re.compile(r"Limit:? ([\d,]{1,20}).{0,80}?Requested:? ([\d,]{1,20})", re.ASCII)
 
 _CONTEXT = re.compile(r"context (?:length|size|window)", re.IGNORECASE)
@@ -88,14 +90,20 @@ class OpenAI:
             document["temperature"] = request.temperature
         if request.top_p is not None:
             document["top_p"] = request.top_p
-        if request.stop:
-            document["stop"] = request.stop
+        if stop := self._stop(request):
+            document["stop"] = stop
         if request.seed is not None:
             document["seed"] = request.seed
         if answer_format is not None:
             document["response_format"] = answer_format
         headers = (("content-type", "application/json"), *bearer(key))
         return WireRequest("/chat/completions", headers, json_body(document))
+
+    def _stop(self, request: ModelRequest) -> tuple[str, ...]:
+        """Return the texts that end the answer: OpenAI's reasoning models refuse any, and none goes on."""
+        if request.goes_on is None or self._is_openai or len(request.stop) == MAX_STOPS:
+            return request.stop
+        return (*request.stop, request.goes_on)
 
     def _asked(
         self, request: ModelRequest, model: str

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 from jobs.kinds.answers import loop, looping, repetition
 from jobs.kinds.kind import Bad, Good, Remedy, Verdict
+from jobs.kinds.translation.copies import left_over
 from jobs.kinds.translation.figures import lost_numbers
 from jobs.kinds.translation.glossary import Term, missing
-from jobs.kinds.translation.languages import foreign, letter_count, name_of, same_language
+from jobs.kinds.translation.languages import foreign, is_prose, letter_count, name_of
 from jobs.kinds.translation.line import TranslationLine
 from jobs.kinds.translation.protection import Protected, restore, words_of
 from jobs.kinds.translation.scripts import in_another_script
@@ -29,18 +30,14 @@ NAMED_FAULTS = 8
 
 NAME_CHARACTERS = 60
 
-FEWEST_LETTERS = 40
-"""Of a source whose translation's length is judged."""
+SHORTEST = ((160, 0.4), (80, 0.3), (40, 0.2))
+"""From how many letters of a source on a translation has at least which share of them.
 
-SHORTEST, LONGEST = 0.2, 5.0
-"""Letters of a translation for one of its source. From English to 40 languages people's have 0.64
-(Hindi) to 1.55 (Japanese) in the median, a sign counted as three letters, and 0.22 to 3.1 at the most."""
+From English to 40 languages people's have 0.64 (Hindi) to 1.55 (Japanese) in the median, a sign counted
+as three letters. The shortest whole one has 0.59 from 160 letters on, 0.39 from 80 and 0.22 from 40."""
 
-FEWEST_LOWER_LETTERS = 12
-"""Letters of words that are no names (they begin small, or in a script without capitals)."""
-
-SURELY_PROSE_LETTERS = 20
-"""As many in one word: fewer may be a word that two languages have, such as `administration`."""
+LONGEST = 5.0
+"""The longest of those has 3.1."""
 
 MOST_REPETITION = 0.85
 """Far above prose, and above what its source has."""
@@ -93,41 +90,24 @@ def check_whole(source: str, answer: str, target: str, source_language: str | No
     if repetition(answer) > max(MOST_REPETITION, repetition(source) + 0.1):
         return Bad("degenerate_output", "the answer says the same over and over", Remedy.ASK)
     had, has = letter_count(source), letter_count(answer)
-    if had >= FEWEST_LETTERS and not SHORTEST * had <= has <= LONGEST * had:
+    shortest = next((share for letters, share in SHORTEST if had >= letters), None)
+    if shortest is not None and not shortest * had <= has <= LONGEST * had:
         return Bad(
             "degenerate_output",
             f"the answer has {has:,} letters for the source's {had:,}",
             Remedy.ASK,
         )
-    if (found := foreign(answer, target)) is not None and _is_prose(answer):
+    if (found := foreign(answer, target)) is not None and is_prose(answer):
         return Bad(
             "wrong_language",
             f"the answer is in {name_of(found) or found}, expected {name_of(target) or target}",
         )
-    if in_another_script(answer, target) and _is_prose(answer):
+    if in_another_script(answer, target) and is_prose(answer):
         return Bad(
             "wrong_language",
             f"the answer is in another script than that of {name_of(target) or target}",
         )
-    if source_language is None or same_language(source_language, target):
-        return None
-    if answer.split() == source.split() and _is_prose(source):
-        return Bad("wrong_language", "the answer is the source text, untranslated")
-    return None
-
-
-def check_repeated(shown: str, answer: str, before: Sequence[tuple[str, str]]) -> Bad | None:
-    """Return what is wrong with an answer that is the translation of another text, shown before it."""
-    for text, translation in before:
-        if (
-            answer.strip() == translation.strip()
-            and shown.strip() != text.strip()
-            and _is_prose(answer)
-        ):
-            return Bad(
-                "degenerate_output", "the answer repeats a translation that was shown", Remedy.ASK
-            )
-    return None
+    return left_over(source, answer, target, source_language)
 
 
 def check_terms(terms: Sequence[Term], answer: str) -> Bad | None:
@@ -161,18 +141,6 @@ def verdict(
         return Bad(faults[0].code, "; ".join([*messages][:NAMED_FAULTS]), faults[0].remedy)
     mended = dict.fromkeys(filter(None, (good.mended, *(m for p in pieces for m in p.mended))))
     return Good(good.output, "; ".join(mended) or None)
-
-
-def _is_prose(text: str) -> bool:
-    """Return whether there is more than names, and a word that two languages may share."""
-    letters = words = 0
-    for word in text.split():
-        if word[0].isalpha() and not word[0].isupper():
-            letters += letter_count(word)
-            words += 1
-            if letters >= FEWEST_LOWER_LETTERS and (words > 1 or letters >= SURELY_PROSE_LETTERS):
-                return True
-    return False
 
 
 def _named(what: str, things: Sequence[str]) -> list[str]:

@@ -42,6 +42,12 @@ UNLIKELY = 0.05
 LIKELY = 0.5
 """…if another language has at least this share."""
 
+FEWEST_LOWER_LETTERS = 12
+"""Of prose: letters of words that are no names (they begin small, or in a script without capitals)."""
+
+SURELY_PROSE_LETTERS = 20
+"""As many in one word: fewer may be a word that two languages have, such as `administration`."""
+
 _ALIKE = (
     ("no", "nb", "nn", "da"),
     ("id", "ms", "min", "jv", "su"),
@@ -126,6 +132,18 @@ def foreign(text: str, target: str) -> str | None:
 def letter_count(text: str) -> int:
     """Return how many letters `text` has; signs that stand for a syllable or a word count more."""
     return sum(map(str.isalpha, text)) + (_WIDE_LETTERS - 1) * len(_WIDE.findall(text))
+
+
+def is_prose(text: str) -> bool:
+    """Return whether there is more than names, and a word that two languages may share."""
+    letters = words = 0
+    for word in text.split():
+        if word[0].isalpha() and not word[0].isupper():
+            letters += letter_count(word)
+            words += 1
+            if letters >= FEWEST_LOWER_LETTERS and (words > 1 or letters >= SURELY_PROSE_LETTERS):
+                return True
+    return False
 
 
 def _group(tag: str) -> str:

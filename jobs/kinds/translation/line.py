@@ -115,6 +115,7 @@ def request_of(
     system: str,
     messages: tuple[Message, ...],
     schema: Mapping[str, Any] | None = None,
+    goes_on: str | None = None,
 ) -> ModelRequest:
     """Return a call with what the line says about all of its calls."""
     return ModelRequest(
@@ -124,6 +125,7 @@ def request_of(
         temperature=line.temperature,
         top_p=line.top_p,
         stop=(line.stop,) if isinstance(line.stop, str) else line.stop or (),
+        goes_on=goes_on,
         seed=line.seed,
         schema=schema,
     )

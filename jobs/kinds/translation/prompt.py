@@ -72,14 +72,23 @@ def turns(
     return (Message("user", "\n\n".join([*blocks, f"{origin}: {shown}\n{target}:"])),)
 
 
+def next_text(line: TranslationLine, shown: str) -> str | None:
+    """Return how the next text would begin, by which a model goes on that was shown examples.
+
+    None if the text itself has that.
+    """
+    more = f"\n{_label(line)}:"
+    return None if more in f"\n{shown}" else more
+
+
 def without_more(line: TranslationLine, shown: str, answer: Answer) -> Answer:
     """Return an answer to a text that was shown with examples, without those that the model made up.
 
     It goes on with the next text where it isn't stopped; the translation before that is whole, even if
     the answer was cut off later.
     """
-    more = f"\n{_label(line)}:"
-    if more in f"\n{shown}" or more not in answer.text:
+    more = next_text(line, shown)
+    if more is None or more not in answer.text:
         return answer
     text = answer.text[: answer.text.index(more)]
     finish = Finish.COMPLETE if answer.finish is Finish.TRUNCATED else answer.finish

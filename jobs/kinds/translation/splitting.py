@@ -69,6 +69,11 @@ def last_sentences(text: str, count: int, max_characters: int, language: str) ->
     return kept.strip()
 
 
+def sentences(text: str, language: str) -> Iterator[str]:
+    """Yield the sentences of a text, each with the blanks after it; joined they are the text."""
+    return _sentences(language)(text)
+
+
 _Cut = Callable[[str], Iterator[str]]
 
 

@@ -8,8 +8,9 @@ import msgspec
 
 from jobs.exchange import Answer, ModelRequest
 from jobs.kinds.answers import loop, no_answer
-from jobs.kinds.kind import Good, Plan, Verdict
-from jobs.kinds.translation.checks import Piece, check_piece, check_repeated, verdict
+from jobs.kinds.kind import Bad, Good, Plan, Remedy, Verdict
+from jobs.kinds.translation.checks import Piece, check_piece, verdict
+from jobs.kinds.translation.copies import repeated, said_twice
 from jobs.kinds.translation.glossary import Term
 from jobs.kinds.translation.languages import base_of, detect
 from jobs.kinds.translation.line import (
@@ -19,7 +20,13 @@ from jobs.kinds.translation.line import (
     part_tokens_of,
     request_of,
 )
-from jobs.kinds.translation.prompt import UNKNOWN_LANGUAGE, system_text, turns, without_more
+from jobs.kinds.translation.prompt import (
+    UNKNOWN_LANGUAGE,
+    next_text,
+    system_text,
+    turns,
+    without_more,
+)
 from jobs.kinds.translation.protection import protect, words_of
 from jobs.kinds.translation.splitting import framed, last_sentences, split
 from jobs.kinds.translation.subtitles import cue_texts, with_cue_texts
@@ -57,6 +64,13 @@ class TextPlan(Plan):
 
     def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
         """Return the translation of the part as the user is to have it, or what is wrong with it."""
+        heard = self._heard(kept, answer)
+        if self._examples and isinstance(heard, Bad) and heard.remedy is Remedy.TELL:
+            # What continues texts would go on with the reproach.
+            return msgspec.structs.replace(heard, remedy=Remedy.ASK)
+        return heard
+
+    def _heard(self, kept: Sequence[Any], answer: Answer) -> Verdict:
         shown = self._frames[len(kept)][1]
         if self._examples:
             answer = without_more(self._line, shown, answer)
@@ -64,7 +78,8 @@ class TextPlan(Plan):
             return bad
         checked = check_piece(Piece(shown, self._protected, self._line.format), answer.text)
         source = self._protected.original(shown)
-        if (bad := check_repeated(source, checked.text, self._shown_before(kept))) is not None:
+        bad = repeated(source, checked.text, self._shown_before(kept))
+        if (bad := bad or said_twice(source, checked.text)) is not None:
             return bad
         return verdict(
             self._line, words_of(shown), [checked], self._terms(shown), Good(checked.text)
@@ -90,7 +105,9 @@ class TextPlan(Plan):
     def _request(self, number: int, context: tuple[str, str] | None) -> ModelRequest:
         shown = self._frames[number][1]
         system = system_text(self._line, shown, self._terms(shown), has_context=context is not None)
-        return request_of(self._line, system, turns(self._line, self._examples, context, shown))
+        messages = turns(self._line, self._examples, context, shown)
+        goes_on = next_text(self._line, shown) if self._examples else None
+        return request_of(self._line, system, messages, goes_on=goes_on)
 
     def _context(self, kept: Sequence[Any]) -> tuple[str, str] | None:
         before = self._protected.original(self._frames[len(kept) - 1][1])
