@@ -47,7 +47,8 @@ class BatchShape(BaseModel):
     and is null where nothing is known. It holds `unknown_attempts` at their worst case: calls whose
     answer was lost, or came without a credible usage. `bad_answers` were paid for and not usable, and
     cost `bad_answers_cost_usd`, a part of `cost_usd`. `collapsed_jobs` ask for the same as an earlier
-    one of the batch and get its result; that has saved `saved_usd` up to now.
+    one of the batch and get its result, `reused_jobs` have got that of an earlier batch; both together
+    have saved `saved_usd` up to now.
     """
 
     id: str
@@ -68,6 +69,7 @@ class BatchShape(BaseModel):
     bad_answers: int
     bad_answers_cost_usd: str
     collapsed_jobs: int
+    reused_jobs: int
     saved_usd: str
     waiting_for: str | None
     eta: Eta | None
@@ -111,6 +113,7 @@ def batch_shape(batch: Batch, project: str) -> BatchShape:
         bad_answers=batch.bad_answers,
         bad_answers_cost_usd=format_usd(batch.bad_nanos),
         collapsed_jobs=batch.collapsed_jobs,
+        reused_jobs=batch.reused_jobs,
         saved_usd=format_usd(batch.saved_nanos),
         waiting_for=batch.waiting_for,
         eta=None,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 import msgspec
 
+from jobs.ages import Age
 from jobs.configuration import LONGEST_FAILOVER_S
 from jobs.errors import InvalidParameter
 from jobs.kinds import KINDS
@@ -42,7 +43,8 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `max_tokens` a cut-off answer gets more room (None: twice its own), and whether the route's next
     target is asked then.
     `collapse` says whether jobs that ask for the same get one answer: `auto` means unless they ask for
-    variety, by a temperature above zero.
+    variety, by a temperature above zero. `reuse` is how old an answer of an earlier batch may be that
+    such a job gets (None: none is taken).
     """
 
     kind: str = "generation"
@@ -72,6 +74,7 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     raise_max_tokens: MaxTokens | None = None
     escalate: bool = True
     collapse: Literal["auto", "always", "never"] = "auto"
+    reuse: Age | None = None
 
     @classmethod
     def from_query(cls, values: Mapping[str, str]) -> Self:

@@ -49,9 +49,10 @@ class JobLine(msgspec.Struct, frozen=True, gc=False):
     """A line that is a valid job.
 
     `request` is the line's JSON text as it was sent. `fingerprint` is the same for lines that ask
-    the same of the same model, whatever their custom_id and however they are written. `collapses`
-    tells whether one answer may serve all of those in the batch. `calls` are the sizes of its calls,
-    in order; none where its reader was not asked for them.
+    the same of the same models, whatever their custom_id and however they are written. It covers the
+    targets that the model's name stands for now, as a route may get other ones. `collapses` tells
+    whether one answer may serve all of those. `calls` are the sizes of its calls, in order; none where
+    its reader was not asked for them.
     """
 
     custom_id: str
@@ -148,7 +149,7 @@ class LineReader:
         requests = plan.requests
         if self._prices is not None:
             self._note_cost(resolved, requests[0], self._prices)
-        canonical = self._encode((kind.name, line.model, requests, plan.judged_by))
+        canonical = self._encode((kind.name, resolved.targets, requests, plan.judged_by))
         return JobLine(
             line.custom_id,
             kind.name,

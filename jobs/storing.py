@@ -83,7 +83,7 @@ class Storing:
                     queue,
                     job.request,
                     job.estimated_tokens,
-                    job.fingerprint,
+                    job.fingerprint if job.collapses else b"",
                     first_seq,
                 )
             )

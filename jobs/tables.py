@@ -166,8 +166,16 @@ class Batch(SQLModel, table=True):
     """What those cost: a part of `spent_nanos`."""
     collapsed_jobs: int = Field(default=0, sa_type=BigInt)
     """Jobs that are not called for, as an earlier one asks for the same; set when it is accepted."""
+    reused_jobs: int = Field(default=0, sa_type=BigInt)
+    """Jobs that were not called for, as an earlier batch has their answer; counted when they get it."""
     saved_nanos: int = Field(default=0, sa_type=BigInt)
     """What the calls for those would have cost, as far as they have their result."""
+    offered_results: int = Field(default=0, sa_type=BigInt)
+    """Up to which place (`Result.position`) its answers are offered to later batches."""
+    retry_of: int | None = Field(default=None, sa_type=BigInt)
+    """The id of the batch whose jobs these are, numbered as there; null for one that was submitted."""
+    retry_codes: str | None = Field(default=None, sa_type=Text)
+    """Error codes of the jobs of `retry_of` that are to be run again, in JSON; null for all that failed."""
     input_tokens: int = Field(default=0, sa_type=BigInt)
     cached_input_tokens: int = Field(default=0, sa_type=BigInt)
     cache_write_tokens: int = Field(default=0, sa_type=BigInt)
@@ -251,6 +259,7 @@ class Job(SQLModel, table=True):
     """The line as it was sent; the batch's defaults fill what it leaves out."""
     estimated_tokens: int = Field(sa_type=Integer)
     fingerprint: bytes = Field(sa_type=LargeBinary)
+    """The same for jobs that ask the same of the same models; empty where one answer may not serve them."""
     first_seq: int | None = Field(default=None, sa_type=Integer)
     """The job of this batch that asks for the same, and whose result this one gets; null where none does."""
 
@@ -310,6 +319,21 @@ class Result(SQLModel, table=True):
     finished_at: datetime = Field(sa_type=UtcDateTime)
     mended: str | None = Field(default=None, sa_type=Text)
     """What was put right in the answer without asking again; null where nothing was."""
+    origin_batch_id: int | None = Field(default=None, sa_type=BigInt)
+    """The batch of the job that was called for, where the answer was kept from there; else null."""
+    origin_seq: int | None = Field(default=None, sa_type=Integer)
+    """That job's number."""
+
+
+class Answer(SQLModel, table=True):
+    """Where a project's answers are, by what was asked: later batches may take them (`reuse`)."""
+
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    project_id: int = Field(sa_type=BigInt, primary_key=True)
+    fingerprint: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    batch_id: int = Field(sa_type=BigInt, primary_key=True)
+    seq: int = Field(sa_type=Integer, primary_key=True)
 
 
 class Part(SQLModel, table=True):

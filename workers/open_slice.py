@@ -12,10 +12,10 @@ from workers.purse import Purse
 class OpenSlice:
     """One leased slice, as its jobs see it."""
 
-    def __init__(self, parts: Parts, lease: Lease, jobs: int) -> None:
+    def __init__(self, parts: Parts, lease: Lease, defaults: JobDefaults, jobs: int) -> None:
         self.parts = parts
         self.lease = lease
-        self.defaults = JobDefaults.from_json(lease.defaults)
+        self.defaults = defaults
         self.weight = WEIGHTS[Priority(lease.priority)] ** 0.5
         """Its share of this process's calls: flatter than that of the feed, or bulk got one in 85."""
         self.lease_lost = False

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import uvloop
 
 from jobs.configuration import Configuration
+from jobs.defaults import JobDefaults
 from jobs.errors import LeaseLost, ServiceUnavailable
 from jobs.settings import Settings
 from jobs.store import Session, batches, slices, workers
@@ -22,6 +23,7 @@ from jobs.store.jobs import SliceRange, open_jobs
 from jobs.store.slices import Lease
 from jobs.store.workers import WorkerCard
 from workers.job_run import RECONFIGURED_S
+from workers.kept_answers import take_kept
 from workers.open_slice import OpenSlice
 from workers.parts import Parts
 from workers.slice_run import SliceRun
@@ -149,15 +151,23 @@ class Runtime:
             self._leases.discard(lease)
 
     async def _open(self, lease: Lease, cut: SliceRange) -> SliceRun | None:
-        """Read a leased slice's jobs; one that can't be read is given back, and None returned."""
+        """Read those jobs of a leased slice that are to be called for.
+
+        A slice that can't be read is given back, and None returned.
+        """
         parts = self.parts
         try:
+            defaults = JobDefaults.from_json(lease.defaults)
+            await take_kept(parts.transactions, lease, cut, defaults)
             jobs = await parts.transactions.read(
                 lambda session: open_jobs(
                     session, lease.batch_id, cut, is_first_lease=lease.fence == 1
                 )
             )
-            return SliceRun(OpenSlice(parts, lease, len(jobs)), jobs)
+            return SliceRun(OpenSlice(parts, lease, defaults, len(jobs)), jobs)
+        except LeaseLost as error:
+            log.warning("%s", error)
+            return None
         except ServiceUnavailable as error:
             log.warning("slice %d of %s is not read: %s", lease.slice_no, lease.batch_ref, error)
             wait_s, reason = 0.0, None

@@ -67,6 +67,9 @@ class SubmissionQuery(BaseModel):
     raise_max_tokens: str | None = None
     escalate: str | None = None
     collapse: str | None = None
+    reuse: Annotated[str | None, Field(description="how old an earlier answer may be, as 7d")] = (
+        None
+    )
     schema_: Annotated[str | None, Field(alias="schema", description="a JSON Schema, as text")] = (
         None
     )

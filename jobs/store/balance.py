@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlmodel import Session
 
+from jobs.defaults import JobDefaults
 from jobs.exchange import Usage
 from jobs.states import (
     COUNTED_OUTCOMES,
@@ -208,6 +209,7 @@ def _of_results(
     for status in ResultStatus:
         told, counted = getattr(batch, status), results.by_status[status]
         yield from unless_equal(f"miscounted_{status}", told, counted, f"{status} jobs")
+    yield from unless_equal("miscounted_reused", batch.reused_jobs, results.kept, "kept results")
     deciding = [group for group in groups if group.decides is not None]
     unable = _charged(deciding, lambda group: not _can_decide(group)).attempts
     nowhere = results.with_attempt - sum(group.attempts for group in deciding)
@@ -220,6 +222,16 @@ def _of_results(
             results.unlike_twins,
             "{} results are copies of one that is another, or not there",
         ),
+        (
+            "unlike_kept",
+            results.unlike_kept,
+            "{} results were kept from one that is another, or not there",
+        ),
+        (
+            "unasked_kept",
+            0 if _may_keep(batch) else results.kept,
+            "{} results were kept from earlier batches, and the batch allows no such thing",
+        ),
         ("dangling_results", nowhere, "{} results are of an attempt that is not there"),
         (
             "unbacked_results",
@@ -229,6 +241,11 @@ def _of_results(
     )
     for fault in faults:
         yield from unless_zero(*fault)
+
+
+def _may_keep(batch: Batch) -> bool:
+    """Whether results of a batch may be those of earlier ones."""
+    return batch.retry_of is not None or JobDefaults.from_json(batch.defaults).reuse is not None
 
 
 def _can_decide(group: AttemptGroup) -> bool:

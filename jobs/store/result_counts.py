@@ -7,10 +7,12 @@ from sqlalchemy import and_, case, func, literal, or_, select
 from sqlmodel import Session, col
 
 from jobs.states import ResultStatus
+from jobs.store.answers import LIVE
+from jobs.store.kept import KEPT
 from jobs.store.twins import COPIED, DUPLICATE
 from jobs.tables import Batch, BigInt, Job, Result
 
-SOURCES = ("live", DUPLICATE)
+SOURCES = (LIVE, DUPLICATE, KEPT)
 """Where answers come from, so far."""
 
 
@@ -25,6 +27,9 @@ class ResultCounts:
         empty_places: how many places of the order of arrival are empty, or are not places at all.
         with_attempt: those that name the attempt that decided.
         unattempted_answers: those that succeeded, are no copies, and name none.
+        kept: those that were there already, in an earlier batch.
+        unlike_kept: of these, how many are not what the job that they come from was answered, or come
+            from none of the project.
         unlike_twins: copies that are not like the result of the job that they repeat.
     """
 
@@ -34,6 +39,8 @@ class ResultCounts:
     empty_places: int
     with_attempt: int
     unattempted_answers: int
+    kept: int
+    unlike_kept: int
     unlike_twins: int
 
 
@@ -50,12 +57,13 @@ def result_counts(session: Session, batch: Batch) -> ResultCounts:
         _times(place < 1),
         func.max(place),
         func.count(col(Result.attempt)),
-        _times(and_(is_answer, ~_IS_COPY, col(Result.attempt).is_(None))),
+        _times(and_(is_answer, col(Result.source) == LIVE, col(Result.attempt).is_(None))),
+        _times(_IS_KEPT),
         _times(_IS_COPY),
         *(_times(and_(status == of_status, ~is_stray)) for of_status in ResultStatus),
     ).where(col(Result.batch_id) == batch.id)
     row = session.connection().execute(counted).one()
-    every, stray, misshapen, below, last, with_attempt, unattempted, copies, *by_status = (
+    every, stray, misshapen, below, last, with_attempt, unattempted, kept, copies, *by_status = (
         int(count or 0) for count in row
     )
     return ResultCounts(
@@ -65,8 +73,39 @@ def result_counts(session: Session, batch: Batch) -> ResultCounts:
         empty_places=below + max(0, last - (every - below)),
         with_attempt=with_attempt,
         unattempted_answers=unattempted,
+        kept=kept,
+        unlike_kept=_unlike_kept(session, batch) if kept else 0,
         unlike_twins=_unlike_twins(session, batch) if copies else 0,
     )
+
+
+def _unlike_kept(session: Session, batch: Batch) -> int:
+    """Count the kept results that are not what they come from.
+
+    One that was judged again, by a retry, may have another form: there must only be such a job.
+    """
+    origin = Result.__table__.alias("origin")  # type: ignore[attr-defined]  # SQLModel sets it, untyped
+    its_batch = Batch.__table__.alias("its_batch")  # type: ignore[attr-defined]  # as above
+    alike = [origin.c[name].is_not_distinct_from(getattr(Result, name)) for name in COPIED]
+    is_unlike = or_(origin.c.seq.is_(None), its_batch.c.id.is_(None))
+    if batch.retry_of is None:
+        is_unlike = or_(is_unlike, ~and_(*alike))
+    counted = (
+        select(func.count())
+        .select_from(Result)
+        .outerjoin(
+            origin,
+            (origin.c.batch_id == col(Result.origin_batch_id))
+            & (origin.c.seq == col(Result.origin_seq)),
+        )
+        .outerjoin(
+            its_batch,
+            (its_batch.c.id == col(Result.origin_batch_id))
+            & (its_batch.c.project_id == batch.project_id),
+        )
+        .where(col(Result.batch_id) == batch.id, _IS_KEPT, is_unlike)
+    )
+    return int(session.connection().execute(counted).scalar_one())
 
 
 def _unlike_twins(session: Session, batch: Batch) -> int:
@@ -86,6 +125,7 @@ def _unlike_twins(session: Session, batch: Batch) -> int:
 
 
 _IS_COPY = col(Result.source) == DUPLICATE
+_IS_KEPT = col(Result.source) == KEPT
 
 
 def _is_misshapen() -> Any:
@@ -99,7 +139,9 @@ def _is_misshapen() -> Any:
         and_(status == ResultStatus.SUCCEEDED, ~is_answer),
         and_(status == ResultStatus.FAILED, ~has_error),
         and_(status == ResultStatus.CANCELLED, ~is_cancelled),
-        and_(_IS_COPY, has_attempt),
+        and_(or_(_IS_COPY, _IS_KEPT), has_attempt),
+        and_(col(Result.origin_batch_id).is_not(None), col(Result.origin_seq).is_not(None))
+        != _IS_KEPT,
     )
 
 

@@ -6,7 +6,7 @@ against it.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import bindparam, or_, tuple_, update
@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select
 from jobs.errors import LeaseLost
 from jobs.states import CUT_OFF, FED_BATCH_STATES, WORKER_LOST, BatchState, SliceState
 from jobs.store import batches, jobs
+from jobs.store.answers import OFFERED_TOGETHER, offer
 from jobs.store.attempts import book_unknown
 from jobs.store.database import now
 from jobs.store.feeding import FedSlice
@@ -44,6 +45,7 @@ _LOCK_FOR_CLAIM = (
         col(Batch.state),
         col(Batch.started_at),
         col(Batch.waiting_for),
+        col(Batch.retry_of),
     )
     .where(col(Batch.ref) == bindparam("named"))
     .with_for_update()
@@ -94,14 +96,23 @@ _HELD_RANGE = sa_select(
     _IS_OWNED,
 )
 _LOCK_TO_COUNT = (
-    sa_select(col(Batch.done_slices), col(Batch.total_slices), col(Batch.collapsed_jobs))
+    sa_select(
+        col(Batch.done_slices),
+        col(Batch.total_slices),
+        col(Batch.total_jobs),
+        col(Batch.collapsed_jobs),
+        col(Batch.offered_results),
+        (
+            col(Batch.succeeded) + col(Batch.failed) + col(Batch.cancelled) + col(Batch.expired)
+        ).label("finished_jobs"),
+    )
     .where(col(Batch.id) == bindparam("of"))
     .with_for_update()
 )
 _COUNT_DONE = (
     update(Batch)
     .where(col(Batch.id) == bindparam("of"))
-    .values(done_slices=col(Batch.done_slices) + 1)
+    .values(done_slices=col(Batch.done_slices) + 1, offered_results=bindparam("offered"))
 )
 
 TWINS_WAIT = timedelta(seconds=3)
@@ -127,6 +138,8 @@ class Lease:
     slice_no: int
     queue: str
     fence: int
+    retry_of: int | None = field(default=None, compare=False)
+    """The batch that this one retries; no part of what tells leases apart."""
 
 
 def claim(
@@ -163,6 +176,7 @@ def claim(
         slice_no=slice_no,
         queue=piece.queue,
         fence=piece.fence + 1,
+        retry_of=batch.retry_of,
     )
     return lease, SliceRange(slice_no, piece.queue, piece.first_seq, piece.last_seq, piece.jobs)
 
@@ -180,28 +194,33 @@ def finish(session: Session, lease: Lease) -> bool:
     """Mark a slice done and finalise its batch if it was the last; return whether it was.
 
     A slice with jobs that have no result is given back instead: they wait for that of an earlier one
-    that asks for the same, and nothing may be lost by a mistake.
+    that asks for the same, and nothing may be lost by a mistake. At times the batch's answers since the
+    last time are offered to later batches, those of the last slice in any case.
 
     Raises:
         LeaseLost: the fence is newer; nothing was changed.
     """
     connection = session.connection()
-    done, total, collapsed = connection.execute(_LOCK_TO_COUNT, {"of": lease.batch_id}).one()
+    batch = connection.execute(_LOCK_TO_COUNT, {"of": lease.batch_id}).one()
     holding = {"of": lease.batch_id, "number": lease.slice_no, "holding": lease.fence}
     cut = connection.execute(_HELD_RANGE, holding).first()
     if cut is None:
         raise _lost(lease)
     piece = SliceRange(lease.slice_no, *cut)
-    if collapsed:
+    if batch.collapsed_jobs:
         answer_twins(session, batches.lock(session, lease.batch_id), piece)
     if jobs.has_open_jobs(session, lease.batch_id, piece):
         wait = min(lease.fence * TWINS_WAIT, LONGEST_TWINS_WAIT)
-        due = now(session) + wait if collapsed else None
+        due = now(session) + wait if batch.collapsed_jobs else None
         connection.execute(_RELEASE, {**holding, "due": due})
         return False
     connection.execute(_FINISH, holding)
-    connection.execute(_COUNT_DONE, {"of": lease.batch_id})
-    if done + 1 < total:
+    is_last, offered = batch.done_slices + 1 >= batch.total_slices, batch.offered_results
+    if is_last or batch.finished_jobs - offered >= OFFERED_TOGETHER:
+        last = batch.total_jobs if is_last else batch.finished_jobs
+        offered = offer(session, lease.project_id, lease.batch_id, after=offered, last=last)
+    connection.execute(_COUNT_DONE, {"of": lease.batch_id, "offered": offered})
+    if not is_last:
         return False
     return batches.finish_if_complete(session, batches.lock(session, lease.batch_id))
 
@@ -232,7 +251,7 @@ def give_back(
         LeaseLost: the fence is newer; nothing was changed.
     """
     batch = batches.lock(session, lease.batch_id)
-    piece = _held(session, lease)
+    piece = require_held(session, lease)
     _void(session, batch, piece, error_code)
     if wait_s <= 0:
         return
@@ -378,7 +397,8 @@ def close(session: Session, batch: Batch, piece: Slice) -> None:
     session.add(batch)
 
 
-def _held(session: Session, lease: Lease) -> Slice:
+def require_held(session: Session, lease: Lease) -> Slice:
+    """Return the slice of a lease whose batch is locked; raises LeaseLost if its fence is newer."""
     piece = session.get(Slice, (lease.batch_id, lease.slice_no))
     if piece is None or piece.fence != lease.fence or piece.state not in OWNED:
         raise _lost(lease)

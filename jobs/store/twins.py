@@ -7,14 +7,15 @@ the batch, and a new one it doesn't.
 from collections import Counter
 from typing import Any
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
 from jobs.states import ResultStatus
 from jobs.store.bulk import insert_rows
 from jobs.store.database import now
 from jobs.store.jobs import SliceRange
-from jobs.tables import Attempt, Batch, Job, Result
+from jobs.store.origins import Origin, costs_of
+from jobs.tables import Batch, Job, Result
 
 DUPLICATE = "duplicate"
 """The source of such a result."""
@@ -33,19 +34,16 @@ _ANSWERED = select(col(Result.seq)).where(
     col(Result.batch_id) == bindparam("batch_id"),
     col(Result.seq).between(bindparam("first_seq"), bindparam("last_seq")),
 )
-_RESULTS = select(col(Result.seq), *(col(getattr(Result, name)) for name in COPIED)).where(
+_RESULTS = select(
+    col(Result.seq),
+    col(Result.origin_batch_id),
+    col(Result.origin_seq),
+    *(col(getattr(Result, name)) for name in COPIED),
+).where(
     col(Result.batch_id) == bindparam("batch_id"),
     col(Result.seq).in_(bindparam("seqs", expanding=True)),
     # Of a job that was cancelled its twins are as well, each for itself.
     col(Result.status).in_([ResultStatus.SUCCEEDED, ResultStatus.FAILED]),
-)
-_COSTS = (
-    select(col(Attempt.seq), func.sum(func.coalesce(col(Attempt.cost_nanos), 0)))
-    .where(
-        col(Attempt.batch_id) == bindparam("batch_id"),
-        col(Attempt.seq).in_(bindparam("seqs", expanding=True)),
-    )
-    .group_by(col(Attempt.seq))
 )
 
 
@@ -57,7 +55,9 @@ def answer_twins(session: Session, batch: Batch, cut: SliceRange) -> None:
         batch: locked; its totals are advanced.
         cut: the slice.
     """
-    execute, of_batch = session.connection().execute, {"batch_id": batch.id}
+    assert batch.id is not None  # a stored row has its key
+    batch_id, execute = batch.id, session.connection().execute
+    of_batch = {"batch_id": batch_id}
     bounds = of_batch | {"first_seq": cut.first_seq, "last_seq": cut.last_seq}
     answered = set(execute(_ANSWERED, bounds).scalars())
     twins = [
@@ -66,11 +66,16 @@ def answer_twins(session: Session, batch: Batch, cut: SliceRange) -> None:
         if first_seq is not None and seq not in answered
     ]
     firsts = of_batch | {"seqs": list({first_seq for _, first_seq in twins})}
-    results = {row[0]: row[1:] for row in execute(_RESULTS, firsts)} if twins else {}
+    found = execute(_RESULTS, firsts).all() if twins else []
+    results = {row[0]: row[3:] for row in found}
     due = [(seq, first_seq) for seq, first_seq in twins if first_seq in results]
     if not due:
         return
-    moment, costs = now(session), {row[0]: int(row[1]) for row in execute(_COSTS, firsts)}
+    # A first one that was answered by an earlier batch has saved what that paid, and so do its twins.
+    origins = {
+        row[0]: Origin(row[1] or batch_id, row[0] if row[2] is None else row[2]) for row in found
+    }
+    moment, costs = now(session), costs_of(session, origins.values())
     rows: list[tuple[Any, ...]] = [
         (batch.id, seq, position, DUPLICATE, moment, *results[first_seq])
         for position, (seq, first_seq) in enumerate(due, start=batch.finished_jobs + 1)
@@ -79,6 +84,6 @@ def answer_twins(session: Session, batch: Batch, cut: SliceRange) -> None:
     statuses = Counter(results[first_seq][0] for _, first_seq in due)
     batch.succeeded += statuses[ResultStatus.SUCCEEDED]
     batch.failed += statuses[ResultStatus.FAILED]
-    batch.saved_nanos += sum([costs.get(first_seq, 0) for _, first_seq in due])
+    batch.saved_nanos += sum([costs.get(origins[first_seq], 0) for _, first_seq in due])
     session.add(batch)
     session.flush()

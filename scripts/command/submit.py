@@ -111,6 +111,13 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         Collapse | None,
         typer.Option(help="Whether jobs that ask for the same get one answer. Default: auto."),
     ] = None,
+    reuse: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AGE",
+            help="Take answers of earlier batches that are no older, such as 12h or 7d. Default: none.",
+        ),
+    ] = None,
     idempotency_key: Annotated[
         str | None,
         typer.Option(
@@ -187,6 +194,7 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         "raise_max_tokens": raise_max_tokens,
         "escalate": escalate,
         "collapse": collapse,
+        "reuse": reuse,
     }
     defaults = {field: str(value) for field, value in given.items() if value is not None}
     defaults |= dict(setting.split("=", 1) for setting in settings or ())

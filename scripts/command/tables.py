@@ -58,6 +58,7 @@ def batch_summary(batch: JsonObject) -> Table:
         ("cost", _cost(batch)),
         ("without price", f"{_jobs(unpriced)}, which the cost leaves out" if unpriced else ""),
         ("unknown", f"{_calls(unknown)}, charged at the worst case" if unknown else ""),
+        ("not called for", _saved(batch)),
         ("created", local_time(batch["created_at"])),
         ("deadline", local_time(batch["deadline"])),
         ("finished", local_time(batch["finished_at"])),
@@ -67,6 +68,13 @@ def batch_summary(batch: JsonObject) -> Table:
         if value:
             table.add_row(Text(name, style="bold"), value)
     return table
+
+
+def _saved(batch: JsonObject) -> str:
+    """Return which jobs needed no call, and what that saved."""
+    reasons = (("collapsed_jobs", "same as another job"), ("reused_jobs", "answered before"))
+    parts = [f"{batch[name]:,} {reason}" for name, reason in reasons if batch.get(name)]
+    return f"{', '.join(parts)}; saved {dollars(batch['saved_usd'])}" if parts else ""
 
 
 def result_table(results: Iterable[JsonObject]) -> Table:

@@ -21,7 +21,7 @@ from jobs.store.jobs import insert_chunk, insert_slices
 from jobs.store.reports import Correction, Journal, Settlement
 from jobs.store.settlement import flush, reconcile
 from tests.support import postgres
-from tests.support.damages import DAMAGES, RUNNING_DAMAGES, of
+from tests.support.damages import DAMAGES, RETRIES, REUSES, RUNNING_DAMAGES, kept, of
 from tests.support.rows import journal_of, lease_of, migrated
 from tests.support.stories import EXHAUSTED, GOOD, Story
 
@@ -130,6 +130,11 @@ def test_books_without_damage_balance(books: Books) -> None:
     for ref in (books.finished, books.other, books.running):
         with books.database.snapshot() as session:
             assert balance(session, batches.find(session, 1, ref)).violations == []
+
+
+@pytest.mark.parametrize("allowed", [REUSES, RETRIES])
+def test_what_was_kept_from_an_earlier_batch_needs_no_call(books: Books, allowed: str) -> None:
+    assert codes_after(books, allowed, kept()) == set()
 
 
 @pytest.mark.parametrize(("code", "damage"), DAMAGES)

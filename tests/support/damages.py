@@ -21,6 +21,21 @@ def ledger(change: str, where: str = "outcome = 'succeeded' AND model = 'sim-sma
 TOKENS = Usage.__struct_fields__
 SUMS = ("attempts", "unpriced_attempts", *TOKENS, "cost_nanos")
 
+REUSES = batch('defaults = \'{"reuse":"1d"}\', reused_jobs = 1')
+RETRIES = batch("retry_of = 2, reused_jobs = 1")
+
+
+def kept(seq: int = 0, batch_id: int = 2) -> str:
+    """Make a result one that was kept from another batch, which has such a one."""
+    origin = f"origin_batch_id = {batch_id}, origin_seq = {seq}"
+    return of("result", f"source = 'cache', attempt = NULL, {origin}")
+
+
+MOVED_AWAY = (
+    "INSERT INTO project VALUES (7, 'another', '2026-01-01')",
+    "UPDATE batch SET project_id = 7 WHERE id = 2",
+)
+
 DAMAGES: list[tuple[str, tuple[str, ...]]] = [
     # The batch's totals.
     ("missing_jobs", (batch("total_jobs = total_jobs + 1"),)),
@@ -90,6 +105,16 @@ DAMAGES: list[tuple[str, tuple[str, ...]]] = [
     ("misshapen_results", (of("result", "error_code = NULL", "seq = 4"),)),
     ("misshapen_results", (of("result", "source = 'cache'"),)),
     ("unlike_twins", (of("result", "source = 'duplicate', attempt = NULL"),)),
+    ("miscounted_reused", (batch("reused_jobs = 1"),)),
+    ("miscounted_reused", (kept(),)),
+    ("unasked_kept", (kept(), batch("reused_jobs = 1"))),
+    ("unlike_kept", (REUSES, kept(seq=99))),
+    ("unlike_kept", (RETRIES, kept(batch_id=99))),
+    ("unlike_kept", (REUSES, kept(), of("result", "output = '\"another\"'"))),
+    ("unlike_kept", (RETRIES, kept(), *MOVED_AWAY)),
+    ("misshapen_results", (REUSES, kept(), of("result", "attempt = 1"))),
+    ("misshapen_results", (REUSES, kept(), of("result", "origin_seq = NULL"))),
+    ("misshapen_results", (of("result", "origin_batch_id = 2, origin_seq = 0"),)),
     ("dangling_results", (of("result", "attempt = 9"),)),
     ("dangling_results", (of("result", "attempt = 0"),)),
     ("unbacked_results", (of("result", "attempt = NULL"),)),

@@ -83,13 +83,24 @@ def leased(
     database: Database, ref: str, slice_no: int = 0, owner: str = "worker-1"
 ) -> tuple[Lease, list[OpenJob]]:
     """Lease a slice, which must be free, and read its open jobs as a worker does."""
+    lease, cut = claimed(database, ref, slice_no, owner)
+    return lease, open_jobs_of(database, lease, cut)
+
+
+def claimed(
+    database: Database, ref: str, slice_no: int = 0, owner: str = "worker-1"
+) -> tuple[Lease, SliceRange]:
+    """Lease a slice, which must be free."""
     with database.write() as session:
-        claimed = claim(session, ref, slice_no, owner)
-    assert claimed is not None
-    lease, cut = claimed
+        found = claim(session, ref, slice_no, owner)
+    assert found is not None
+    return found
+
+
+def open_jobs_of(database: Database, lease: Lease, cut: SliceRange) -> list[OpenJob]:
+    """Read the open jobs of a leased slice."""
     with database.read() as session:
-        jobs = open_jobs(session, lease.batch_id, cut, is_first_lease=lease.fence == 1)
-    return lease, jobs
+        return open_jobs(session, lease.batch_id, cut, is_first_lease=lease.fence == 1)
 
 
 def journal_of(lease: Lease, seq: int, n: int = 1, reserved_nanos: int = 100) -> Journal:

@@ -24,16 +24,18 @@ from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.states import Priority
 from jobs.store import Database, batches
+from jobs.store.jobs import SliceRange
 from jobs.store.projects import ensure_project
 from jobs.store.slices import Lease
 from jobs.tables import Attempt, Batch, Result, Slice
 from tests.support.fake_gate import FakeGate
-from tests.support.rows import batch_of, leased, migrated
+from tests.support.rows import batch_of, claimed, migrated, open_jobs_of
 from workers.blame import Blame
 from workers.calls import Caller
 from workers.feeding import FeedLine
 from workers.forecast import Forecast
 from workers.in_flight import InFlight
+from workers.kept_answers import take_kept
 from workers.keys import Keyring
 from workers.open_slice import OpenSlice
 from workers.parts import Parts
@@ -129,6 +131,7 @@ class Workshop:
         priority: Priority = Priority.NORMAL,
         max_cost_nanos: int | None = None,
         given: Mapping[str, str] | None = None,
+        project: str = "default",
     ) -> str:
         """Accept a batch and return its ref; `given` are its defaults, as a query says them.
 
@@ -137,7 +140,7 @@ class Workshop:
         usual = {"max_tokens": "10", "collapse": "never"}
         defaults = JobDefaults.from_query({**usual, **(given or {})})
         with self.database.write() as session:
-            project_id = ensure_project(session, "default")
+            project_id = ensure_project(session, project)
         draft = batches.BatchDraft(
             project_id, defaults.to_json(), priority=priority, max_cost_nanos=max_cost_nanos
         )
@@ -148,27 +151,33 @@ class Workshop:
 
     def open(self, ref: str, slice_no: int = 0) -> tuple[OpenSlice, SliceRun]:
         """Lease a slice."""
-        lease, jobs = leased(self.database, ref, slice_no)
-        opened = OpenSlice(self.parts, lease, len(jobs))
+        return self._opened(*claimed(self.database, ref, slice_no))
+
+    def _opened(self, lease: Lease, cut: SliceRange) -> tuple[OpenSlice, SliceRun]:
+        jobs = open_jobs_of(self.database, lease, cut)
+        opened = OpenSlice(self.parts, lease, JobDefaults.from_json(lease.defaults), len(jobs))
         return opened, SliceRun(opened, jobs)
 
     async def run(self, ref: str, slice_no: int = 0) -> OpenSlice:
-        """Lease a slice and run it to its end."""
-        opened, run = self.open(ref, slice_no)
+        """Lease a slice and run it to its end, as a worker does."""
+        lease, cut = claimed(self.database, ref, slice_no)
+        defaults = JobDefaults.from_json(lease.defaults)
+        await take_kept(self.parts.transactions, lease, cut, defaults)
+        opened, run = self._opened(lease, cut)
         async with asyncio.timeout(20.0):
             await run.run()
         return opened
 
     def attempts(self) -> list[Attempt]:
         with self.database.read() as session:
-            return list(session.exec(select(Attempt).order_by("seq", "n")))
+            return list(session.exec(select(Attempt).order_by("batch_id", "seq", "n")))
 
     def outcomes(self) -> list[str | None]:
         return [attempt.outcome for attempt in self.attempts()]
 
     def results(self) -> list[Result]:
         with self.database.read() as session:
-            return list(session.exec(select(Result).order_by("seq")))
+            return list(session.exec(select(Result).order_by("batch_id", "seq")))
 
     def batch(self, ref: str) -> Batch:
         return batch_of(self.database, ref)

@@ -1,0 +1,161 @@
+"""Results of jobs whose answer is there already, in this project: copied when their slice is opened.
+
+Outputs are copied within the database, however large they are.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sqlalchemy import Integer, Text, bindparam, insert, literal, select
+from sqlmodel import Session, col
+
+from jobs.ages import Age, span
+from jobs.states import ResultStatus
+from jobs.store import batches
+from jobs.store.answers import find
+from jobs.store.database import now
+from jobs.store.jobs import SliceRange
+from jobs.store.origins import Origin, costs_of
+from jobs.store.slices import Lease, require_held
+from jobs.tables import BigInt, Job, Result, UtcDateTime
+
+KEPT = "cache"
+"""The source of such a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """What a job gets: the result of `copied`, with this status; its calls were those for `origin`."""
+
+    seq: int
+    status: ResultStatus
+    copied: Origin
+    origin: Origin
+
+
+# Built once: putting a statement together costs more than running it.
+_OPEN_QUESTIONS = (
+    select(col(Job.seq), col(Job.fingerprint))
+    .outerjoin(
+        Result,
+        # The range once more: a planner that doesn't know the batch would read all of its results.
+        (col(Result.batch_id) == bindparam("batch_id"))
+        & (col(Result.seq) == col(Job.seq))
+        & col(Result.seq).between(bindparam("first_seq"), bindparam("last_seq")),
+    )
+    .where(
+        col(Job.batch_id) == bindparam("batch_id"),
+        col(Job.seq).between(bindparam("first_seq"), bindparam("last_seq")),
+        col(Job.queue) == bindparam("queue"),
+        col(Job.first_seq).is_(None),
+        col(Job.fingerprint) != b"",
+        col(Result.seq).is_(None),
+    )
+)
+_ANSWERED = select(col(Result.seq)).where(
+    col(Result.batch_id) == bindparam("batch_id"),
+    col(Result.seq).in_(bindparam("seqs", expanding=True)),
+)
+_COPIED = ("output", "finish_reason", "error_code", "error_message", "mended")
+_COPY = insert(Result).from_select(
+    [
+        *("batch_id", "seq", "position", "status", "source"),
+        *("finished_at", "origin_batch_id", "origin_seq", *_COPIED),
+    ],
+    select(
+        bindparam("batch_id", type_=BigInt),
+        bindparam("new_seq", type_=Integer()),
+        bindparam("new_position", type_=Integer()),
+        bindparam("new_status", type_=Text()),
+        literal(KEPT, Text()),
+        bindparam("moment", type_=UtcDateTime()),
+        bindparam("origin_batch", type_=BigInt),
+        bindparam("origin_job", type_=Integer()),
+        *(col(getattr(Result, name)) for name in _COPIED),
+    ).where(
+        col(Result.batch_id) == bindparam("copied_batch"),
+        col(Result.seq) == bindparam("copied_job"),
+    ),
+)
+
+
+def reuse(session: Session, lease: Lease, cut: SliceRange, age: Age, *, takes_mended: bool) -> None:
+    """Give jobs of a slice that has just been leased the answers that earlier batches have to them.
+
+    Jobs that get the result of an earlier one of their batch wait for that.
+
+    Args:
+        session: a write transaction.
+        lease: of the slice.
+        cut: the slice.
+        age: how old an answer may be.
+        takes_mended: whether it may have been put right without asking.
+
+    Raises:
+        LeaseLost: the fence is newer; nothing was changed.
+    """
+    bounds = {"first_seq": cut.first_seq, "last_seq": cut.last_seq, "queue": cut.queue}
+    rows = session.connection().execute(_OPEN_QUESTIONS, {"batch_id": lease.batch_id, **bounds})
+    questions: dict[int, bytes] = {row[0]: row[1] for row in rows}
+    if not questions:
+        return
+    answers = find(
+        session,
+        lease.project_id,
+        {*questions.values()},
+        since=now(session) - span(age),
+        takes_mended=takes_mended,
+    )
+    keep(
+        session,
+        lease,
+        [
+            Keeping(seq, ResultStatus.SUCCEEDED, answers[fingerprint], answers[fingerprint])
+            for seq, fingerprint in questions.items()
+            if fingerprint in answers
+        ],
+    )
+
+
+def keep(session: Session, lease: Lease, keepings: Collection[Keeping]) -> None:
+    """Give jobs of a leased slice results that are there already; those that have one are left alone.
+
+    Raises:
+        LeaseLost: the fence is newer; nothing was changed.
+    """
+    batch = batches.lock(session, lease.batch_id)
+    require_held(session, lease)
+    seqs = [keeping.seq for keeping in keepings]
+    answered = {
+        *session.connection().execute(_ANSWERED, {"batch_id": batch.id, "seqs": seqs}).scalars()
+    }
+    due = [keeping for keeping in keepings if keeping.seq not in answered]
+    if not due:
+        return
+    moment = now(session)
+    session.connection().execute(
+        _COPY,
+        [
+            {
+                "batch_id": batch.id,
+                "new_seq": keeping.seq,
+                "new_position": position,
+                "new_status": keeping.status.value,
+                "moment": moment,
+                "origin_batch": keeping.origin.batch_id,
+                "origin_job": keeping.origin.seq,
+                "copied_batch": keeping.copied.batch_id,
+                "copied_job": keeping.copied.seq,
+            }
+            for position, keeping in enumerate(due, start=batch.finished_jobs + 1)
+        ],
+    )
+    costs = costs_of(session, (keeping.origin for keeping in due))
+    statuses = Counter(keeping.status for keeping in due)
+    batch.succeeded += statuses[ResultStatus.SUCCEEDED]
+    batch.failed += statuses[ResultStatus.FAILED]
+    batch.reused_jobs += len(due)
+    batch.saved_nanos += sum(costs.get(keeping.origin, 0) for keeping in due)
+    session.add(batch)
+    session.flush()
