@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -185,3 +186,15 @@ def _reset(writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, CLOSE_BY_RESET)
     writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def behaving(links: Sequence[Link], behaviour: Behaviour) -> AsyncIterator[None]:
+    """Let links behave so until the end, then well again."""
+    try:
+        for link in links:
+            await link.behave(behaviour)
+        yield
+    finally:
+        for link in links:
+            await link.behave(WELL)
