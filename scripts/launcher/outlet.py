@@ -48,6 +48,7 @@ class Outlet:
         os.close(writing)
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
+        self._has_gap = False
         self._dropped_lines = 0
         self._passed_bytes = 0
         self._has_ended = False
@@ -75,8 +76,9 @@ class Outlet:
         while block := os.read(self._reading, BLOCK_BYTES):
             with self._changed:
                 # Once something was dropped, more is until half of it is read: a gap is told once.
-                room_bytes = ROOM_BYTES // 2 if self._dropped_lines else ROOM_BYTES
+                room_bytes = ROOM_BYTES // 2 if self._has_gap else ROOM_BYTES
                 if self._waiting_bytes + len(block) > room_bytes:
+                    self._has_gap = True  # also if it was a piece of a line, and no end of one
                     self._dropped_lines += block.count(b"\n")
                 else:
                     self._tell_dropped()
@@ -93,9 +95,9 @@ class Outlet:
 
     def _tell_dropped(self) -> None:
         """Say what is missing, in its place."""
-        if self._dropped_lines:
+        if self._has_gap:
             self._put(f"\n{self._dropped_lines} lines were dropped: nobody read them\n".encode())
-            self._dropped_lines = 0
+            self._has_gap, self._dropped_lines = False, 0
 
     def _pass_on(self) -> None:
         while block := self._next():

@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from scripts.launcher.outlet import LAST_WORDS_S, ROOM_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,9 +26,9 @@ raise SystemExit(3)
 """
 
 
-def talker(lines: int) -> subprocess.Popen[bytes]:
+def talker(lines: int, *options: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - a program of this test
-        [sys.executable, "-c", TALKER, str(lines)],
+        [sys.executable, *options, "-c", TALKER, str(lines)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -41,8 +43,11 @@ def test_all_that_is_read_arrives_with_the_last_words() -> None:
     assert process.returncode == 3
 
 
-def test_a_reader_that_stands_still_keeps_nobody_from_going_on_and_is_told_what_it_missed() -> None:
-    with talker(MANY_LINES) as process:
+@pytest.mark.parametrize("options", [(), ("-u",)], ids=["lines", "pieces of lines"])
+def test_a_reader_that_stands_still_keeps_nobody_from_going_on_and_is_told_what_it_missed(
+    options: tuple[str, ...],
+) -> None:
+    with talker(MANY_LINES, *options) as process:
         assert process.stderr is not None
         # Read only after all was written, or it would not have been told to go on to here.
         assert process.stderr.readline() == b"the end\n"
