@@ -1,15 +1,11 @@
 """Budgets over HTTP: shown, changed, refused; and submissions that a budget could not hold."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from api.app import create_app
 from jobs.configuration import Configuration
-from jobs.settings import Settings
 from jobs.store import Database, batches
 from jobs.store.projects import create_key, ensure_project
 from tests.support.rows import seed_batch
@@ -27,19 +23,8 @@ NONE_USED = {"spent_usd": "0.000000000", "reserved_usd": "0.000000000"}
 
 
 @pytest.fixture
-async def client(database: Database, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    with database.write() as session:
-        key = create_key(session, ensure_project(session, "default"))
-    url = database.engine.url.render_as_string(hide_password=False)
-    settings = Settings(home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9")
-    app = create_app(settings, CONFIGURATION)
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app)
-        headers = {"x-api-key": key}
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://tidemill", headers=headers
-        ) as client:
-            yield client
+def configuration() -> Configuration:
+    return CONFIGURATION
 
 
 def used(period: dict[str, str]) -> dict[str, str]:

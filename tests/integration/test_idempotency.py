@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import update
 from sqlmodel import SQLModel, col, func, select
 
@@ -48,21 +49,13 @@ SIM = Configuration.model_validate(
 
 
 @pytest.fixture
-async def client(database: Database, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """The API with a provider to submit for, asked with a key of the project `default`."""
+def app(database: Database, tmp_path: Path) -> FastAPI:
+    """The API with a provider to submit for."""
     url = database.engine.url.render_as_string(hide_password=False)
     settings = Settings(
         home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9", slice_size=10
     )
-    app = create_app(settings, SIM)
-    headers = {"x-api-key": api_key(database, "default")}
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://tidemill", headers=headers
-        ) as client,
-    ):
-        yield client
+    return create_app(settings, SIM)
 
 
 def api_key(database: Database, project: str) -> str:

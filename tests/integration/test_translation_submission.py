@@ -1,17 +1,11 @@
 """Translations over HTTP: a batch's defaults in the query, and what is refused of them."""
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
 
-from api.app import create_app
 from jobs.configuration import Configuration
-from jobs.settings import Settings
-from jobs.store import Database
-from jobs.store.projects import create_key, ensure_project
 
 CONFIGURATION = Configuration.model_validate(
     {
@@ -34,18 +28,8 @@ DEFAULTS = {
 
 
 @pytest.fixture
-async def client(database: Database, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    with database.write() as session:
-        key = create_key(session, ensure_project(session, "default"))
-    url = database.engine.url.render_as_string(hide_password=False)
-    settings = Settings(home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9")
-    app = create_app(settings, CONFIGURATION)
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(
-            transport=transport, base_url="http://tidemill", headers={"x-api-key": key}
-        ) as client:
-            yield client
+def configuration() -> Configuration:
+    return CONFIGURATION
 
 
 async def submit(
