@@ -16,17 +16,19 @@ from celery import Celery
 from jobs.errors import ServiceUnavailable
 from jobs.queues import publish_slice, queue_length
 from jobs.store import Database, now
-from jobs.store.feeding import (
+from jobs.store.broker_waits import (
     BROKER,
+    forget_broker_wait,
+    tell_broker_wait,
+    waits_for_broker,
+)
+from jobs.store.feeding import (
     FedSlice,
     fed_slices,
     feed,
-    forget_broker_wait,
     mark_fed,
     queues_with_waiting,
     stale_messages,
-    tell_broker_wait,
-    waits_for_broker,
 )
 
 log = logging.getLogger(__name__)
