@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from api.audit import Refusals
-from api.auth import Guesses, KnownKeys, require_declared
+from api.auth import require_declared
 from api.browsers import BrowserRules
 from api.described import PROBLEMS
 from api.errors import install_error_handlers
 from api.front_door import FrontDoor
+from api.known_keys import Guesses, KnownKeys
 from api.routes import (
     attempts,
     batches,

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from api import auth
-from api.auth import Guesses, KnownKeys
+from api import known_keys
+from api.known_keys import Guesses, KnownKeys
 from jobs.clock import utcnow
 from jobs.scopes import EVERY_SCOPE
 from jobs.store import Database
@@ -89,7 +89,7 @@ async def test_a_key_that_is_none_is_refused_and_not_repeated(
 async def test_a_revoked_key_stops_working_within_seconds(
     client: httpx.AsyncClient, database: Database, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth, "REMEMBERED_S", 0.2)
+    monkeypatch.setattr(known_keys, "REMEMBERED_S", 0.2)
     assert await listed(client, x_api_key=key) == 200
     with database.write() as session:
         session.connection().execute(update(ApiKey).values(revoked_at=utcnow()))
@@ -119,7 +119,7 @@ def test_a_key_that_was_just_looked_up_is_not_looked_up_again() -> None:
 
 
 def test_no_more_than_so_many_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "REMEMBERED_KEYS", 3)
+    monkeypatch.setattr(known_keys, "REMEMBERED_KEYS", 3)
     known = KnownKeys()
     for number in range(10):
         known.remember(b"%d" % number, caller(number))
@@ -145,43 +145,43 @@ async def test_a_key_ends_with_its_time_and_is_not_believed_beyond_it(
         return await listed(client, x_api_key=short) == 401
 
     # Below REMEMBERED_S: what was found valid is believed until the key's own end at most.
-    await eventually_async(is_refused, auth.REMEMBERED_S - 1.0)
+    await eventually_async(is_refused, known_keys.REMEMBERED_S - 1.0)
 
 
 async def test_who_sends_unknown_keys_is_told_to_wait_and_a_key_in_use_works_on(
     client: httpx.AsyncClient, database: Database, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth, "REMEMBERED_S", 0.0)
+    monkeypatch.setattr(known_keys, "REMEMBERED_S", 0.0)
     assert await listed(client, x_api_key=key) == 200
     with database.write() as session:
         fresh = create_key(session, ensure_project(session, "default"))
     statuses = [await listed(client, x_api_key=f"tm_{number}") for number in range(30)]
-    assert statuses == [401] * auth.GUESSES + [429] * (30 - auth.GUESSES)
+    assert statuses == [401] * known_keys.GUESSES + [429] * (30 - known_keys.GUESSES)
     reply = await client.get("/api/batches", headers={"x-api-key": fresh})
     assert (reply.status_code, reply.json()["code"]) == (429, "too_many_guesses")
-    assert 1 <= int(reply.headers["retry-after"]) <= auth.GUESS_EVERY_S
+    assert 1 <= int(reply.headers["retry-after"]) <= known_keys.GUESS_EVERY_S
     assert await listed(client) == 401
     assert await listed(client, x_api_key=key) == 200
 
 
 def test_an_address_gets_another_guess_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 1000.0
-    monkeypatch.setattr("api.auth.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("api.known_keys.time.monotonic", lambda: now_s)
     guesses = Guesses()
-    for _ in range(auth.GUESSES):
+    for _ in range(known_keys.GUESSES):
         assert guesses.wait_s("a") == 0
         guesses.count("a")
-    assert guesses.wait_s("a") == auth.GUESS_EVERY_S
+    assert guesses.wait_s("a") == known_keys.GUESS_EVERY_S
     assert guesses.wait_s("b") == 0
-    now_s += auth.GUESS_EVERY_S
+    now_s += known_keys.GUESS_EVERY_S
     assert guesses.wait_s("a") == 0
     guesses.count("a")
-    assert guesses.wait_s("a") == auth.GUESS_EVERY_S
+    assert guesses.wait_s("a") == known_keys.GUESS_EVERY_S
 
 
 def test_no_more_than_so_many_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "REMEMBERED_SOURCES", 3)
-    monkeypatch.setattr(auth, "GUESSES", 1)
+    monkeypatch.setattr(known_keys, "REMEMBERED_SOURCES", 3)
+    monkeypatch.setattr(known_keys, "GUESSES", 1)
     guesses = Guesses()
     for number in range(10):
         guesses.count(str(number))
