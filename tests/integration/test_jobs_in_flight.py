@@ -3,7 +3,7 @@
 from jobs.exchange import Usage
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database
-from jobs.store.held import jobs_in_flight
+from jobs.store.in_flight import jobs_in_flight
 from jobs.store.jobs import seqs_of
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.settlement import flush
