@@ -1,89 +1,74 @@
-"""A connection to PostgreSQL that is given up when its server is silent for too long."""
+"""How connections to PostgreSQL are made: what the server is told, and how long it is waited for."""
 
-import time
-from collections.abc import Generator
-from typing import Any, Self, TypeVar
+import math
+from typing import Any
 
-import psycopg
+from sqlalchemy import Dialect, Engine, event, text
+from sqlalchemy.pool import ConnectionPoolEntry
+from sqlmodel import Session
 
-from jobs.store.patience import give_up, left_s, look_every_s, until
+SERVER_SHARE = 0.75
+"""Of the patience that the server has for a statement: where it is alive it says no itself, and the
+connection lives on."""
 
-T = TypeVar("T")
+LOCK_TIMEOUT_MS = 10_000
+"""Nobody's forgotten lock may stop the fleet; the caller tries again."""
 
-SILENCE = "the server does not answer"
+CONNECT_TIMEOUT_S = 5
+"""How long a new connection may take to be made, at most; libpq knows no less than 2."""
+
+GUARDS = (
+    "-c idle_in_transaction_session_timeout=8s -c synchronous_commit=on"
+    " -c plan_cache_mode=force_custom_plan"
+)
+"""A transaction of ours is idle for milliseconds: one that isn't belongs to a process that is frozen
+or cut off, and its locks are free before its leases run out. And what was committed is on the disk,
+whatever the server, the database or the role is set to. A plan is made for each statement anew, which
+costs less than can be measured: one that was kept from when a table was empty reads all of a batch for
+each slice, until somebody analyses the table."""
+
+NETWORK = {
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,  # ms
+}
+"""A server whose machine is gone, or behind a cut, is noticed after half a minute at most."""
+
+_ALLOW = text("SELECT set_config('statement_timeout', :statement_ms, true)")
+"""Longer statements in this transaction. Locks are waited for no longer than in others."""
 
 
-class PatientConnection(psycopg.Connection[Any]):
-    """Waits no longer than this thread may; then it closes, so that nobody uses what is half done."""
+def connect_arguments(patience_s: float) -> dict[str, Any]:
+    """Return what every connection is made with, for transactions that usually take so long at most."""
+    statement_ms = _statement_ms(patience_s)
+    lock_ms = min(LOCK_TIMEOUT_MS, statement_ms)
+    limits = f"-c statement_timeout={statement_ms} -c lock_timeout={lock_ms}"
+    return {
+        "options": f"{GUARDS} {limits}",
+        "client_encoding": "UTF8",  # an ASCII database would have psycopg answer in bytes
+        "connect_timeout": min(CONNECT_TIMEOUT_S, math.ceil(patience_s)),
+        **NETWORK,
+    }
 
-    _address: str
 
-    @classmethod
-    def _connect_gen(cls, conninfo: str = "") -> Generator[Any, Any, Self]:
-        """Connect as psycopg does, which asks ten times a second whether to go on.
+def prepare(engine: Engine) -> None:
+    """Let every connection of an engine be one that is given up when the server is silent."""
+    event.listen(engine, "do_connect", _connect)
 
-        Its own `connect_timeout` is whole seconds, and two at least.
-        """
-        steps = super()._connect_gen(conninfo)
-        try:
-            wish = next(steps)
-            while left_s() != 0:
-                wish = steps.send((yield wish))
-        except StopIteration as end:
-            connection: Self = end.value
-            connection._address = conninfo
-            return connection
-        steps.close()
-        raise psycopg.errors.ConnectionTimeout(SILENCE)
 
-    def wait(
-        self, gen: Generator[Any, Any, T], interval: float = 0.1, timeout: float | None = None
-    ) -> T:
-        """Go through one exchange with the server.
+def allow_longer(session: Session, patience_s: float) -> None:
+    """Let statements of this transaction take so long. Locks are waited for no longer than usual."""
+    session.connection().execute(_ALLOW, {"statement_ms": str(_statement_ms(patience_s))})
 
-        Raises:
-            psycopg.OperationalError: it did not answer in time, and the connection is closed.
-        """
-        if timeout is not None or (left := left_s()) is None:
-            return super().wait(gen, interval, timeout)
-        try:
-            return super().wait(self._watched(gen), interval, left)
-        except psycopg.OperationalError as error:
-            if left_s() != 0:
-                raise
-            self.close()
-            raise psycopg.errors.ConnectionTimeout(SILENCE) from error
 
-    def _watched(self, steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-        """Return the same exchange, in which it is looked now and then whether the server is there."""
-        every_s = look_every_s()
-        return steps if every_s is None else self._looking(steps, every_s)
+def _statement_ms(patience_s: float) -> int:
+    return round(SERVER_SHARE * patience_s * 1000)
 
-    def _looking(self, steps: Generator[Any, Any, T], every_s: float) -> Generator[Any, Any, T]:
-        look_at_s = time.monotonic() + every_s
-        try:
-            wish = next(steps)
-            while True:
-                ready = yield wish
-                if not ready and time.monotonic() >= look_at_s:
-                    if not self._answers_others(every_s):
-                        break
-                    look_at_s = time.monotonic() + every_s
-                wish = steps.send(ready)
-        except StopIteration as end:
-            reply: T = end.value
-            return reply
-        steps.close()
-        give_up()
-        raise psycopg.errors.ConnectionTimeout(SILENCE)
 
-    def _answers_others(self, within_s: float) -> bool:
-        """Whether the server says anything to a new connection, be it no."""
-        try:
-            with until(time.monotonic() + within_s):
-                type(self).connect(self._address).close()
-        except psycopg.errors.ConnectionTimeout:
-            return False
-        except psycopg.OperationalError:
-            return True
-        return True
+def _connect(
+    _dialect: Dialect, _entry: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
+) -> Any:
+    from jobs.store.patient_connection import PatientConnection  # noqa: PLC0415  (an extra)
+
+    return PatientConnection.connect(*arguments, **options)

@@ -23,7 +23,7 @@ from jobs.configuration import Configuration
 from jobs.errors import ServiceUnavailable
 from jobs.states import BatchState
 from jobs.store import Database, Session, open_database, schema
-from jobs.store.database import CONNECT_TIMEOUT_S
+from jobs.store.postgres import CONNECT_TIMEOUT_S
 from tests.support.eventually import eventually_async
 from tests.support.own_postgres import OwnPostgres
 from tests.support.postgres import fresh_database

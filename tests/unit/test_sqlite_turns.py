@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from jobs.errors import ServiceUnavailable
-from jobs.store import Database, database, open_database
+from jobs.store import Database, open_database, sqlite
 
 
 @pytest.fixture
@@ -52,12 +52,12 @@ def test_a_writer_waits_for_another_processs_transaction(
 def test_a_lock_that_nobody_lets_go_of_is_an_unavailable_database(
     ours: Database, other: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.1)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(ServiceUnavailable, match="database is locked"):
         insert(ours)
     other.execute("ROLLBACK")
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 30)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 30)
     insert(ours)
 
 
