@@ -48,7 +48,9 @@ class BatchShape(BaseModel):
     answer was lost, or came without a credible usage. `bad_answers` were paid for and not usable, and
     cost `bad_answers_cost_usd`, a part of `cost_usd`. `collapsed_jobs` ask for the same as an earlier
     one of the batch and get its result, `reused_jobs` have got that of an earlier batch; both together
-    have saved `saved_usd` up to now.
+    have saved `saved_usd` up to now. `cache_saved_usd` is how
+    much less the calls cost than without the providers' prompt caches: below zero while those were
+    written and hardly read, null of a batch that is older than the figure.
     """
 
     id: str
@@ -71,6 +73,7 @@ class BatchShape(BaseModel):
     collapsed_jobs: int
     reused_jobs: int
     saved_usd: str
+    cache_saved_usd: str | None
     waiting_for: str | None
     eta: Eta | None
 
@@ -107,7 +110,7 @@ def batch_shape(batch: Batch, project: str) -> BatchShape:
         usage=Tokens.model_validate({name: getattr(batch, name) for name in Tokens.model_fields}),
         cost_usd=format_known(batch.spent_nanos, _unpriced(batch)),
         reserved_usd=format_usd(batch.reserved_nanos),
-        max_cost_usd=None if batch.max_cost_nanos is None else format_usd(batch.max_cost_nanos),
+        max_cost_usd=_usd_or_none(batch.max_cost_nanos),
         unpriced_jobs=batch.unpriced_jobs,
         unknown_attempts=batch.unknown_attempts,
         bad_answers=batch.bad_answers,
@@ -115,9 +118,14 @@ def batch_shape(batch: Batch, project: str) -> BatchShape:
         collapsed_jobs=batch.collapsed_jobs,
         reused_jobs=batch.reused_jobs,
         saved_usd=format_usd(batch.saved_nanos),
+        cache_saved_usd=_usd_or_none(batch.cache_saved_nanos),
         waiting_for=batch.waiting_for,
         eta=None,
     )
+
+
+def _usd_or_none(nanos: int | None) -> str | None:
+    return None if nanos is None else format_usd(nanos)
 
 
 def _unpriced(batch: Batch) -> int:

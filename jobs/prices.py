@@ -43,6 +43,10 @@ class Rates:
         """The rate of an input token of which nobody knows yet how it will be billed."""
         return max(self.input, self.cached_input, self.cache_write)
 
+    def uncached(self) -> Self:
+        """Return the same rates where a prompt cache is of no use."""
+        return type(self)(self.input, self.input, self.input, self.output)
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -78,6 +82,26 @@ class Price:
             input_tokens * max(rates.dearest_input() for rates in possible)
             + max_output_tokens * max(rates.output for rates in possible)
         )
+
+    def cache_saved_nanos(self, usage: Usage) -> int:
+        """Return how much less this usage costs than it would without a prompt cache.
+
+        Below zero where a cache was written, at a dearer rate, and not read.
+        """
+        return self.uncached().cost_nanos(usage) - self.cost_nanos(usage)
+
+    def uncached(self) -> Self:
+        """Return the same price where every input token is billed as plain input."""
+        return type(self)(tuple((threshold, rates.uncached()) for threshold, rates in self.tiers))
+
+    @property
+    def makes_caching_pay(self) -> bool:
+        """Whether writing a prompt cache once and reading it once costs less than none of it.
+
+        False also where nobody has told the rates of a cache.
+        """
+        rates = self.tiers[0][1]
+        return rates.cache_write + rates.cached_input < 2 * rates.input
 
     def to_json(self) -> str:
         """Return `[[threshold,input,cached_input,cache_write,output],…]`."""

@@ -176,6 +176,9 @@ class Batch(SQLModel, table=True):
     """The id of the batch whose jobs these are, numbered as there; null for one that was submitted."""
     retry_codes: str | None = Field(default=None, sa_type=Text)
     """Error codes of the jobs of `retry_of` that are to be run again, in JSON; null for all that failed."""
+    cache_saved_nanos: int | None = Field(default=0, sa_type=BigInt)
+    """How much less its calls cost than without the providers' prompt caches; below zero while those
+    were written and hardly read. Null of a batch that is older than the figure."""
     input_tokens: int = Field(default=0, sa_type=BigInt)
     cached_input_tokens: int = Field(default=0, sa_type=BigInt)
     cache_write_tokens: int = Field(default=0, sa_type=BigInt)
@@ -371,6 +374,8 @@ class LedgerDay(SQLModel, table=True):
     output_tokens: int = Field(sa_type=BigInt)
     reasoning_tokens: int = Field(sa_type=BigInt)
     cost_nanos: int = Field(sa_type=BigInt)
+    cache_saved_nanos: int = Field(default=0, sa_type=BigInt)
+    """What prompt caches saved, of batches that have that figure; a part of no cost."""
 
 
 class ProjectBudget(SQLModel, table=True):

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from jobs.clock import utcnow
 from jobs.configuration import Configuration
 from jobs.errors import ConfigurationError
 from jobs.feed import Feeder
@@ -29,7 +30,9 @@ from workers.gate.redis_gate import RedisGate
 from workers.in_flight import InFlight
 from workers.keys import Keyring
 from workers.parts import Parts
+from workers.prompt_caches import PromptCaches
 from workers.runtime import Runtime, RuntimeOptions
+from workers.shared_primings import SharedPrimings
 from workers.suspicion import Quarantine
 from workers.transactions import Transactions
 from workers.transport import AiohttpTransport
@@ -59,7 +62,7 @@ def build_parts(
         retry=Retry(NoBackoff(), 0),  # a round that runs twice might give back twice
     )
     transport = _transport(settings)
-    keys = Keyring(configuration)
+    keys, prices = Keyring(configuration), PriceBook(configuration)
     transactions = Transactions(database)
 
     async def used_today(pool: PoolId, models: tuple[str, ...], since: datetime) -> tuple[int, int]:
@@ -69,7 +72,7 @@ def build_parts(
         settings=settings,
         configuration=configuration,
         catalogue=Catalogue(configuration),
-        prices=PriceBook(configuration),
+        prices=prices,
         keys=keys,
         transactions=transactions,
         writer=Writer(database),
@@ -87,6 +90,11 @@ def build_parts(
         vigil=Vigil(),
         blame=Blame(),
         quarantine=Quarantine(),
+        prompt_caches=PromptCaches(
+            configuration.providers,
+            lambda provider, model: prices.price(provider, model, utcnow()),
+            SharedPrimings(redis, process),
+        ),
         transport=transport,
         caller=Caller(transport, deadline_s=settings.call_deadline_s),
     )

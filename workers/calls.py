@@ -22,6 +22,7 @@ from jobs.errors import (
 from jobs.exchange import Answer, ModelRequest
 from workers.deadline import Deadline
 from workers.gate.gate import Reading
+from workers.prefix import Prefix
 from workers.protocols import Protocol, WireRequest, protocol_of
 from workers.transport import ReplyTooLarge
 
@@ -38,16 +39,24 @@ class Caller:
         self._protocols: dict[tuple[str, str], Protocol] = {}
 
     async def call(
-        self, provider: Provider, key: SecretStr | None, model: str, request: ModelRequest
+        self,
+        provider: Provider,
+        key: SecretStr | None,
+        model: str,
+        request: ModelRequest,
+        *,
+        kept: Prefix | None = None,
     ) -> Answer:
         """Return the model's answer.
+
+        `kept` is the request's beginning if the provider's prompt cache is to keep it.
 
         Raises:
             ProviderError: the exact subclass; `may_have_run` tells what may have been billed.
         """
         protocol = self._protocol(provider)
         try:
-            wire = protocol.request(request, model, key)
+            wire = protocol.request(request, model, key, kept=kept)
             url = _url(provider.base_url + wire.path)
         except RecursionError:
             raise RequestRejected("the request's schema is nested too deeply") from None

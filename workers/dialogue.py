@@ -16,6 +16,7 @@ from jobs.exchange import Answer, Message, ModelRequest
 from jobs.kinds.kind import Bad, Good, Plan, Remedy, Verdict
 from jobs.routing import Target
 from jobs.tokens import estimate_request, most_tokens
+from workers.prefix import prefix_of
 
 SHOWN_CHARACTERS = 8_000
 """Of a bad answer that its model is shown: what is wrong with a longer one is told, too."""
@@ -74,7 +75,10 @@ class Policy:
 
 
 class Dialogue:
-    """One job's. `request` and `targets` are what is asked now, and whom."""
+    """One job's. `request` and `targets` are what is asked now, and whom.
+
+    `prefix` is how the request begins, if others that begin so may have it from a prompt cache.
+    """
 
     def __init__(
         self,
@@ -199,6 +203,7 @@ class Dialogue:
     def _put(self, request: ModelRequest) -> None:
         self.request = request
         self.most_input_tokens = most_tokens(request)
+        self.prefix = prefix_of(request, self._plan.head_characters)
         self._estimated_tokens = None
 
     @property

@@ -15,6 +15,7 @@ from workers.forecast import Forecast
 from workers.gate.gate import Gate
 from workers.in_flight import InFlight
 from workers.keys import Keyring
+from workers.prompt_caches import PromptCaches
 from workers.suspicion import Quarantine
 from workers.transactions import Transactions
 from workers.vigil import Vigil
@@ -39,5 +40,6 @@ class Parts:
     vigil: Vigil
     blame: Blame
     quarantine: Quarantine
+    prompt_caches: PromptCaches
     transport: httpx.AsyncBaseTransport
     caller: Caller

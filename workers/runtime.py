@@ -218,6 +218,7 @@ class Runtime:
             log.exception("could not say goodbye")
         parts.transactions.close()
         await parts.transport.aclose()
+        await parts.prompt_caches.close()
         await parts.gate.close()
 
     async def _keep_beating(self) -> None:

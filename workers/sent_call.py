@@ -4,6 +4,9 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+
+from jobs.configuration import Provider
 from jobs.errors import (
     AuthenticationFailed,
     CallBrokeDown,
@@ -12,6 +15,7 @@ from jobs.errors import (
     ProviderError,
     ServerFailed,
 )
+from jobs.exchange import Answer
 from jobs.prices import Price
 from jobs.routing import Target
 from jobs.store.reports import Journal, Settlement
@@ -81,6 +85,18 @@ class SentCall:
             error.message, status=error.status, wait_s=error.wait_s, headers=error.headers
         )
 
+    async def _answer(self, provider: Provider, key: SecretStr | None) -> Answer:
+        """Call; what may come from a prompt cache is told to those."""
+        parts, model, dialogue = self.opened.parts, self.grant.ask.model, self.dialogue
+        call, prefix = parts.caller.call, dialogue.prefix
+        if prefix is None:
+            return await call(provider, key, model, dialogue.request)
+        with parts.prompt_caches.call(self.grant.pool, model, prefix) as cached:
+            kept = prefix if cached.is_marked else None
+            answer = await call(provider, key, model, dialogue.request, kept=kept)
+            cached.answered(answer.usage)
+            return answer
+
     async def _make(self) -> tuple[Ending, Settlement | Failure]:
         parts, grant, journal = self.opened.parts, self.grant, self.journal
         dialogue = self.dialogue
@@ -90,7 +106,7 @@ class SentCall:
         key = None
         try:
             key = parts.keys.key(grant.pool)
-            answer = await caller.call(provider, key, grant.ask.model, dialogue.request)
+            answer = await self._answer(provider, key)
         except ProviderError as raised:
             error = self._seen_alone(raised)
             latency_s = loop.time() - sent_at

@@ -65,6 +65,8 @@ class StartSearch:
             return None
         if is_suspect(self._job):
             await self._parts.quarantine.enter(self)
+        if (prefix := work.dialogue.prefix) is not None:
+            await self._parts.prompt_caches.enter(self, work.dialogue.targets[0], prefix)
         loop, gate = asyncio.get_running_loop(), self._parts.gate
         if self._waiting_since is None:
             self._waiting_since = loop.time()
@@ -124,3 +126,4 @@ class StartSearch:
     def over(self) -> None:
         """Note that the attempt has ended, or was not made."""
         self._parts.quarantine.leave(self)
+        self._parts.prompt_caches.leave(self)

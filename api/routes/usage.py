@@ -8,7 +8,7 @@ from api.auth import ReaderProject
 from api.query import Day
 from api.services import ServicesDep
 from jobs.errors import InvalidParameter
-from jobs.money import format_known
+from jobs.money import format_known, format_usd
 from jobs.store.ledger import SUM_NAMES, UsageDimension, UsageQuery, usage
 
 router = APIRouter(tags=["usage"])
@@ -34,7 +34,8 @@ def get_usage(
     """Return attempts, tokens and cost, grouped by `by`, with their total.
 
     `cost_usd` is the sum of what is known and leaves out `unpriced_attempts`, whose model has no
-    price; it is null where nothing is known.
+    price; it is null where nothing is known. `cache_saved_usd` is how much less it is than without the
+    providers' prompt caches; of batches that are older than that figure nothing is in it.
     """
     with services.database.read() as session:
         rows = usage(session, UsageQuery(project_id, _dimensions(by), since, until))
@@ -55,5 +56,9 @@ def _dimensions(by: str) -> list[UsageDimension]:
 
 def _readable(row: dict[str, Any]) -> dict[str, Any]:
     """Turn the sums of a row into what people read: money as a decimal string."""
-    cost_nanos = row.pop("cost_nanos")
-    return {**row, "cost_usd": format_known(cost_nanos, row["unpriced_attempts"])}
+    cost_nanos, saved_nanos = row.pop("cost_nanos"), row.pop("cache_saved_nanos")
+    return {
+        **row,
+        "cost_usd": format_known(cost_nanos, row["unpriced_attempts"]),
+        "cache_saved_usd": format_usd(saved_nanos),
+    }

@@ -78,6 +78,14 @@ class Plan(ABC):
         return None
 
     @property
+    def head_characters(self) -> int:
+        """With how many characters the first message begins that it has in common with other jobs.
+
+        Prompt caches go by it, so fewer than there are is no fault.
+        """
+        return 0
+
+    @property
     def wants_variety(self) -> bool:
         """Whether the same request is meant to bring another answer each time."""
         return any((request.temperature or 0.0) > 0.0 for request in self.requests)

@@ -53,7 +53,7 @@ def fault_of(session: Session, batch: Batch) -> Any:
         (col(Attempt.n) < 1, Fault.MISNUMBERED.value),
         (_is_negative(), Fault.NEGATIVE.value),
         (_is_misshapen(), Fault.MISSHAPEN.value),
-        (_is_miscosted(_prices_of(session, batch)), Fault.MISCOSTED.value),
+        (_is_miscosted(prices_of(session, batch)), Fault.MISCOSTED.value),
         (col(Result.attempt) < col(Attempt.n), Fault.AFTER_RESULT.value),
         else_=Fault.NONE.value,
     )
@@ -98,14 +98,15 @@ def _is_miscosted(prices: Iterable[str]) -> Any:
     return and_(col(Attempt.outcome).is_not(None), cost.is_distinct_from(expected))
 
 
-def _prices_of(session: Session, batch: Batch) -> list[str]:
+def prices_of(session: Session, batch: Batch, *, most: int = PRICES) -> list[str]:
+    """Return the different price snapshots of a batch's attempts, the most frequent first."""
     count = func.count()
     snapshots = (
         select(col(Attempt.price))
         .where(col(Attempt.batch_id) == batch.id, col(Attempt.price).is_not(None))
         .group_by(col(Attempt.price))
         .order_by(count.desc())
-        .limit(PRICES)
+        .limit(most)
     )
     found = session.connection().execute(snapshots).scalars()
     return [snapshot for snapshot in found if snapshot is not None]
@@ -120,10 +121,18 @@ def _by_price(prices: Iterable[str]) -> Any:
 
 def _cost_by(snapshot: str) -> Any:
     try:
-        price = Price.from_json(snapshot)
-        base, *dearer = price.tiers
+        return cost_by(Price.from_json(snapshot))
     except (msgspec.DecodeError, ValueError):
         return literal(_IMPOSSIBLE, BigInt)
+
+
+def cost_by(price: Price) -> Any:
+    """Return what an attempt's tokens cost at a price, as `Price.cost_nanos` works it out.
+
+    Raises:
+        ValueError: it is no price, for it has no rates.
+    """
+    base, *dearer = price.tiers
     total = TOKENS[0] + TOKENS[1] + TOKENS[2]
     tiers = [(total > threshold, _cost_at(rates)) for threshold, rates in reversed(dearer)]
     return case(*tiers, else_=_cost_at(base[1])) if tiers else _cost_at(base[1])

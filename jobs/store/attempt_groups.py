@@ -16,7 +16,7 @@ from jobs.states import BILLED_OUTCOMES, Outcome, ResultStatus
 from jobs.store.attempt_conditions import IS_BAD
 from jobs.store.attempt_faults import HAS_COST, HAS_USAGE, IS_RECONCILED, TOKENS, Fault, fault_of
 from jobs.store.wide_sums import sum_of_possible
-from jobs.tables import Attempt, Batch, Part, Result
+from jobs.tables import Attempt, Batch, BigInt, Part, Result
 
 _STATUSES = tuple(ResultStatus)
 
@@ -40,6 +40,7 @@ class AttemptGroup:
         reserved_nanos: what was set aside for them.
         cost_nanos: what they are charged.
         tokens: their five counts, in the order of `Usage`.
+        cache_saved_nanos: what prompt caches saved of them, where that is added up.
     """
 
     sent_on: date
@@ -58,6 +59,7 @@ class AttemptGroup:
     reserved_nanos: int
     cost_nanos: int
     tokens: tuple[int, ...]
+    cache_saved_nanos: int = 0
 
     @property
     def is_unknown(self) -> bool:
@@ -78,8 +80,13 @@ class AttemptGroup:
         return self.outcome == Outcome.SUCCEEDED and not is_used
 
 
-def groups_of_batch(session: Session, batch: Batch) -> list[AttemptGroup]:
-    """Return a batch's attempts, added up; each row has been looked at for faults."""
+def groups_of_batch(
+    session: Session, batch: Batch, cache_saved: Any | None = None
+) -> list[AttemptGroup]:
+    """Return a batch's attempts, added up; each row has been looked at for faults.
+
+    `cache_saved` is the expression of what prompt caches saved of one (`cache_savings`).
+    """
     decides = case(
         *(
             ((col(Result.attempt) == col(Attempt.n)) & (col(Result.status) == status), number)
@@ -88,7 +95,7 @@ def groups_of_batch(session: Session, batch: Batch) -> list[AttemptGroup]:
         else_=0,
     )
     joined = (
-        _sums(session, decides, fault_of(session, batch), col(Part.no).is_not(None))
+        _sums(session, decides, fault_of(session, batch), col(Part.no).is_not(None), cache_saved)
         .outerjoin(
             Part,
             (col(Part.batch_id) == batch.id)
@@ -129,7 +136,9 @@ def skipped_numbers(session: Session, batch: Batch) -> int:
     return int(session.connection().execute(skipped).scalar_one())
 
 
-def _sums(session: Session, decides: Any, fault: Any, is_part: Any) -> Any:
+def _sums(
+    session: Session, decides: Any, fault: Any, is_part: Any, cache_saved: Any | None = None
+) -> Any:
     """Return the statement that adds attempts up, to be narrowed to some of them.
 
     What is told apart by an expression is one number: of several PostgreSQL expects so many groups
@@ -150,7 +159,12 @@ def _sums(session: Session, decides: Any, fault: Any, is_part: Any) -> Any:
         + fault * literal(256),
     )
     named = [key.label(f"key_{number}") for number, key in enumerate(keys)]
-    figures = (col(Attempt.reserved_nanos), col(Attempt.cost_nanos), *TOKENS)
+    figures = (
+        col(Attempt.reserved_nanos),
+        col(Attempt.cost_nanos),
+        literal(0, BigInt) if cache_saved is None else cache_saved,
+        *TOKENS,
+    )
     totals = map(sum_of_possible, figures)
     return (
         select(*named, func.count(), *totals)
@@ -173,7 +187,7 @@ def _day_sent(session: Session) -> Any:
 def _read(session: Session, statement: Any) -> Iterator[AttemptGroup]:
     for row in session.connection().execute(statement):
         sent_on, provider, pool, model, outcome, facts, attempts = row[:7]
-        reserved_nanos, cost_nanos, *tokens = row[7:]
+        reserved_nanos, cost_nanos, cache_saved_nanos, *tokens = row[7:]
         decides = facts // 32 % 8
         yield AttemptGroup(
             sent_on=date.fromisoformat(str(sent_on)),
@@ -192,4 +206,5 @@ def _read(session: Session, statement: Any) -> Iterator[AttemptGroup]:
             reserved_nanos=int(reserved_nanos),
             cost_nanos=int(cost_nanos),
             tokens=tuple(map(int, tokens)),
+            cache_saved_nanos=int(cache_saved_nanos),
         )

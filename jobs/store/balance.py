@@ -26,7 +26,13 @@ from jobs.store.attempt_groups import (
     groups_of_others,
     skipped_numbers,
 )
-from jobs.store.project_books import is_readable, money_of_project, project_violations
+from jobs.store.cache_savings import saved_by_cache
+from jobs.store.project_books import (
+    cache_savings_of_project,
+    is_readable,
+    money_of_project,
+    project_violations,
+)
 from jobs.store.result_counts import ResultCounts, result_counts
 from jobs.store.slice_cover import (
     JobCounts,
@@ -124,7 +130,8 @@ def balance(session: Session, batch: Batch) -> Balance:
         session.connection().execute(text("SET LOCAL jit = off"))
     results, jobs = result_counts(session, batch), job_counts(session, batch)
     slices = slice_counts(session, batch)
-    groups = groups_of_batch(session, batch)
+    cache_saved = saved_by_cache(session, batch)
+    groups = groups_of_batch(session, batch, cache_saved)
     finished = sum(results.by_status.values())
     is_final = batch.state in FINAL_BATCH_STATES
     lost = batch.total_jobs - finished if is_final else lost_in_slices(session, batch)
@@ -137,7 +144,9 @@ def balance(session: Session, batch: Batch) -> Balance:
         *_of_results(batch, results, groups),
         *_of_attempts(groups, skipped_numbers(session, batch)),
         *_of_totals(batch, groups),
+        *(() if cache_saved is None else _of_caches(batch, groups)),
         *_of_money(ledger_nanos, batches_nanos),
+        *_of_ledgers_caches(*cache_savings_of_project(session, batch.project_id)),
     ]
     if is_ledger_read:
         everything = [*groups, *groups_of_others(session, batch)]
@@ -294,6 +303,20 @@ def _of_totals(batch: Batch, groups: Sequence[AttemptGroup]) -> Iterator[Violati
         yield from unless_zero("open_attempts", in_flight, f"{{}} calls are open, {ended}")
         left_nanos = batch.reserved_nanos
         yield from unless_zero("reserved", left_nanos, f"{{}} nano-dollars are reserved, {ended}")
+
+
+def _of_caches(batch: Batch, groups: Iterable[AttemptGroup]) -> Iterator[Violation]:
+    """Compare what prompt caches saved with the tokens and prices of the attempts."""
+    told, counted = batch.cache_saved_nanos or 0, sum(group.cache_saved_nanos for group in groups)
+    what = "nano-dollars saved by prompt caches"
+    yield from unless_equal("drift_cache_saved", told, counted, what)
+
+
+def _of_ledgers_caches(batches_nanos: int, ledger_nanos: int) -> Iterator[Violation]:
+    if drift := ledger_nanos - batches_nanos:
+        said = f"{ledger_nanos:,} nano-dollars, and its batches say {batches_nanos:,}"
+        sentence = f"by the project's ledger prompt caches saved {said}"
+        yield Violation("drift_ledger_cache_saved", drift, sentence)
 
 
 def _of_money(ledger_nanos: int, batches_nanos: int) -> Iterator[Violation]:

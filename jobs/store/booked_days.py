@@ -17,6 +17,10 @@ from jobs.store.ledger import SUM_NAMES, LedgerSums
 from jobs.store.spending import DaySpend
 from jobs.store.violations import Violation, unless_zero
 
+PROVEN_NAMES = tuple(name for name in SUM_NAMES if name != "cache_saved_nanos")
+"""Sums that are worked out of the attempts alone. What caches saved is proven of batches, and the ledger's
+sum of it by theirs: it may be below zero, and lacks the attempts of batches that are older than it."""
+
 LISTED = 20
 """Of what contradicts the ledger, lines that are told; more are only counted."""
 
@@ -77,7 +81,7 @@ def ledger_violations(
     for line in sorted({*booked, *made}):
         booked_days, made_days = booked.get(line, {}), made.get(line, {})
         for day, sums in sorted(booked_days.items()):
-            below = [name for name in SUM_NAMES if getattr(sums, name) < 0]
+            below = [name for name in PROVEN_NAMES if getattr(sums, name) < 0]
             negative += [f"{line}, {day}: {', '.join(below)}"] if below else []
         spans, is_early = _spans(booked_days, made_days)
         early += [str(line)] if is_early else []
@@ -177,7 +181,7 @@ def _add(total: LedgerSums, sums: LedgerSums) -> None:
 
 
 def _differences(told: LedgerSums, counted: LedgerSums) -> str:
-    pairs = ((name, getattr(told, name) - getattr(counted, name)) for name in SUM_NAMES)
+    pairs = ((name, getattr(told, name) - getattr(counted, name)) for name in PROVEN_NAMES)
     return ", ".join(f"{name} {difference:+,}" for name, difference in pairs if difference)
 
 

@@ -17,6 +17,7 @@ are not searched for smaller ones, because finding none would cost as much as ru
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, select, update
@@ -24,6 +25,7 @@ from sqlmodel import Session, col
 
 from jobs.budget import Cap, sentence, without_room
 from jobs.exchange import Usage
+from jobs.prices import KNOWN_PRICES, Price
 from jobs.states import (
     BILLED_OUTCOMES,
     FED_BATCH_STATES,
@@ -64,6 +66,7 @@ class Tally:
     unpriced_jobs: int
     bad_answers: int
     bad_nanos: int
+    cache_saved_nanos: int | None
     succeeded: int
     failed: int
     cancelled: int
@@ -321,13 +324,17 @@ class Books:
         tally.cache_write_tokens += usage.cache_write_tokens
         tally.output_tokens += usage.output_tokens
         tally.reasoning_tokens += usage.reasoning_tokens
+        saved_nanos = 0
+        if tally.cache_saved_nanos is not None:
+            saved_nanos = _cache_saved(of.call, usage)
+            tally.cache_saved_nanos += saved_nanos
         has_usage = ended.usage is not None
         billed = ended.outcome in BILLED_OUTCOMES or has_usage
         # An answer without usage is charged at its worst case as much as one that never came.
         if has_unknown_use(ended.outcome, ended.cost_nanos, has_usage=has_usage):
             tally.unknown_attempts += 1
         self._sums(of, ended.outcome, day).add(
-            usage, ended.cost_nanos or 0, unpriced=billed and ended.cost_nanos is None
+            usage, ended.cost_nanos or 0, saved_nanos, unpriced=billed and ended.cost_nanos is None
         )
         self._closed.append(
             (
@@ -359,6 +366,16 @@ class _Booked(NamedTuple):
 
 def _booked(journal: Journal) -> _Booked:
     return _Booked(journal.lease.project_id, journal.lease.batch_id, journal)
+
+
+def _cache_saved(call: Journal | Attempt, usage: Usage) -> int:
+    """Return what a prompt cache saved of a call, by the price that was journaled with it."""
+    if call.price is None or not (usage.cached_input_tokens or usage.cache_write_tokens):
+        return 0
+    return _price_of(call.price).cache_saved_nanos(usage)
+
+
+_price_of = lru_cache(maxsize=KNOWN_PRICES)(Price.from_json)
 
 
 def _has_unknown_use(made: Settlement) -> bool:

@@ -42,8 +42,11 @@ class LedgerSums:
     output_tokens: int = 0
     reasoning_tokens: int = 0
     cost_nanos: int = 0
+    cache_saved_nanos: int = 0
 
-    def add(self, usage: Usage, cost_nanos: int, *, unpriced: bool) -> None:
+    def add(
+        self, usage: Usage, cost_nanos: int, cache_saved_nanos: int = 0, *, unpriced: bool
+    ) -> None:
         """Add one attempt."""
         self.attempts += 1
         self.unpriced_attempts += unpriced
@@ -53,6 +56,7 @@ class LedgerSums:
         self.output_tokens += usage.output_tokens
         self.reasoning_tokens += usage.reasoning_tokens
         self.cost_nanos += cost_nanos
+        self.cache_saved_nanos += cache_saved_nanos
 
 
 KEY_NAMES = tuple(field.name for field in fields(LedgerKey))

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date
+from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -29,14 +30,20 @@ MOST_JOBS = 20_000_000
 
 def money_of_project(session: Session, project_id: int) -> tuple[int, int]:
     """Return what a project's batches have spent, and what its ledger says (nano-dollars)."""
-    spent = select(*halves_of_sum(col(Batch.spent_nanos))).where(
-        col(Batch.project_id) == project_id
-    )
-    booked = select(*halves_of_sum(col(LedgerDay.cost_nanos))).where(
-        col(LedgerDay.project_id) == project_id
-    )
+    return _both(session, project_id, col(Batch.spent_nanos), col(LedgerDay.cost_nanos))
+
+
+def cache_savings_of_project(session: Session, project_id: int) -> tuple[int, int]:
+    """Return what prompt caches saved by a project's batches, and by its ledger (nano-dollars)."""
+    of_days = col(LedgerDay.cache_saved_nanos)
+    return _both(session, project_id, col(Batch.cache_saved_nanos), of_days)
+
+
+def _both(session: Session, project_id: int, of_batches: Any, of_days: Any) -> tuple[int, int]:
+    told = select(*halves_of_sum(of_batches)).where(col(Batch.project_id) == project_id)
+    booked = select(*halves_of_sum(of_days)).where(col(LedgerDay.project_id) == project_id)
     connection = session.connection()
-    return joined(connection.execute(spent).one()), joined(connection.execute(booked).one())
+    return joined(connection.execute(told).one()), joined(connection.execute(booked).one())
 
 
 def is_readable(session: Session, project_id: int) -> bool:

@@ -56,6 +56,7 @@ def batch_summary(batch: JsonObject) -> Table:
         ("jobs", f"{counts['total']:,}: {', '.join(shown)}"),
         ("tokens", f"{into:,} in, {out:,} out"),
         ("cost", _cost(batch)),
+        ("prompt caches", saved_by_caches(batch.get("cache_saved_usd"))),
         ("without price", f"{_jobs(unpriced)}, which the cost leaves out" if unpriced else ""),
         ("unknown", f"{_calls(unknown)}, charged at the worst case" if unknown else ""),
         ("not called for", _saved(batch)),
@@ -101,7 +102,8 @@ def result_table(results: Iterable[JsonObject]) -> Table:
 def usage_table(rows: Sequence[JsonObject], total: JsonObject, by: Sequence[str]) -> Table:
     """Return the sums, one row per combination of the words in `by`, and their total.
 
-    Kinds of tokens that nobody used have no column.
+    Kinds of tokens that nobody used have no column, nor has what prompt caches saved where that is
+    nothing.
     """
     table = _table(*by, show_footer=True)
     if table.columns:
@@ -110,11 +112,16 @@ def usage_table(rows: Sequence[JsonObject], total: JsonObject, by: Sequence[str]
     for name, title in figures:
         table.add_column(title, f"{total[name]:,}", justify="right", no_wrap=True)
     table.add_column("cost", _known(total), justify="right", no_wrap=True)
+    has_saved = bool(Decimal(total.get("cache_saved_usd") or 0))
+    if has_saved:
+        saved_in_all = dollars(total["cache_saved_usd"])
+        table.add_column("saved by caches", saved_in_all, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             *(printable(str(row[word])) for word in by),
             *(f"{row[name]:,}" for name, _ in figures),
             _known(row),
+            *((dollars(row["cache_saved_usd"]),) if has_saved else ()),
         )
     return table
 
@@ -178,6 +185,14 @@ def _cost(batch: JsonObject) -> str:
     if Decimal(batch["reserved_usd"]):
         cost += f", {dollars(batch['reserved_usd'])} reserved for calls in flight"
     return cost
+
+
+def saved_by_caches(amount: str | None) -> str:
+    """Say what the providers' prompt caches saved; nothing where it is nothing, or not known."""
+    saved = Decimal(amount or 0)
+    if saved < 0:
+        return f"cost {dollars(str(-saved))} more than they saved"
+    return f"saved {dollars(amount)}" if saved else ""
 
 
 def outcome(result: JsonObject) -> Text:

@@ -13,8 +13,10 @@ from typing import Any, cast
 
 import httpx
 import orjson
+from fakeredis import FakeAsyncRedis
 from sqlmodel import select
 
+from jobs.clock import utcnow
 from jobs.configuration import Configuration
 from jobs.defaults import JobDefaults
 from jobs.ingest import Intake
@@ -39,6 +41,8 @@ from workers.kept_answers import take_kept
 from workers.keys import Keyring
 from workers.open_slice import OpenSlice
 from workers.parts import Parts
+from workers.prompt_caches import PromptCaches
+from workers.shared_primings import SharedPrimings
 from workers.slice_run import SliceRun
 from workers.suspicion import Quarantine
 from workers.transactions import Transactions
@@ -199,11 +203,12 @@ def fake_gate() -> FakeGate:
 
 def parts_of(settings: Settings, database: Database, gate: FakeGate, provider: Provider) -> Parts:
     """Return a worker's parts; to be called on the loop that they run on."""
+    prices = PriceBook(CONFIGURATION)
     return Parts(
         settings=settings,
         configuration=CONFIGURATION,
         catalogue=Catalogue(CONFIGURATION),
-        prices=PriceBook(CONFIGURATION),
+        prices=prices,
         keys=Keyring(CONFIGURATION),
         transactions=Transactions(database),
         writer=Writer(database),
@@ -214,6 +219,11 @@ def parts_of(settings: Settings, database: Database, gate: FakeGate, provider: P
         vigil=Vigil(),
         blame=Blame(),
         quarantine=Quarantine(),
+        prompt_caches=PromptCaches(
+            CONFIGURATION.providers,
+            lambda provider, model: prices.price(provider, model, utcnow()),
+            SharedPrimings(FakeAsyncRedis(decode_responses=True), "worker"),
+        ),
         transport=AiohttpTransport(),
         caller=Caller(httpx.MockTransport(provider.answer), deadline_s=5.0),
     )

@@ -1,6 +1,6 @@
 """Anthropic's messages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,8 +17,9 @@ from jobs.errors import (
     RequestRejected,
     ServerFailed,
 )
-from jobs.exchange import Answer, Finish, ModelRequest, Usage
+from jobs.exchange import Answer, Finish, Message, ModelRequest, Usage
 from workers.gate.gate import Reading
+from workers.prefix import Prefix
 from workers.protocols import dialects, readings
 from workers.protocols.counts import NotCredibleError, optional, part, required
 from workers.protocols.encoding import json_body, key_value
@@ -68,6 +69,10 @@ ERROR_CODES: dict[str, type[ProviderError]] = {
 """What `error.details.error_code` decides before anything else does."""
 
 
+CACHE_CONTROL = {"type": "ephemeral"}
+"""Keeps what stands before it for five minutes from its last use."""
+
+
 class _Block(msgspec.Struct):
     type: Any = None
     text: Any = None
@@ -87,7 +92,14 @@ _decoder = msgspec.json.Decoder(_Reply)
 class Anthropic:
     """Messages. It has no seed, so a request's seed, best effort everywhere, is not sent."""
 
-    def request(self, request: ModelRequest, model: str, key: SecretStr | None) -> WireRequest:
+    def request(
+        self,
+        request: ModelRequest,
+        model: str,
+        key: SecretStr | None,
+        *,
+        kept: Prefix | None = None,
+    ) -> WireRequest:
         """Return the POST to `/messages`."""
         document: dict[str, object] = {
             "model": model,
@@ -98,6 +110,8 @@ class Anthropic:
         system = request.system if form is None else form.told(request.system)
         if system is not None:
             document["system"] = system
+        if kept is not None:
+            document |= _marked(system, request.messages, kept.head_characters)
         if request.temperature is not None:
             document["temperature"] = request.temperature
         if request.top_p is not None:
@@ -147,6 +161,27 @@ class Anthropic:
     def readings(self, headers: Mapping[str, str], now: datetime) -> tuple[Reading, ...]:
         """Return what the headers say of limits."""
         return readings.ANTHROPIC.read(headers, now)
+
+
+def _marked(
+    system: str | None, messages: Sequence[Message], head_characters: int
+) -> dict[str, object]:
+    """Return what the mark changes: it stands where the part ends that other requests begin with, too."""
+    first = messages[0]
+    if head_characters == 0:
+        return {"system": [_block(system or "", is_marked=True)]}
+    head, rest = first.content[:head_characters], first.content[head_characters:]
+    blocks = [_block(head, is_marked=True)]
+    if rest:  # an empty block is refused
+        blocks.append(_block(rest))
+    return {"messages": [{"role": first.role, "content": blocks}, *messages[1:]]}
+
+
+def _block(text: str, *, is_marked: bool = False) -> dict[str, object]:
+    block: dict[str, object] = {"type": "text", "text": text}
+    if is_marked:
+        block["cache_control"] = CACHE_CONTROL
+    return block
 
 
 def kind_of(status: int, fault: Fault, error_code: str) -> type[ProviderError]:

@@ -23,6 +23,7 @@ from jobs.errors import (
 )
 from jobs.exchange import Answer, Finish, ModelRequest, Usage
 from workers.gate.gate import Reading
+from workers.prefix import Prefix
 from workers.protocols import dialects, hints
 from workers.protocols.counts import NotCredibleError, optional, required
 from workers.protocols.encoding import json_body, key_value
@@ -96,7 +97,14 @@ _decoder = msgspec.json.Decoder(_Reply)
 class Gemini:
     """generateContent. The model stands in the path, the key in a header and never in the URL."""
 
-    def request(self, request: ModelRequest, model: str, key: SecretStr | None) -> WireRequest:
+    def request(
+        self,
+        request: ModelRequest,
+        model: str,
+        key: SecretStr | None,
+        *,
+        kept: Prefix | None = None,
+    ) -> WireRequest:
         """Return the POST to `/models/MODEL:generateContent`."""
         generation: dict[str, object] = {"maxOutputTokens": request.max_tokens}
         if request.temperature is not None:

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from jobs.errors import ContextTooLong, Overloaded, ProviderError, RateLimited, RequestRejected
 from jobs.exchange import Answer, Finish, Message, ModelRequest
 from workers.gate.gate import Reading
+from workers.prefix import Prefix
 from workers.protocols import dialects, readings
 from workers.protocols.chat import read_answer, strict_format
 from workers.protocols.encoding import bearer, json_body
@@ -36,7 +37,14 @@ _CONTEXT = re.compile(r"context (?:length|size|window)|too many tokens", re.IGNO
 class Mistral:
     """Chat completions. A field that it doesn't know is a 422, so only its own names are sent."""
 
-    def request(self, request: ModelRequest, model: str, key: SecretStr | None) -> WireRequest:
+    def request(
+        self,
+        request: ModelRequest,
+        model: str,
+        key: SecretStr | None,
+        *,
+        kept: Prefix | None = None,
+    ) -> WireRequest:
         """Return the POST to `/chat/completions`."""
         form = None if request.schema is None else form_of(request.schema, dialects.MISTRAL)
         told = request.system if form is None else form.told(request.system)

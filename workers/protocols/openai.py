@@ -19,6 +19,7 @@ from jobs.errors import (
 )
 from jobs.exchange import Answer, Finish, Message, ModelRequest
 from workers.gate.gate import Reading
+from workers.prefix import Prefix
 from workers.protocols import dialects, readings
 from workers.protocols.chat import read_answer, response_format, strict_format
 from workers.protocols.encoding import bearer, json_body
@@ -76,7 +77,14 @@ class OpenAI:
         host = urlsplit(base_url).hostname or ""
         self._is_openai = f".{host}".endswith(".openai.com")
 
-    def request(self, request: ModelRequest, model: str, key: SecretStr | None) -> WireRequest:
+    def request(
+        self,
+        request: ModelRequest,
+        model: str,
+        key: SecretStr | None,
+        *,
+        kept: Prefix | None = None,
+    ) -> WireRequest:
         """Return the POST to `/chat/completions`."""
         told, answer_format = self._asked(request, model)
         system = () if told is None else (Message("system", told),)

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from jobs.exchange import Answer, ModelRequest
 from workers.gate.gate import Reading
+from workers.prefix import Prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,18 @@ class WireRequest:
 class Protocol(typing.Protocol):
     """One wire format: pure functions between our words and a provider's."""
 
-    def request(self, request: ModelRequest, model: str, key: SecretStr | None) -> WireRequest:
+    def request(
+        self,
+        request: ModelRequest,
+        model: str,
+        key: SecretStr | None,
+        *,
+        kept: Prefix | None = None,
+    ) -> WireRequest:
         """Return what to send so that `model` works on `request`.
+
+        `kept` is the request's beginning if the provider is to keep it in its prompt cache, at a cost;
+        who caches by itself need not be told.
 
         Raises:
             ProviderError: nothing that could be sent; the key or the text can't be put on the wire.
