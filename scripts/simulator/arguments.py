@@ -79,10 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         type=_word(parse_price),
         action="append",
         default=[],
-        metavar="MODEL=INPUT/OUTPUT",
+        metavar="MODEL=INPUT/OUTPUT[/CACHED[/WRITE]]",
         help="in dollars per million tokens; repeatable",
     )
     add("--cached-percent", type=_word(_percent), default=0, help="of long prompts' input")
+    add("--prompt-caches", action="store_true", help="cache what prompts begin with")
     add("--reasoning-percent", type=_word(_percent), default=0, help="of the output")
     add("--ledger", type=Path, metavar="FILE", help="append each closed row as a JSON line")
     add("--fsync", action="store_true", help="force the ledger's file to the disk")

@@ -18,7 +18,8 @@ DAILY_DIMENSIONS = frozenset({"rpd", "tpd"})
 class Call:
     """One request, read. `text` is every message's text; `max_tokens` is None where none was named.
 
-    `schema` is the JSON Schema that was asked for, None where text was.
+    `schema` is the JSON Schema that was asked for, None where text was. `marked` is the beginning of
+    the text that the provider is asked to keep in its prompt cache, None where it isn't.
     """
 
     model: str
@@ -27,6 +28,7 @@ class Call:
     schema: Mapping[str, Any] | None
     job_id: str
     input_tokens: int
+    marked: str | None = None
 
 
 def read_call(
@@ -59,7 +61,8 @@ class Finish(StrEnum):
 class Answer:
     """What the model said, and what it takes money for.
 
-    `input_tokens` includes `cached_tokens`, `output_tokens` includes `reasoning_tokens`.
+    `input_tokens` includes `cached_tokens` and `cache_write_tokens`, `output_tokens` includes
+    `reasoning_tokens`.
     """
 
     text: str
@@ -68,6 +71,7 @@ class Answer:
     cached_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    cache_write_tokens: int = 0
 
 
 class FailureKind(StrEnum):

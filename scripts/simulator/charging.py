@@ -19,10 +19,12 @@ class Charge(NamedTuple):
     otpm: int = 0
 
 
-def charge_before(protocol: str, call: Call) -> Charge:
-    """Return what is taken when the call is admitted."""
+def charge_before(protocol: str, call: Call, cached_tokens: int = 0) -> Charge:
+    """Return what is taken when the call is admitted; Anthropic lets what is cached go free."""
     tokens = call.input_tokens
     match protocol:
+        case "anthropic":
+            return Charge(tokens - cached_tokens, tokens - cached_tokens)
         case "openai":
             return Charge(max(call.max_tokens or 0, tokens), tokens)
         case "mistral":

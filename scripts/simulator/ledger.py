@@ -46,6 +46,7 @@ class Ledger:
         self._answered = bytearray()
         self._input = array("Q")
         self._cached = array("I")
+        self._written = array("I")
         self._output = array("I")
         self._reasoning = array("I")
         self._cost_nanos = array("Q")
@@ -61,7 +62,10 @@ class Ledger:
         self._status.append(0)
         self._is_open.append(1)
         self._answered.append(0)
-        for column in (self._input, self._cached, self._output, self._reasoning, self._cost_nanos):
+        for column in (
+            *(self._input, self._cached, self._written),
+            *(self._output, self._reasoning, self._cost_nanos),
+        ):
             column.append(0)
         self._in_flight += 1
         self._max_in_flight = max(self._max_in_flight, self._in_flight)
@@ -76,10 +80,11 @@ class Ledger:
         if billed is not None:
             self._input[row] = billed.input_tokens
             self._cached[row] = billed.cached_tokens
+            self._written[row] = billed.cache_write_tokens
             self._output[row] = billed.output_tokens
             self._reasoning[row] = billed.reasoning_tokens
             price = self._prices.get(self._models.names[self._model[row]], FREE)
-            self._cost_nanos[row] = price.cost_nanos(billed.input_tokens, billed.output_tokens)
+            self._cost_nanos[row] = price.cost_nanos(billed)
         if self._on_close is not None:
             self._on_close(orjson.dumps(self._row(row), option=orjson.OPT_APPEND_NEWLINE))
 
@@ -105,6 +110,7 @@ class Ledger:
             "tokens": {
                 "input": sum(compress(self._input, answered)),
                 "cached": sum(compress(self._cached, answered)),
+                "cache_write": sum(compress(self._written, answered)),
                 "output": sum(compress(self._output, answered)),
                 "reasoning": sum(compress(self._reasoning, answered)),
             },
@@ -147,6 +153,7 @@ class Ledger:
             "answered": bool(self._answered[row]),
             "input_tokens": self._input[row],
             "cached_tokens": self._cached[row],
+            "cache_write_tokens": self._written[row],
             "output_tokens": self._output[row],
             "reasoning_tokens": self._reasoning[row],
             "cost_nanos": self._cost_nanos[row],

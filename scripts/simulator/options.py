@@ -44,9 +44,9 @@ class SimulatorOptions:
 
     Faults, latency, limits and lengths can change while it runs. Port 0 is any free one. `seed`
     decides latencies and faults, in the order of arrival. `cached_percent` of the input of prompts
-    from 1,024 tokens on is reported as cached (and costs the same), `reasoning_percent` of the
-    output as reasoning. With `fsync`, the file `ledger` is also forced to the disk each time it is
-    written.
+    from 1,024 tokens on is reported as cached, `reasoning_percent` of the output as reasoning. With
+    `prompt_caches` it is instead what a provider's cache would hold. With `fsync`, the file `ledger` is
+    also forced to the disk each time it is written.
 
     Raises:
         ValueError: the host is not a loopback address: the simulator has no authentication.
@@ -62,6 +62,7 @@ class SimulatorOptions:
     prices: Mapping[str, Price] = field(default_factory=lambda: dict(DEFAULT_PRICES))
     cached_percent: int = 0
     reasoning_percent: int = 0
+    prompt_caches: bool = False
     ledger: Path | None = None
     fsync: bool = False
 

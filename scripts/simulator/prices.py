@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from scripts.simulator.calls import Answer
+
 PICOS_PER_NANO = 1000
 
 
@@ -10,15 +12,22 @@ PICOS_PER_NANO = 1000
 class Price:
     """Pico-dollars per token: a millionth of the price in dollars per million tokens, times 10^6.
 
-    Picos, because `$0.0375` per million tokens is 37.5 nano-dollars per token.
+    Picos, because `$0.0375` per million tokens is 37.5 nano-dollars per token. What is read from a
+    prompt cache, or written to it, costs the same as other input where it has no price.
     """
 
     input_picos: int
     output_picos: int
+    cached_picos: int | None = None
+    write_picos: int | None = None
 
-    def cost_nanos(self, input_tokens: int, output_tokens: int) -> int:
+    def cost_nanos(self, billed: Answer) -> int:
         """Return the price of one call, rounded half up to nano-dollars."""
-        picos = input_tokens * self.input_picos + output_tokens * self.output_picos
+        picos = billed.input_tokens * self.input_picos + billed.output_tokens * self.output_picos
+        if self.cached_picos is not None:
+            picos += billed.cached_tokens * (self.cached_picos - self.input_picos)
+        if self.write_picos is not None:
+            picos += billed.cache_write_tokens * (self.write_picos - self.input_picos)
         return (picos + PICOS_PER_NANO // 2) // PICOS_PER_NANO
 
 
@@ -30,16 +39,16 @@ DEFAULT_PRICES = {
 
 
 def parse_price(text: str) -> tuple[str, Price]:
-    """Read `MODEL=INPUT/OUTPUT`, in dollars per million tokens with at most six decimal places.
+    """Read `MODEL=INPUT/OUTPUT[/CACHED[/WRITE]]`, in dollars per million tokens with six places at most.
 
     Raises:
         ValueError: not of that form, negative, or finer than a pico-dollar per token.
     """
     model, equals, amounts = text.rpartition("=")
-    paid_in, slash, paid_out = amounts.partition("/")
-    if not (model and equals and slash):
-        raise ValueError(f"price {text!r} is not MODEL=INPUT/OUTPUT")
-    return model, Price(_picos(paid_in), _picos(paid_out))
+    picos = [_picos(amount) for amount in amounts.split("/")] if model and equals else []
+    if not 2 <= len(picos) <= 4:
+        raise ValueError(f"price {text!r} is not MODEL=INPUT/OUTPUT[/CACHED[/WRITE]]")
+    return model, Price(*picos)
 
 
 def _picos(text: str) -> int:

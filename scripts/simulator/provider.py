@@ -23,6 +23,7 @@ from scripts.simulator.ledger import Ledger
 from scripts.simulator.limits import Limit
 from scripts.simulator.model import split, think
 from scripts.simulator.options import SimulatorOptions, parse_output_tokens
+from scripts.simulator.prompt_caches import NOTHING_FOUND, PromptCaches
 from scripts.simulator.quotas import Limits, Quotas, admit, readings
 
 JSON = "application/json"
@@ -157,6 +158,7 @@ class Provider:
         self._lengths = options.output_tokens
         self._faults = Faults(options.faults, options.seed)
         self._limits = Limits(options.limits, self._started_s, self._started_s)
+        self._caches = PromptCaches()
         self.ledger = Ledger(options.prices, self._on_close)
 
     def change(self, change: Change) -> dict[str, Any]:
@@ -225,16 +227,31 @@ class Provider:
     def _admit(self, exchange: Exchange, call: Call, key: str, now: float) -> None:
         dialect = exchange.dialect
         exchange.quotas = self._limits.quotas(dialect.NAME, call.model, key)
-        exchange.failure = admit(exchange.quotas, charge_before(dialect.NAME, call), now)
+        found = NOTHING_FOUND
+        if self._options.prompt_caches:
+            found = self._caches.look(dialect.NAME, key, call, now)
+        charge = charge_before(dialect.NAME, call, found.cached_tokens)
+        exchange.failure = admit(exchange.quotas, charge, now)
         if exchange.failure is not None:
             return
         answer = think(call, self._lengths, exchange.trouble)
         reasoning_percent = self._options.reasoning_percent if dialect.REPORTS_REASONING else 0
         split(answer, self._options.cached_percent, reasoning_percent)
+        if self._options.prompt_caches:
+            answer.cached_tokens = found.cached_tokens
+            if call.marked or self._bills_writes(call.model):
+                answer.cache_write_tokens = found.written_tokens
         if answer.finish is Finish.REFUSED and not dialect.BILLS_REFUSALS:
-            answer.input_tokens = answer.cached_tokens = 0
+            answer.input_tokens = answer.cached_tokens = answer.cache_write_tokens = 0
         exchange.answer = answer
         works_s = self._latency.draw_s(self._random)
         exchange.delay_s = works_s + sum(quota.queue_s(works_s, now) for quota in exchange.quotas)
         if exchange.fault is not None and exchange.trouble is Trouble.SLOW:
             exchange.delay_s += exchange.fault.delay_s
+        if exchange.trouble not in WITHOUT_WORK:
+            self._caches.keep(found, now + exchange.delay_s)
+
+    def _bills_writes(self, model: str) -> bool:
+        """Whether a model's price tells of writing a cache: else no answer mentions what wasn't asked for."""
+        price = self._options.prices.get(model)
+        return price is not None and price.write_picos is not None

@@ -70,12 +70,12 @@ A_CALL = read_call("m", "hello", None, None)
         (
             "anthropic",
             MESSAGES | {"system": "[job:s]"},
-            Call("m", "[job:s]\nhello", 5, None, "s", 4),
+            Call("m", "[job:s]\nhello", 5, None, "s", 4, marked=""),
         ),
         (
             "anthropic",
             MESSAGES | {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
-            Call("m", "hello", 5, SCHEMA, "", 2),
+            Call("m", "hello", 5, SCHEMA, "", 2, marked=""),
         ),
         (
             "gemini",

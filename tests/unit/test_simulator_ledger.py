@@ -29,10 +29,18 @@ def test_a_call_costs_its_tokens_rounded_half_up_once(
 ) -> None:
     model, price = parse_price(text)
     assert model == "m"
-    assert price.cost_nanos(input_tokens, output_tokens) == cost_nanos
+    assert price.cost_nanos(an_answer(input_tokens, output_tokens)) == cost_nanos
 
 
-@pytest.mark.parametrize("text", ["m", "m=1", "=1/2", "m=-1/2", "m=0.0000001/1", "m=NaN/1"])
+def test_what_a_cache_gives_and_takes_has_prices_of_its_own() -> None:
+    answer = Answer("", Finish.COMPLETE, 100, 60, 10, 0, cache_write_tokens=30)
+    assert parse_price("m=1/2/0.1/1.25")[1].cost_nanos(answer) == 10_000 + 6_000 + 37_500 + 20_000
+    assert parse_price("m=1/2/0.1")[1].cost_nanos(answer) == 10_000 + 6_000 + 30_000 + 20_000
+
+
+@pytest.mark.parametrize(
+    "text", ["m=1/2/3/4/5", "m", "m=1", "=1/2", "m=-1/2", "m=0.0000001/1", "m=NaN/1"]
+)
 def test_a_price_that_cannot_be_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"price|places"):
         parse_price(text)
@@ -56,7 +64,7 @@ def test_the_summary_counts_tokens_and_money_of_what_was_answered() -> None:
         "in_flight": 1,
         "max_in_flight": 1,
         "by_status": {"200": 4, "429": 1, "0": 1},
-        "tokens": {"input": 300, "cached": 30, "output": 150, "reasoning": 15},
+        "tokens": {"input": 300, "cached": 30, "cache_write": 0, "output": 150, "reasoning": 15},
         "cost_nanos": 3 * each_nanos,
         "unanswered_cost_nanos": each_nanos,
         "job_ids_answered": 1,

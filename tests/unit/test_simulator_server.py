@@ -99,6 +99,7 @@ def test_every_protocol_is_answered_and_entered_in_the_ledger(
         "answered": True,
         "input_tokens": 4,
         "cached_tokens": 0,
+        "cache_write_tokens": 0,
         "output_tokens": 20,
         "reasoning_tokens": 0,
         "cost_nanos": 4 * 100 + 20 * 400,
@@ -110,6 +111,7 @@ def test_a_reply_tells_the_usage_that_the_ledger_has(simulator: "Simulator") -> 
     assert simulator.ledger()["tokens"] == {
         "input": usage["prompt_tokens"],
         "cached": 0,
+        "cache_write": 0,
         "output": usage["completion_tokens"],
         "reasoning": 0,
     }
@@ -423,6 +425,7 @@ def test_cached_and_reasoning_tokens_are_parts_of_the_whole(
     assert simulator.ledger()["tokens"] == {
         "input": 2000,
         "cached": 960,
+        "cache_write": 0,
         "output": 20,
         "reasoning": 5,
     }

@@ -1,7 +1,7 @@
 """Anthropic's messages."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from scripts.simulator.calls import (
     Rejected,
     read_call,
 )
-from scripts.simulator.dialects.reading import Content, decode, join_text, whole_seconds
+from scripts.simulator.dialects.reading import Content, Part, decode, join_text, whole_seconds
 from scripts.simulator.schemas import is_closed
 
 NAME = "anthropic"
@@ -49,6 +49,9 @@ ERRORS: dict[FailureKind, tuple[int, str, str]] = {
     FailureKind.UNAVAILABLE: (503, "api_error", "Service unavailable"),
     FailureKind.OVERLOADED: (529, "overloaded_error", "Overloaded"),
 }
+
+MOST_MARKS = 4
+"""Of a prompt cache, in one request."""
 
 ROUNDED_TO_TOKENS = 1000
 """Remaining input and output tokens are told to the nearest thousand."""
@@ -99,7 +102,8 @@ def read(body: bytes, model: str, version: str) -> Call:  # noqa: ARG001 - the d
         raise Rejected("anthropic-version: header is required")
     request = decode(_decoder, body)
     _check(request, version)
-    text = join_text((request.system, *(message.content for message in request.messages)))
+    contents = (request.system, *(message.content for message in request.messages))
+    text = join_text(contents)
     wanted = request.output_config and request.output_config.format
     schema = wanted.schema if wanted else None
     if schema is not None and not is_closed(schema):
@@ -107,7 +111,29 @@ def read(body: bytes, model: str, version: str) -> Call:  # noqa: ARG001 - the d
             "output_config.format.schema: For 'object' type, "
             "'additionalProperties' must be explicitly set to false"
         )
-    return read_call(request.model, text, request.max_tokens, schema)
+    call = read_call(request.model, text, request.max_tokens, schema)
+    call.marked = _marked(contents)
+    return call
+
+
+def _marked(contents: Iterable[Content]) -> str:
+    """Return the text up to the last mark, empty where there is none."""
+    texts: list[str] = []
+    marked, marks = "", 0
+    for content in contents:
+        for part in [Part(text=content)] if isinstance(content, str) else content or ():
+            texts.append(part.text)
+            if part.cache_control is None:
+                continue
+            marks += 1
+            if part.cache_control.get("type") != "ephemeral":
+                raise Rejected("cache_control.type: Input should be 'ephemeral'")
+            if not part.text:
+                raise Rejected("cache_control cannot be set for empty text blocks")
+            marked = "\n".join(texts)
+    if marks > MOST_MARKS:
+        raise Rejected(f"A maximum of {MOST_MARKS} blocks with cache_control may be provided.")
+    return marked
 
 
 def _check(request: Request, version: str) -> None:
@@ -124,7 +150,7 @@ def _check(request: Request, version: str) -> None:
 
 def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
     """Return a `message`. A refusal comes before any output: no content, and nothing is billed."""
-    is_refused = answer.finish is Finish.REFUSED
+    is_refused, written = answer.finish is Finish.REFUSED, answer.cache_write_tokens
     refusal = {"type": "refusal", "category": None, "explanation": answer.text}
     return {
         "id": f"msg_{number:024x}",
@@ -136,10 +162,13 @@ def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
         "stop_sequence": None,
         "stop_details": refusal if is_refused else None,
         "usage": {
-            "input_tokens": answer.input_tokens - answer.cached_tokens,
+            "input_tokens": answer.input_tokens - answer.cached_tokens - written,
             "cache_read_input_tokens": answer.cached_tokens,
-            "cache_creation_input_tokens": 0,
-            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+            "cache_creation_input_tokens": written,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": written,
+                "ephemeral_1h_input_tokens": 0,
+            },
             "output_tokens": answer.output_tokens,
             "output_tokens_details": {"thinking_tokens": answer.reasoning_tokens},
             "server_tool_use": None,

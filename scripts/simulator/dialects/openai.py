@@ -182,7 +182,7 @@ def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
             "total_tokens": answer.input_tokens + answer.output_tokens,
             "prompt_tokens_details": {
                 "cached_tokens": answer.cached_tokens,
-                "cache_write_tokens": 0,
+                "cache_write_tokens": answer.cache_write_tokens,
                 "audio_tokens": 0,
             },
             "completion_tokens_details": {

@@ -16,6 +16,8 @@ class Part(msgspec.Struct):
 
     type: str = "text"
     text: str = ""
+    cache_control: dict[str, Any] | None = None
+    """Anthropic's mark: what stands up to here is to be kept in the prompt cache."""
 
 
 Content = str | list[Part] | None
