@@ -1,6 +1,6 @@
 """The providers' prompt caches, as one process uses them: each is written by one call, then read by all.
 
-Of jobs that begin alike the first one's call goes alone: it writes the cache. The others wait, before they
+Of jobs that begin alike one goes alone: its call writes the cache. The others wait, before they
 ask the gate and with berths that are lent, until it was answered, failed, or took too long. If it failed
 after it was sent, the next one tries. If it wasn't sent (the gate had no start for it), all go on: a pool
 that is blocked or slow is no place to queue up for one another.

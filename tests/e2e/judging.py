@@ -80,9 +80,9 @@ def books_agree(system: System, batch: Json, simulator: "Simulator") -> None:
     assert nanos(batch["reserved_usd"]) == 0
     usage = batch["usage"]
     assert usage["output_tokens"] == sum(row["output_tokens"] for row in once.values())
-    assert usage["input_tokens"] + usage["cached_input_tokens"] == sum(
-        row["input_tokens"] for row in once.values()
-    )
+    assert sum(
+        usage[name] for name in ("input_tokens", "cached_input_tokens", "cache_write_tokens")
+    ) == sum(row["input_tokens"] for row in once.values())
 
     ids = {result["seq"]: result["custom_id"] for result in system.results(batch["id"])}
     unknown_of = Counter(ids[attempt.seq] for attempt in unknown)

@@ -229,3 +229,31 @@ def test_the_worst_case_reckons_with_a_tier_that_an_estimate_just_misses() -> No
     price = Price(((0, Rates(1_000_000, 0, 0, 0)), (200_000, Rates(2_000_000, 0, 0, 0))))
     assert price.worst_case_nanos(100_000, 0) == 100_000
     assert price.worst_case_nanos(100_001, 0) == 200_002
+
+
+def test_what_a_cache_saves_is_the_list_price_less_what_was_paid() -> None:
+    price = Price(((0, Rates(1_000_000, 100_000, 1_250_000, 2_000_000)),))
+    usage = Usage(10, 1000, 200, output_tokens=5)
+    assert price.cache_saved_nanos(usage) == 1210 + 10 - (10 + 100 + 250 + 10)
+    assert price.cache_saved_nanos(Usage(0, 0, 200)) == -50
+    assert price.cache_saved_nanos(Usage(10, output_tokens=5)) == 0
+
+
+def test_a_cached_token_is_saved_on_in_the_tier_that_applies() -> None:
+    price = Price(((0, Rates(1_000_000, 0, 0, 0)), (100, Rates(2_000_000, 500_000, 0, 0))))
+    assert price.cache_saved_nanos(Usage(1, 100)) == 2 * 101 - (2 + 50)
+
+
+@pytest.mark.parametrize(
+    ("rates", "pays"),
+    [
+        ((1000, 100, 1250, 1), True),
+        ((1000, 100, 1000, 1), True),
+        ((1000, 1000, 1000, 1), False),  # nobody has told what a cache costs
+        ((1000, 500, 1500, 1), False),
+    ],
+)
+def test_a_cache_pays_if_writing_and_reading_it_once_is_cheaper(
+    rates: tuple[int, int, int, int], pays: bool
+) -> None:
+    assert Price(((0, Rates(*rates)),)).makes_caching_pay is pays

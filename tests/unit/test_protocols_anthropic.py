@@ -18,6 +18,7 @@ from jobs.errors import (
     ServerFailed,
 )
 from jobs.exchange import Finish, Message, ModelRequest, Usage
+from workers.prefix import Prefix
 from workers.protocols.anthropic import Anthropic
 
 ANTHROPIC = Anthropic()
@@ -286,3 +287,32 @@ def test_an_error_reply_is_its_exact_class(
     assert type(raised.value) is kind
     assert (raised.value.request_id, raised.value.wait_s) == ("req_h", 7)
     assert raised.value.provider_code == (error_code or type_ or None)
+
+
+def test_what_is_to_be_kept_in_the_prompt_cache_is_marked_at_its_end() -> None:
+    request = ModelRequest(
+        messages=(
+            Message("user", "Head and tail"),
+            Message("assistant", "Yes"),
+            Message("user", "?"),
+        ),
+        max_tokens=50,
+        system="Be brief.",
+    )
+    mark = {"type": "ephemeral"}
+
+    def sent(kept: Prefix | None) -> Any:
+        return json.loads(ANTHROPIC.request(request, "m", None, kept=kept).body)
+
+    of_system = sent(Prefix("x", 2000))
+    assert of_system["system"] == [{"type": "text", "text": "Be brief.", "cache_control": mark}]
+    assert of_system["messages"] == sent(None)["messages"]
+    with_head = sent(Prefix("x", 2000, head_characters=5))
+    assert with_head["system"] == "Be brief."
+    assert with_head["messages"][0]["content"] == [
+        {"type": "text", "text": "Head ", "cache_control": mark},
+        {"type": "text", "text": "and tail"},
+    ]
+    assert with_head["messages"][1:] == sent(None)["messages"][1:]
+    whole = sent(Prefix("x", 2000, head_characters=13))["messages"][0]["content"]
+    assert whole == [{"type": "text", "text": "Head and tail", "cache_control": mark}]
