@@ -10,7 +10,7 @@ import psutil
 import pytest
 from sqlmodel import select
 
-from api.auth import GUESSES
+from api.known_keys import GUESSES
 from api.bodies import MAX_BYTES
 from api.front_door import MAX_HEADERS_BYTES
 from api.listener import MAX_TARGET_BYTES

@@ -50,7 +50,7 @@ async def fleet() -> AsyncIterator[Fleet]:
     yield fleet
     redis = FakeAsyncRedis(server=fleet.redis, decode_responses=True)
     for key in await redis.keys():
-        assert key.startswith(KEY)
+        assert str(key).startswith(KEY)
         assert await redis.pttl(key) > 0
 
 
