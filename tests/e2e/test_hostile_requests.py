@@ -10,9 +10,9 @@ import psutil
 import pytest
 from sqlmodel import select
 
-from api.known_keys import GUESSES
 from api.bodies import MAX_BYTES
 from api.front_door import MAX_HEADERS_BYTES
+from api.known_keys import GUESSES
 from api.listener import MAX_TARGET_BYTES
 from jobs.store.projects import create_key, ensure_project
 from jobs.tables import Job
