@@ -22,6 +22,7 @@ from api.routes import (
     pools,
     reconciliation,
     results,
+    retries,
     usage,
 )
 from api.services import PATIENCE_S, Services
@@ -83,6 +84,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         results.router,
         attempts.router,
         reconciliation.router,
+        retries.router,
         usage.router,
         budget.router,
         pools.router,

@@ -45,11 +45,13 @@ class Body:
     Only where that `is_digested`: a gigabyte takes a second, and without a key nobody asks for it.
     """
 
-    def __init__(self, request: Request, *, is_digested: bool) -> None:
+    def __init__(self, request: Request, *, is_digested: bool, about: str = "") -> None:
+        """Read a request's body; `about` is what else tells it from requests with the same query."""
         self._request = request
         # The order of different parameters says nothing.
         query = sorted(request.query_params.multi_items(), key=lambda pair: pair[0])
-        self._sha = hashlib.sha256(urlencode(query).encode() + b"\n") if is_digested else None
+        told = f"{about}{urlencode(query)}\n".encode()
+        self._sha = hashlib.sha256(told) if is_digested else None
         self._waits_since: float | None = None
 
     async def stream(self) -> AsyncIterator[bytes]:

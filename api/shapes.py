@@ -48,9 +48,9 @@ class BatchShape(BaseModel):
     answer was lost, or came without a credible usage. `bad_answers` were paid for and not usable, and
     cost `bad_answers_cost_usd`, a part of `cost_usd`. `collapsed_jobs` ask for the same as an earlier
     one of the batch and get its result, `reused_jobs` have got that of an earlier batch; both together
-    have saved `saved_usd` up to now. `cache_saved_usd` is how
-    much less the calls cost than without the providers' prompt caches: below zero while those were
-    written and hardly read, null of a batch that is older than the figure.
+    have saved `saved_usd` up to now. `retry_of` is the batch whose jobs these are, if it is a retry.
+    `cache_saved_usd` is how much less the calls cost than without the providers' prompt caches: below
+    zero while those were written and hardly read, null of a batch that is older than the figure.
     """
 
     id: str
@@ -74,6 +74,7 @@ class BatchShape(BaseModel):
     reused_jobs: int
     saved_usd: str
     cache_saved_usd: str | None
+    retry_of: str | None
     waiting_for: str | None
     eta: Eta | None
 
@@ -119,6 +120,7 @@ def batch_shape(batch: Batch, project: str) -> BatchShape:
         reused_jobs=batch.reused_jobs,
         saved_usd=format_usd(batch.saved_nanos),
         cache_saved_usd=_usd_or_none(batch.cache_saved_nanos),
+        retry_of=batch.retry_of,
         waiting_for=batch.waiting_for,
         eta=None,
     )

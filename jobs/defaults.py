@@ -104,6 +104,15 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise InvalidParameter(f"the default `kind`: {expected_kinds()}")
         return defaults
 
+    def changed(self, values: Mapping[str, str]) -> Self:
+        """Return these defaults with those fields changed that a query gives as texts.
+
+        Raises:
+            InvalidParameter: as `from_query` does.
+        """
+        given = self.from_query(values)
+        return msgspec.structs.replace(self, **{name: getattr(given, name) for name in values})
+
     def to_json(self) -> str:
         """Return the text that is stored with the batch."""
         return msgspec.json.encode(self).decode()

@@ -172,10 +172,10 @@ class Batch(SQLModel, table=True):
     """What the calls for those would have cost, as far as they have their result."""
     offered_results: int = Field(default=0, sa_type=BigInt)
     """Up to which place (`Result.position`) its answers are offered to later batches."""
-    retry_of: int | None = Field(default=None, sa_type=BigInt)
-    """The id of the batch whose jobs these are, numbered as there; null for one that was submitted."""
+    retry_of: str | None = Field(default=None, sa_type=Text)
+    """The `ref` of the batch whose jobs these are, numbered as there; null for one that was submitted."""
     retry_codes: str | None = Field(default=None, sa_type=Text)
-    """Error codes of the jobs of `retry_of` that are to be run again, in JSON; null for all that failed."""
+    """Error codes of the jobs of `retry_of` to run again, with commas; null for all that failed."""
     cache_saved_nanos: int | None = Field(default=0, sa_type=BigInt)
     """How much less its calls cost than without the providers' prompt caches; below zero while those
     were written and hardly read. Null of a batch that is older than the figure."""

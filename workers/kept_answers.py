@@ -1,12 +1,18 @@
 """What jobs of a slice need not ask: their answers are there already, and become their results.
 
-It comes first when a slice is opened, so that only the others are read, and called for.
+It comes first when a slice is opened, so that only the others are read, and called for. A retry keeps
+what the batch before it has; then any batch may take what others were answered, if it allows that.
 """
+
+import asyncio
 
 from jobs.defaults import JobDefaults
 from jobs.store import kept
 from jobs.store.jobs import SliceRange
+from jobs.store.kept import Keeping
+from jobs.store.retried import earlier_jobs, retried
 from jobs.store.slices import Lease
+from workers.recheck import Recheck
 from workers.transactions import Transactions
 
 
@@ -18,9 +24,30 @@ async def take_kept(
     Raises:
         LeaseLost: another worker has the slice.
     """
+    if lease.retry_of is not None:
+        keepings = await _keepings(transactions, lease, cut, defaults)
+        if keepings:
+            await transactions.write(
+                lambda session: kept.keep(session, lease, keepings), about=lease.batch_ref
+            )
     age = defaults.reuse
     if age is not None:
         await transactions.write(
             lambda session: kept.reuse(session, lease, cut, age, takes_mended=defaults.repair),
             about=lease.batch_ref,
         )
+
+
+async def _keepings(
+    transactions: Transactions, lease: Lease, cut: SliceRange, defaults: JobDefaults
+) -> list[Keeping]:
+    """Return what the jobs of a retry get from the batch before it."""
+    before = await transactions.read(lambda session: retried(session, lease))
+    recheck = Recheck.of(before, defaults)
+    jobs = await transactions.read(
+        lambda session: earlier_jobs(
+            session, lease, cut, before.batch_id, with_texts=recheck.is_needed
+        )
+    )
+    # A slice of long translations takes its time, and calls of others are waiting.
+    return await asyncio.to_thread(lambda: [*recheck.keepings(jobs)])

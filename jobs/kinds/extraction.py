@@ -149,8 +149,8 @@ class ExtractionPlan(Plan):
 
     @property
     def judged_by(self) -> Any:
-        """The whole line, but for its name."""
-        return msgspec.structs.replace(self._line, custom_id="")
+        """The whole line, but for its name and whom it asks."""
+        return msgspec.structs.replace(self._line, custom_id="", model="")
 
     def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
         """Return what was extracted from one part, or why the answer is none.
@@ -198,6 +198,22 @@ class ExtractionPlan(Plan):
             {"value": value, "evidence": list(evidence.values())} if self._line.evidence else value,
             _contradictions(merge) or verdict.mended,
         )
+
+    def recheck(self, output: Any, was: Plan) -> Verdict | None:
+        """Judge the whole value, and its evidence if that is asked for; None if there is none then."""
+        if not isinstance(was, ExtractionPlan):
+            return None
+        had_evidence = was._line.evidence
+        verdict = judge_value(output["value"] if had_evidence else output, self._schema)
+        if isinstance(verdict, Bad) or not self._line.evidence:
+            return verdict
+        if not had_evidence:
+            return None
+        quotes = [{"path": found["path"], "quote": found["quote"]} for found in output["evidence"]]
+        evidence, missing = checked(verdict.output, quotes, Source(self._line.text))
+        if missing:
+            return Bad("evidence_missing", _unproven(missing))
+        return Good({"value": verdict.output, "evidence": evidence}, verdict.mended)
 
 
 def _unproven(missing: Mapping[str, str]) -> str:

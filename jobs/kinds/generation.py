@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from jobs.exchange import Answer, Message, ModelRequest
+from jobs.exchange import Answer, Finish, Message, ModelRequest
 from jobs.kinds.answers import no_answer
 from jobs.kinds.filters import MissingVariable, RenderedTooLarge, UnfitVariables
-from jobs.kinds.kind import FieldFault, Good, Plan, Verdict
+from jobs.kinds.kind import Bad, FieldFault, Good, Plan, Verdict
 from jobs.kinds.schemas import UnusableSchema, judge_json, read_schema
 from jobs.kinds.templates import UnusableTemplate, render
 
@@ -118,6 +118,25 @@ class GenerationPlan(Plan):
     def join(self, kept: Sequence[Any]) -> Verdict:
         """Return the one answer, or of several samples the list."""
         return Good(kept[0] if self._line.n == 1 else list(kept))
+
+    def recheck(self, output: Any, was: Plan) -> Verdict | None:
+        """Judge each sample as if it had just been answered."""
+        if not isinstance(was, GenerationPlan) or was._line.n != self._line.n:
+            return None
+        kept: list[Any] = []
+        mended = None
+        for sample in output if self._line.n > 1 else [output]:
+            verdict = self.judge(kept, Answer(was._text(sample), Finish.COMPLETE, None))
+            if isinstance(verdict, Bad):
+                return verdict
+            kept.append(verdict.output)
+            mended = mended or verdict.mended
+        return Good(kept[0] if self._line.n == 1 else kept, mended)
+
+    def _text(self, sample: Any) -> str:
+        """Return the answer that has brought a sample."""
+        is_text = _schema_bytes(self._line) is None
+        return str(sample) if is_text else msgspec.json.encode(sample).decode()
 
 
 def _request(line: GenerationLine) -> ModelRequest:

@@ -102,6 +102,14 @@ class Plan(ABC):
         """Return the job's output, once all parts have theirs."""
         return Good(kept[0])
 
+    def recheck(self, output: Any, was: "Plan") -> Verdict | None:
+        """Say whether the job's output, which `was` has brought, is what this plan asks for.
+
+        `was` is the plan of the same line with other defaults. None where the output doesn't tell: then
+        the job is asked for again.
+        """
+        return None
+
 
 class Kind(Protocol):
     """One kind of job: a small class in a file of its own, listed in `KINDS`.

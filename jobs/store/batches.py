@@ -45,6 +45,9 @@ class BatchDraft:
     name: str | None = None
     priority: Priority = Priority.NORMAL
     max_cost_nanos: int | None = None
+    retry_of: str | None = None
+    retry_codes: str | None = None
+    """As in `jobs.tables.Batch`, which tells what these two are."""
 
 
 def new_ref() -> str:
@@ -63,6 +66,8 @@ def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
         priority=draft.priority,
         defaults=draft.defaults,
         max_cost_nanos=draft.max_cost_nanos,
+        retry_of=draft.retry_of,
+        retry_codes=draft.retry_codes,
         created_at=moment,
         touched_at=moment,
     )

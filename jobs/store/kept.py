@@ -4,7 +4,7 @@ Outputs are copied within the database, however large they are.
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Integer, Text, bindparam, insert, literal, select
@@ -14,6 +14,7 @@ from jobs.ages import Age, span
 from jobs.states import ResultStatus
 from jobs.store import batches
 from jobs.store.answers import find
+from jobs.store.bulk import insert_rows
 from jobs.store.database import now
 from jobs.store.jobs import SliceRange
 from jobs.store.origins import Origin, costs_of
@@ -25,13 +26,26 @@ KEPT = "cache"
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """An answer that was judged again, and is good. `output` is JSON text."""
+
+    output: str
+    finish_reason: str | None
+    mended: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Keeping:
-    """What a job gets: the result of `copied`, with this status; its calls were those for `origin`."""
+    """What a job gets: the result of `copied`, with this status; its calls were those for `origin`.
+
+    With `judged` it is that instead, and succeeds.
+    """
 
     seq: int
     status: ResultStatus
     copied: Origin
     origin: Origin
+    judged: Judged | None = None
 
 
 # Built once: putting a statement together costs more than running it.
@@ -58,11 +72,12 @@ _ANSWERED = select(col(Result.seq)).where(
     col(Result.seq).in_(bindparam("seqs", expanding=True)),
 )
 _COPIED = ("output", "finish_reason", "error_code", "error_message", "mended")
+_WRITTEN = (
+    *("batch_id", "seq", "position", "status", "source"),
+    *("finished_at", "origin_batch_id", "origin_seq"),
+)
 _COPY = insert(Result).from_select(
-    [
-        *("batch_id", "seq", "position", "status", "source"),
-        *("finished_at", "origin_batch_id", "origin_seq", *_COPIED),
-    ],
+    [*_WRITTEN, *_COPIED],
     select(
         bindparam("batch_id", type_=BigInt),
         bindparam("new_seq", type_=Integer()),
@@ -133,12 +148,29 @@ def keep(session: Session, lease: Lease, keepings: Collection[Keeping]) -> None:
     due = [keeping for keeping in keepings if keeping.seq not in answered]
     if not due:
         return
+    placed = [*enumerate(due, start=batch.finished_jobs + 1)]
+    _copy(session, lease.batch_id, [each for each in placed if each[1].judged is None])
+    _write(session, lease.batch_id, [each for each in placed if each[1].judged is not None])
+    costs = costs_of(session, (keeping.origin for keeping in due))
+    statuses = Counter(keeping.status for keeping in due)
+    batch.succeeded += statuses[ResultStatus.SUCCEEDED]
+    batch.failed += statuses[ResultStatus.FAILED]
+    batch.reused_jobs += len(due)
+    batch.saved_nanos += sum(costs.get(keeping.origin, 0) for keeping in due)
+    session.add(batch)
+    session.flush()
+
+
+def _copy(session: Session, batch_id: int, placed: Sequence[tuple[int, Keeping]]) -> None:
+    """Copy results to their places."""
     moment = now(session)
+    if not placed:
+        return
     session.connection().execute(
         _COPY,
         [
             {
-                "batch_id": batch.id,
+                "batch_id": batch_id,
                 "new_seq": keeping.seq,
                 "new_position": position,
                 "new_status": keeping.status.value,
@@ -148,14 +180,20 @@ def keep(session: Session, lease: Lease, keepings: Collection[Keeping]) -> None:
                 "copied_batch": keeping.copied.batch_id,
                 "copied_job": keeping.copied.seq,
             }
-            for position, keeping in enumerate(due, start=batch.finished_jobs + 1)
+            for position, keeping in placed
         ],
     )
-    costs = costs_of(session, (keeping.origin for keeping in due))
-    statuses = Counter(keeping.status for keeping in due)
-    batch.succeeded += statuses[ResultStatus.SUCCEEDED]
-    batch.failed += statuses[ResultStatus.FAILED]
-    batch.reused_jobs += len(due)
-    batch.saved_nanos += sum(costs.get(keeping.origin, 0) for keeping in due)
-    session.add(batch)
-    session.flush()
+
+
+def _write(session: Session, batch_id: int, placed: Sequence[tuple[int, Keeping]]) -> None:
+    """Write the results of judged answers to their places."""
+    moment = now(session)
+    rows = [
+        (
+            *(batch_id, keeping.seq, position, keeping.status.value, KEPT, moment, *keeping.origin),
+            *(keeping.judged.output, keeping.judged.finish_reason, keeping.judged.mended),
+        )
+        for position, keeping in placed
+        if keeping.judged is not None
+    ]
+    insert_rows(session, Result, (*_WRITTEN, "output", "finish_reason", "mended"), rows)

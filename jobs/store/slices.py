@@ -138,8 +138,8 @@ class Lease:
     slice_no: int
     queue: str
     fence: int
-    retry_of: int | None = field(default=None, compare=False)
-    """The batch that this one retries; no part of what tells leases apart."""
+    retry_of: str | None = field(default=None, compare=False)
+    """The ref of the batch that this one retries; no part of what tells leases apart."""
 
 
 def claim(

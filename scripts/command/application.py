@@ -13,6 +13,7 @@ from scripts.command import (
     pools,
     reconcile,
     results,
+    retry,
     steer,
     submit,
     usage,
@@ -54,6 +55,7 @@ app.command("reconcile")(reconcile.reconcile)
 app.command("cancel")(steer.cancel)
 app.command("pause")(steer.pause)
 app.command("resume")(steer.resume)
+app.command("retry")(retry.retry)
 app.command("usage")(usage.usage)
 app.command("budget")(budget.budget)
 app.command("pools")(pools.pools)

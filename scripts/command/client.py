@@ -122,6 +122,17 @@ class Client:
         """Ask for `cancel`, `pause` or `resume`, and return the batch as it is then."""
         return _object(self._send(self._http.build_request("POST", f"{_path(batch_id)}/{verb}")))
 
+    def retry(self, batch_id: str, changes: Mapping[str, str], idempotency_key: str) -> JsonObject:
+        """Make a new batch of a batch's jobs and return it; with the same key it is the same batch."""
+        request = self._http.build_request(
+            "POST",
+            f"{_path(batch_id)}/retry",
+            params=changes,
+            headers={"idempotency-key": idempotency_key},
+            timeout=httpx.Timeout(SUBMIT_S, connect=CONNECT_S),
+        )
+        return _object(self._send(request))
+
     def change_batch(self, batch_id: str, changes: Mapping[str, str | None]) -> JsonObject:
         """Change what may be changed of a batch, `max_cost_usd`, and return the batch."""
         return self._patch(_path(batch_id), changes)

@@ -1,49 +1,29 @@
 """`tidemill submit`: send a file of jobs, and stay until they are done if asked to."""
 
-import secrets
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jobs.characters import IDEMPOTENCY_KEY, is_idempotency_key
-from jobs.money import parse_usd
 from jobs.states import Priority
-from scripts.command.client import Client
 from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
-from scripts.command.ending import ExitStatus, say
+from scripts.command.ending import ExitStatus
+from scripts.command.options import (
+    IdempotencyKey,
+    MaxCost,
+    Output,
+    Settings,
+    Watch,
+    accepted,
+    fields_of,
+    stay,
+)
 from scripts.command.quote import tell_quote
-from scripts.command.render import JsonObject, print_json, stdout
-from scripts.command.results import Order, check_writable, save
+from scripts.command.render import print_json, stdout
+from scripts.command.results import check_writable
 from scripts.command.sample import DEFAULT_JOBS, Sampling
 from scripts.command.sending import Sending, opened
-from scripts.command.watch import finish, follow_on_terminal, rests
-
-
-def _amount(text: str | None) -> str | None:
-    try:
-        if text is not None:
-            parse_usd(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    return text
-
-
-def _idempotency_key(text: str | None) -> str:
-    """Return the key that was given, or a random one."""
-    if text is None:
-        return secrets.token_urlsafe(18)
-    if not is_idempotency_key(text):
-        raise typer.BadParameter(f"expected {IDEMPOTENCY_KEY}")
-    return text
-
-
-def _settings(texts: list[str] | None) -> list[str] | None:
-    for text in texts or ():
-        if not text.partition("=")[0] or "=" not in text:
-            raise typer.BadParameter(f"expected FIELD=VALUE, got {text!r}")
-    return texts
 
 
 class Collapse(StrEnum):
@@ -68,29 +48,12 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Default output limit.")] = None,
     temperature: Annotated[float | None, typer.Option(min=0, max=2, help="Default.")] = None,
     priority: Annotated[Priority | None, typer.Option(help="Share of a busy queue.")] = None,
-    max_cost_usd: Annotated[
-        str | None,
-        typer.Option(
-            "--max-cost",
-            "--max-cost-usd",
-            metavar="USD",
-            callback=_amount,
-            help="Budget in dollars, never exceeded.",
-        ),
-    ] = None,
+    max_cost_usd: MaxCost = None,
     failover_after_s: Annotated[
         float | None,
         typer.Option(min=0, help="Seconds to wait for a target before a route's next one."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="FIELD=VALUE",
-            callback=_settings,
-            help="Default for any other field of the jobs, such as target=fr; may be given often.",
-        ),
-    ] = None,
+    settings: Settings = None,
     repair: Annotated[
         bool | None,
         typer.Option(help="Take answers that were put right here. Default: yes."),
@@ -118,13 +81,7 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
             help="Take answers of earlier batches that are no older, such as 12h or 7d. Default: none.",
         ),
     ] = None,
-    idempotency_key: Annotated[
-        str | None,
-        typer.Option(
-            callback=_idempotency_key,
-            help="The same file and options with the same key are one batch. Default: a random one.",
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
     retry_for: Annotated[
         float,
         typer.Option(
@@ -151,11 +108,8 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     yes: Annotated[
         bool, typer.Option("--yes", help="After a sample, submit all jobs without asking.")
     ] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Stay until the batch has ended.")] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="Write the results here at the end; implies --watch."),
-    ] = None,
+    watch: Watch = False,
+    output: Output = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: Json = False,
@@ -197,7 +151,7 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         "reuse": reuse,
     }
     defaults = {field: str(value) for field, value in given.items() if value is not None}
-    defaults |= dict(setting.split("=", 1) for setting in settings or ())
+    defaults |= fields_of(settings)
     with connect(url, key) as client, opened(file) as upload:
         sending = Sending(client, file, retry_for, is_quiet=as_json)
         if dry_run:
@@ -209,25 +163,9 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
             sampling.run(goes_on=yes)
         batch = sending.submit(upload, defaults, str(idempotency_key))
         if watch or output is not None:
-            _stay(client, batch, output, as_json=as_json)
+            stay(client, batch, output, as_json=as_json)
     if as_json:
         print_json(batch)
     else:
-        stdout().print(_accepted(batch))
+        stdout().print(accepted(batch))
         stdout().print(f"`tidemill watch {batch['id']}` follows it.")
-
-
-def _stay(client: Client, batch: JsonObject, output: Path | None, *, as_json: bool) -> None:
-    if not as_json:
-        say(_accepted(batch))
-    batch = follow_on_terminal(client, batch["id"], as_json=as_json)
-    # A batch that rests has no end yet, and half of the results must not pass for all of them.
-    if output is not None and not rests(batch):
-        count = save(client.results(batch["id"], Order.INPUT), output)
-        if not as_json:
-            say(f"{count:,} results are in {output}")
-    finish(batch, as_json=as_json)
-
-
-def _accepted(batch: JsonObject) -> str:
-    return f"Batch {batch['id']} is accepted: {batch['counts']['total']:,} jobs."

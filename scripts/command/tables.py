@@ -51,6 +51,7 @@ def batch_summary(batch: JsonObject) -> Table:
     rows: list[tuple[str, str | Text]] = [
         ("batch", batch["id"]),
         ("name", printable(batch["name"] or "")),
+        ("retry of", batch.get("retry_of") or ""),
         ("state", state(batch["state"])),
         ("waiting for", printable(str(batch["waiting_for"] or ""))),
         ("jobs", f"{counts['total']:,}: {', '.join(shown)}"),

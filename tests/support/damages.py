@@ -22,7 +22,7 @@ TOKENS = Usage.__struct_fields__
 SUMS = ("attempts", "unpriced_attempts", *TOKENS, "cost_nanos")
 
 REUSES = batch('defaults = \'{"reuse":"1d"}\', reused_jobs = 1')
-RETRIES = batch("retry_of = 2, reused_jobs = 1")
+RETRIES = batch("retry_of = 'bat_x', reused_jobs = 1")
 
 
 def kept(seq: int = 0, batch_id: int = 2) -> str:

@@ -22,6 +22,7 @@ from jobs.defaults import JobDefaults
 from jobs.ingest import Intake
 from jobs.lines import LineReader
 from jobs.prices import PriceBook
+from jobs.retry import Retry, prepare, read_again
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.states import Priority
@@ -151,6 +152,17 @@ class Workshop:
         reader = LineReader(defaults, self.parts.catalogue)
         intake = Intake(self.database, draft, reader, slice_size=slice_size, max_jobs=10_000)
         intake.take(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+        return intake.accept().ref
+
+    def retry(self, ref: str, *codes: str, **changes: str) -> str:
+        """Make a new batch of the jobs of one that has ended, and return its ref."""
+        with self.database.read() as session:
+            prepared = prepare(session, Retry(1, ref, changes, codes))
+        reader = LineReader(prepared.defaults, self.parts.catalogue)
+        intake = Intake(
+            self.database, prepared.draft, reader, slice_size=100, max_jobs=prepared.jobs
+        )
+        read_again(self.database, prepared, intake)
         return intake.accept().ref
 
     def open(self, ref: str, slice_no: int = 0) -> tuple[OpenSlice, SliceRun]:

@@ -12,7 +12,7 @@ from jobs.kinds.kind import Bad, Good, Plan, Verdict
 from jobs.kinds.schemas import judge_json, read_schema
 from jobs.kinds.translation.checks import Piece, check_piece, verdict
 from jobs.kinds.translation.glossary import Term
-from jobs.kinds.translation.json_strings import has_words, texts_of, with_texts
+from jobs.kinds.translation.json_strings import every_text, has_words, texts_of, with_texts
 from jobs.kinds.translation.languages import base_of, detect
 from jobs.kinds.translation.line import (
     TranslationLine,
@@ -58,8 +58,8 @@ class JsonPlan(Plan):
 
     @property
     def judged_by(self) -> Any:
-        """The whole line, but for its name."""
-        return msgspec.structs.replace(self._line, custom_id="")
+        """The whole line, but for its name and whom it asks."""
+        return msgspec.structs.replace(self._line, custom_id="", model="")
 
     def request(self, kept: Sequence[Any]) -> ModelRequest:
         """Return the request of the next part."""
@@ -91,6 +91,30 @@ class JsonPlan(Plan):
             whole = translated.get(entry.text, "") + entry.before + text + entry.after
             translated[entry.text] = whole
         return Good(with_texts(self._value, translated))
+
+    def recheck(self, output: Any, was: Plan) -> Verdict | None:
+        """Judge every text as a piece of one part; None if the value has other texts than its source."""
+        if not isinstance(was, JsonPlan):
+            return None
+        sources, translations = [*every_text(self._value)], [*every_text(output)]
+        if len(sources) != len(translations):
+            return None
+        pairs = {
+            text: other
+            for text, other in zip(sources, translations, strict=True)
+            if has_words(text)
+        }
+        pieces = [
+            Piece(hidden.text, hidden, "json")
+            for hidden in (protect(text, "json") for text in pairs)
+        ]
+        checked = [
+            check_piece(piece, piece.protected.hidden(other))
+            for piece, other in zip(pieces, pairs.values(), strict=True)
+        ]
+        words = "\n".join(words_of(piece.shown) for piece in pieces)
+        terms = [] if self._glossary is None else self._glossary.terms_in(words)
+        return verdict(self._line, words, checked, terms, Good(output))
 
     def _grouped(self) -> Iterator[list[_Entry]]:
         part_tokens = part_tokens_of(self._line)

@@ -8,7 +8,7 @@ from jobs.kinds.translation.protection import protect, words_of
 
 def texts_of(value: Any) -> list[str]:
     """Return the texts in a value, each once, in the order of the document; keys are none."""
-    return [*dict.fromkeys(_texts(value))]
+    return [*dict.fromkeys(every_text(value))]
 
 
 def has_words(text: str) -> bool:
@@ -27,9 +27,10 @@ def with_texts(value: Any, translated: Mapping[str, str]) -> Any:
     return value
 
 
-def _texts(value: Any) -> Iterator[str]:
+def every_text(value: Any) -> Iterator[str]:
+    """Yield the texts in a value, in the order of the document."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict):
         for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
+            yield from every_text(item)

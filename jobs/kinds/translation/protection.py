@@ -46,6 +46,21 @@ class Protected(NamedTuple):
         """Return a piece of `text` as the user wrote it."""
         return _TOKEN.sub(lambda token: self.originals.get(_number(token), token[0]), text)
 
+    def hidden(self, answer: str) -> str:
+        """Return an answer that has the originals in it with their tokens instead, as it was given."""
+        numbers: dict[str, list[str]] = {}
+        for token in _TOKEN.finditer(self.text):
+            numbers.setdefault(self.originals.get(_number(token), ""), []).append(token[0])
+        numbers.pop("", None)
+        if not numbers:
+            return answer
+        longest_first = sorted(numbers, key=len, reverse=True)
+        originals = re.compile("|".join(map(re.escape, longest_first)))
+        # One that occurs more often than in the source is left as it is, and found to be too much.
+        return originals.sub(
+            lambda found: numbers[found[0]].pop(0) if numbers[found[0]] else found[0], answer
+        )
+
 
 class Restored(NamedTuple):
     """An answer with the originals in it, what is wrong with that, and what was put right."""

@@ -55,8 +55,8 @@ class TextPlan(Plan):
 
     @property
     def judged_by(self) -> Any:
-        """The whole line, but for its name."""
-        return msgspec.structs.replace(self._line, custom_id="")
+        """The whole line, but for its name and whom it asks."""
+        return msgspec.structs.replace(self._line, custom_id="", model="")
 
     def request(self, kept: Sequence[Any]) -> ModelRequest:
         """Return the request of the next part, with the end of the one before and its translation."""
@@ -94,6 +94,17 @@ class TextPlan(Plan):
         if self._line.format == "subtitles":
             return Good(with_cue_texts(self._line.text, joined))
         return Good(joined)
+
+    def recheck(self, output: Any, was: Plan) -> Verdict | None:
+        """Judge the whole translation as one piece, however many parts it was made of."""
+        if not isinstance(was, TextPlan):
+            return None
+        is_subtitles = self._line.format == "subtitles"
+        answer = self._protected.hidden(cue_texts(output) if is_subtitles else output)
+        shown = self._protected.text
+        checked = check_piece(Piece(shown, self._protected, self._line.format), answer)
+        terms = self._terms(shown)
+        return verdict(self._line, words_of(shown), [checked], terms, Good(output))
 
     def _pieces(self, text: str) -> list[str]:
         part_tokens = part_tokens_of(self._line)

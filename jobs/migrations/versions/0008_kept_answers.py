@@ -14,7 +14,7 @@ BIG_INT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 TOTALS = ("reused_jobs", "offered_results")
 NEW: dict[str, dict[str, sa.types.TypeEngine[Any]]] = {
-    "batch": {"retry_of": BIG_INT, "retry_codes": sa.Text()},
+    "batch": {"retry_of": sa.Text(), "retry_codes": sa.Text()},
     "result": {"origin_batch_id": BIG_INT, "origin_seq": sa.Integer()},
 }
 
