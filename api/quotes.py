@@ -13,7 +13,7 @@ from jobs.clock import utcnow
 from jobs.defaults import JobDefaults
 from jobs.errors import ServiceUnavailable
 from jobs.lines import LineReader
-from jobs.quote import Insistence, Known, Quoting, Ratings, duration, known_states
+from jobs.quote import Insistence, Known, Quoting, Ratings, duration, kept_answers, known_states
 from jobs.store import budgets
 
 
@@ -64,6 +64,7 @@ def _begin(services: Services, request: QuoteRequest) -> Quoting:
         Insistence.of(request.defaults),
         Ratings(services.configuration, services.prices, utcnow()),
         max_jobs=services.settings.max_jobs_per_batch,
+        answered=kept_answers(services.database, request.project_id, request.defaults),
     )
 
 

@@ -2,6 +2,7 @@
 
 from jobs.quote.calls import Insistence
 from jobs.quote.durations import Duration, Known, duration, known_states
+from jobs.quote.kept import kept_answers
 from jobs.quote.quoting import Quoting, Sums
 from jobs.quote.ratings import Ratings
 from jobs.quote.tally import Tally
@@ -17,6 +18,7 @@ __all__ = [
     "Sums",
     "Tally",
     "duration",
+    "kept_answers",
     "known_states",
     "sufficiency",
 ]

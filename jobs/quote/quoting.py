@@ -3,13 +3,14 @@
 It reads as `jobs/ingest.py` does, so that the same lines are bad, and the same jobs collapse.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.bad_lines import duplicate_custom_id
 from jobs.errors import EmptySubmission, LineFault
 from jobs.lines import JobLine, LineReader
 from jobs.quote.calls import Insistence
+from jobs.quote.kept import Answered, nothing_answered
 from jobs.quote.ratings import Rating, Ratings
 from jobs.quote.tally import Tally
 from jobs.reading import Chunk, Reading
@@ -21,14 +22,6 @@ LISTED = 100
 
 OTHERS = "(others)"
 """The model of such an entry."""
-
-Answered = Callable[[Sequence[bytes]], Collection[bytes]]
-"""From the fingerprints of some jobs to those of which an answer is kept that the batch may take."""
-
-
-def nothing_answered(_fingerprints: Sequence[bytes]) -> Collection[bytes]:
-    """Return that of no job an answer is kept."""
-    return ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,20 @@ def test_the_same_command_with_the_same_key_pays_for_no_second_sample(
     assert first["sample"]["batch"]["id"] == second["sample"]["batch"]["id"]
 
 
+def test_what_was_sampled_is_not_paid_for_again_by_who_reuses(mill: System, tmp_path: Path) -> None:
+    file = tmp_path / "reused.jsonl"
+    file.write_bytes(ndjson(lines(600, prefix="reused")))
+    words = ("submit", str(file), "--reuse", "1d", "--json")
+    report, batch = documents(tidemill(mill, *words, "--sample", "30", "--yes", "--watch"))
+    assert (report["quote"]["reused_jobs"], batch["reused_jobs"]) == (0, 30)
+    (quote,) = documents(tidemill(mill, *words, "--dry-run"))
+    assert (quote["jobs"], quote["reused_jobs"], quote["calls"]) == (600, 600, 0)
+    assert quote["cost_usd"] == {"low": "0.000000000", "high": "0.000000000"}
+    file.write_bytes(ndjson([*lines(600, prefix="reused"), *lines(7, prefix="new")]))
+    (quote,) = documents(tidemill(mill, *words, "--dry-run"))
+    assert (quote["reused_jobs"], quote["calls"]) == (600, 7)
+
+
 def test_a_dry_run_submits_nothing(mill: System, tmp_path: Path) -> None:
     before = names(mill)
     file = tmp_path / "jobs.jsonl"

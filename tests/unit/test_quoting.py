@@ -14,7 +14,8 @@ from jobs.errors import EmptySubmission, TooManyJobs
 from jobs.lines import LineReader
 from jobs.prices import PriceBook
 from jobs.quote import Insistence, Quoting, Ratings, Sufficiency, Sums, Tally, sufficiency
-from jobs.quote.quoting import LISTED, OTHERS, Answered, nothing_answered
+from jobs.quote.kept import Answered, nothing_answered
+from jobs.quote.quoting import LISTED, OTHERS
 from jobs.quote.tally import Range
 from jobs.routing import Catalogue, Target
 from tests.support.system import lines, ndjson
