@@ -4,6 +4,8 @@ import gzip
 import io
 import json
 import sys
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -95,6 +97,28 @@ def test_a_sample_whose_jobs_are_alike_leaves_a_little_doubt() -> None:
 
 def test_too_few_tell_nothing() -> None:
     assert interval([1.0] * (FEWEST - 1), 1000) is None
+
+
+def coverage(draw: Callable[[Random], float], size: int) -> float:
+    """In which share of 500 files of 1,000 jobs the sum lies in the interval of a sample."""
+    random, held = Random(1), 0  # noqa: S311 - the same files each time
+    for _ in range(500):
+        jobs = [draw(random) for _ in range(1000)]
+        found = interval(random.sample(jobs, size), len(jobs))
+        assert found is not None
+        held += found.low <= sum(jobs) <= found.high
+    return held / 500
+
+
+def test_the_interval_holds_as_often_as_it_says() -> None:
+    assert coverage(lambda random: random.uniform(20, 200), 20) == pytest.approx(
+        CONFIDENCE, abs=0.01
+    )
+
+
+def test_it_holds_somewhat_less_often_where_few_jobs_are_far_larger() -> None:
+    """The largest of a hundred is ten times the usual one."""
+    assert coverage(lambda random: random.lognormvariate(0, 1), 20) > 0.88
 
 
 def quote(**changes: Any) -> dict[str, Any]:
