@@ -1,5 +1,6 @@
 """Quoting a submission instead of accepting it: the same body is read, and nothing is stored."""
 
+import asyncio
 from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
@@ -42,7 +43,8 @@ async def quote(
         await read_body(body, quoting, form)
         sums = await run_in_threadpool(quoting.finish)
     finally:
-        quoting.close()
+        # A large temporary file takes a moment to delete.
+        await asyncio.shield(run_in_threadpool(quoting.close))
     taking = duration(sums.tallies, services.configuration, await _known(services))
     return quote_shape(sums, taking, request.max_cost_nanos)
 

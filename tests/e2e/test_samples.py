@@ -210,6 +210,25 @@ def test_a_dry_run_submits_nothing(mill: System, tmp_path: Path) -> None:
     assert names(mill) == before
 
 
+def test_a_wrong_key_or_a_server_that_is_away_is_said(mill: System, tmp_path: Path) -> None:
+    file = tmp_path / "jobs.jsonl"
+    file.write_bytes(ndjson(lines(50)))
+    for way in ("--dry-run", "--sample"):
+        refused = tidemill(mill, "submit", str(file), way, "--key", "tm_wrong")
+        assert (refused.returncode, refused.stdout) == (3, b"")
+        nowhere = ("--url", "http://127.0.0.1:9", "--retry-for", "0")
+        away = tidemill(mill, "submit", str(file), way, *nowhere)
+        assert (away.returncode, away.stdout) == (5, b"")
+        assert b"no server answers" in away.stderr
+        assert b"second batch" not in away.stderr
+
+
+def test_nothing_to_quote_is_refused(mill: System) -> None:
+    run = tidemill(mill, "submit", "-", "--dry-run", "--json", stdin=b"\n")
+    assert run.returncode == 2
+    assert orjson.loads(run.stderr)["error"]["code"] == "empty_body"
+
+
 def test_bad_lines_end_a_dry_run_and_a_sample_with_status_2(mill: System, tmp_path: Path) -> None:
     before = names(mill)
     file = tmp_path / "jobs.jsonl"
