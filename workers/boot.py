@@ -30,6 +30,7 @@ from workers.gate.redis_gate import RedisGate
 from workers.in_flight import InFlight
 from workers.keys import Keyring
 from workers.parts import Parts
+from workers.planning import Planning
 from workers.prompt_caches import PromptCaches
 from workers.runtime import Runtime, RuntimeOptions
 from workers.shared_primings import SharedPrimings
@@ -95,6 +96,7 @@ def build_parts(
             lambda provider, model: prices.price(provider, model, utcnow()),
             SharedPrimings(redis, process),
         ),
+        planning=Planning(),
         transport=transport,
         caller=Caller(transport, deadline_s=settings.call_deadline_s),
     )

@@ -115,7 +115,7 @@ class JobRun:
     async def _prepared(self) -> Work | None:
         """Return the call to make; None if there is none, and the job is dealt with."""
         try:
-            return self._prepare()
+            return await self._parts.planning.run(self._prepare, len(self._job.request))
         except UnknownModel as error:
             # It was known when the job was accepted: this worker's configuration is another one.
             self._opened.park(RECONFIGURED_S, error.message)
@@ -131,8 +131,13 @@ class JobRun:
             )
         return None
 
-    def _prepare(self) -> Work:
-        """Turn the stored line into a call; raises what the line or its model is refused for."""
+    def _prepare(self) -> Work | None:
+        """Turn the stored line into a call; raises what the line or its model is refused for.
+
+        None if that came too late to be of use. What it reads doesn't change: it may run in a thread.
+        """
+        if self._opened.is_closing:
+            return None
         kind = KINDS.get(self._job.kind)
         if kind is None:
             raise InvalidSubmission(f"this version of the worker knows no {self._job.kind} jobs")

@@ -15,6 +15,7 @@ from workers.forecast import Forecast
 from workers.gate.gate import Gate
 from workers.in_flight import InFlight
 from workers.keys import Keyring
+from workers.planning import Planning
 from workers.prompt_caches import PromptCaches
 from workers.suspicion import Quarantine
 from workers.transactions import Transactions
@@ -41,5 +42,6 @@ class Parts:
     blame: Blame
     quarantine: Quarantine
     prompt_caches: PromptCaches
+    planning: Planning
     transport: httpx.AsyncBaseTransport
     caller: Caller

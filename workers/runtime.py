@@ -217,6 +217,7 @@ class Runtime:
         except Exception:  # the sweep forgets silent workers
             log.exception("could not say goodbye")
         parts.transactions.close()
+        parts.planning.close()
         await parts.transport.aclose()
         await parts.prompt_caches.close()
         await parts.gate.close()

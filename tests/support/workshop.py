@@ -42,6 +42,7 @@ from workers.kept_answers import take_kept
 from workers.keys import Keyring
 from workers.open_slice import OpenSlice
 from workers.parts import Parts
+from workers.planning import Planning
 from workers.prompt_caches import PromptCaches
 from workers.shared_primings import SharedPrimings
 from workers.slice_run import SliceRun
@@ -236,6 +237,7 @@ def parts_of(settings: Settings, database: Database, gate: FakeGate, provider: P
             lambda provider, model: prices.price(provider, model, utcnow()),
             SharedPrimings(FakeAsyncRedis(decode_responses=True), "worker"),
         ),
+        planning=Planning(),
         transport=AiohttpTransport(),
         caller=Caller(httpx.MockTransport(provider.answer), deadline_s=5.0),
     )
@@ -256,4 +258,5 @@ async def workshop(folder: Path, *, max_in_flight: int = 8) -> AsyncIterator[Wor
         finally:
             await parts.writer.close()
             parts.transactions.close()
+            parts.planning.close()
             await parts.transport.aclose()
