@@ -10,7 +10,7 @@ from jobs.kinds.answers import no_answer
 from jobs.kinds.filters import MissingVariable, RenderedTooLarge, UnfitVariables
 from jobs.kinds.kind import Bad, FieldFault, Good, Plan, Verdict
 from jobs.kinds.schemas import UnusableSchema, judge_json, read_schema
-from jobs.kinds.templates import UnusableTemplate, render
+from jobs.kinds.templates import UnusableTemplate, head_of, render
 
 ModelName = Annotated[str, msgspec.Meta(max_length=256)]
 """It is a part of keys in the database and in Redis; the longest of any provider's has some 200."""
@@ -104,6 +104,11 @@ class GenerationPlan(Plan):
     def wants_variety(self) -> bool:
         """Whether there are several samples, or they are drawn."""
         return self._line.n > 1 or super().wants_variety
+
+    @property
+    def head_characters(self) -> int:
+        """Those before the first variable of a template."""
+        return len(head_of(self._line.template or "")) if _is_templated(self._line) else 0
 
     def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
         """Return the text, or with a schema the JSON value that satisfies it.

@@ -103,6 +103,21 @@ def check_template(source: str) -> None:
     _compiled(source)
 
 
+@lru_cache(maxsize=KEPT_TEMPLATES)
+def head_of(source: str) -> str:
+    """Return the text before the template's first place: what it writes first, whatever is filled in.
+
+    Raises:
+        UnusableTemplate: see `check_template`.
+    """
+    _compiled(source)
+    match _environment.parse(source).body:
+        case [nodes.Output(nodes=[nodes.TemplateData(data=head), *_]), *_]:
+            return str(head)
+        case _:
+            return ""
+
+
 class _Environment(SandboxedEnvironment):
     """Jinja, where whatever stands after a dot or in brackets is data."""
 

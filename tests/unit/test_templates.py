@@ -14,6 +14,7 @@ from jobs.kinds.templates import (
     MAX_TEMPLATE_CHARACTERS,
     UnusableTemplate,
     check_template,
+    head_of,
     render,
 )
 
@@ -264,3 +265,20 @@ def test_whatever_a_template_says_it_is_filled_or_refused(words: list[str]) -> N
         return
     assert "object at 0x" not in filled
     assert "<class" not in filled
+
+
+@pytest.mark.parametrize(
+    ("template", "head"),
+    [
+        ("Translate this: {{ text }}", "Translate this: "),
+        ("{{ text }} is to be translated", ""),
+        ("Say it in {% if short %}short{% endif %}", "Say it in "),
+        ("Say {{- text }}", "Say"),
+        ("Say {# what follows #}{{ text }}", "Say "),
+        ("No variable", "No variable"),
+        ("", ""),
+    ],
+)
+def test_the_head_is_what_is_written_before_anything_is_filled_in(template: str, head: str) -> None:
+    assert head_of(template) == head
+    assert render(template, {"text": "x", "short": True}).startswith(head)
