@@ -43,6 +43,10 @@ def configured(system: System, simulator: "Simulator") -> None:
         models = ["{MODEL}"]
         base_url = "{simulator.url}{PATHS["anthropic"]}"
 
+        [[providers.anthropic.pools]]
+        name = "main"
+        limits = {{ rps = 2000 }}  # of a pool whose limits are known calls leave at once
+
         [prices."anthropic/{MODEL}"]
         input = "1.00"
         output = "4.00"
