@@ -207,6 +207,11 @@ class Dialogue:
         self._estimated_tokens = None
 
     @property
+    def part(self) -> int:
+        """The number of the part that is asked for, from 0."""
+        return len(self._kept)
+
+    @property
     def estimated_tokens(self) -> int:
         """The input of what is asked, as it is estimated before anybody has counted."""
         if self._estimated_tokens is None:

@@ -45,7 +45,10 @@ class _Known:
     """What is known of a prefix at a provider's model; times are the event loop's."""
 
     rules: CacheRules
-    asked: int = 0
+    first: Hashable = None
+    """What was the first to ask that begins so."""
+    is_shared: bool = False
+    """Whether another one has asked since."""
     warm_until: dict[str, float] = field(default_factory=dict)
     """By pool: accounts don't share their caches."""
     written_in: set[str] = field(default_factory=set)
@@ -112,17 +115,23 @@ class PromptCaches:
         self._entries: OrderedDict[Entry, _Known] = OrderedDict()
         self._primings: dict[Hashable, _Priming] = {}
 
-    async def enter(self, owner: Hashable, target: Target, prefix: Prefix) -> None:
-        """Wait until a call that begins so may ask the gate; `leave` whatever becomes of it."""
+    async def enter(
+        self, owner: Hashable, question: Hashable, target: Target, prefix: Prefix
+    ) -> None:
+        """Wait until a call that begins so may ask the gate; `leave` whatever becomes of it.
+
+        `question` is the same whenever the same is asked again: that alone shares nothing.
+        """
         entry = Entry(target.provider, target.model, prefix.identity)
         known = self._of(entry, prefix.tokens)
         if known is None:
             return
-        known.asked += 1
-        if known.asked == 1:
+        if known.first is None:
+            known.first = question
             await asyncio.sleep(0)  # the other jobs of its slice have been started, and are next
-            if known.asked == 1:
-                return
+        known.is_shared |= question != known.first
+        if not known.is_shared:
+            return
         loop = asyncio.get_running_loop()
         until = loop.time() + PATIENCE_S
         while (
@@ -219,7 +228,7 @@ class PromptCaches:
 
 def _marks(known: _Known, pool: str, now: float, *, can_read: bool) -> bool:
     """Whether a call is marked: if there is something to read, or nobody else is writing it."""
-    if not known.rules.is_asked_for or known.asked < 2 or now < known.useless_until:
+    if not known.rules.is_asked_for or not known.is_shared or now < known.useless_until:
         return False
     return can_read or pool not in known.written_in
 

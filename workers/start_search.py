@@ -66,7 +66,9 @@ class StartSearch:
         if is_suspect(self._job):
             await self._parts.quarantine.enter(self)
         if (prefix := work.dialogue.prefix) is not None:
-            await self._parts.prompt_caches.enter(self, work.dialogue.targets[0], prefix)
+            question = (self._opened.lease.batch_id, self._job.seq, work.dialogue.part)
+            target = work.dialogue.targets[0]
+            await self._parts.prompt_caches.enter(self, question, target, prefix)
         loop, gate = asyncio.get_running_loop(), self._parts.gate
         if self._waiting_since is None:
             self._waiting_since = loop.time()

@@ -76,7 +76,7 @@ class Jobs:
         return self.through[0]
 
     async def _enter(self, number: int) -> None:
-        await self.caches.enter(number, self.target, self.prefix)
+        await self.caches.enter(number, number, self.target, self.prefix)
         self.through.append(number)
 
     def call(self, usage: Usage | None, pool: str = "main", **of: Any) -> bool:
@@ -116,6 +116,17 @@ async def test_a_prefix_that_one_call_has_is_neither_waited_for_nor_marked(fleet
     assert jobs.through == [0]
     assert not jobs.call(NEITHER)
     assert await FakeAsyncRedis(server=fleet.redis).keys() == []
+
+
+async def test_what_is_asked_again_shares_its_prefix_with_nothing(fleet: Fleet) -> None:
+    caches = fleet.worker()
+    jobs = Jobs(caches)
+    for _ in range(3):
+        await caches.enter("owner", "the same question", CLAUDE, PREFIX)
+        assert not jobs.call(NEITHER)
+        caches.leave("owner")
+    await caches.enter("owner", "its next part", CLAUDE, PREFIX)
+    assert jobs.call(WROTE)
 
 
 async def test_another_tries_if_the_first_call_failed(fleet: Fleet) -> None:
