@@ -67,6 +67,12 @@ CONFIGURATION = Configuration.model_validate(
         "prices": {
             "first/small": {"input": "1", "output": "1"},
             "second/tiny": {"input": "20", "output": "20"},
+            "second/kept": {
+                "input": "1",
+                "cached_input": "0.1",
+                "cache_write": "1.25",
+                "output": "1",
+            },
         },
     }
 )
