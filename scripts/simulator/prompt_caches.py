@@ -22,18 +22,23 @@ MOST_ENTRIES = 100_000
 
 
 class Rules(NamedTuple):
-    """From how many tokens on a provider caches by itself, and in what steps."""
+    """From how many tokens on a provider caches by itself, in what steps, and whether it tells of writes."""
 
     fewest_tokens: int
     step_tokens: int
+    tells_writes: bool
 
 
-AUTOMATIC = {"openai": Rules(1024, 128), "gemini": Rules(2048, 256), "mistral": Rules(1024, 64)}
+AUTOMATIC = {
+    "openai": Rules(1024, 128, tells_writes=True),
+    "gemini": Rules(2048, 256, tells_writes=False),
+    "mistral": Rules(1024, 64, tells_writes=False),
+}
 FEWEST_MARKED_TOKENS = 1024
 
 
 class Found(NamedTuple):
-    """What of a prompt was there, and what its call writes beyond that (tokens)."""
+    """What of a prompt was there, and what its call writes beyond that, where that is told (tokens)."""
 
     cached_tokens: int
     written_tokens: int
@@ -64,7 +69,9 @@ class PromptCaches:
             if self._is_readable(entry, now_s):
                 cached = max(cached, tokens)
         longest = beginnings[-1][0] if beginnings else 0
-        return Found(cached, longest - cached, tuple(entry for _, entry in beginnings))
+        is_told = call.marked is not None or AUTOMATIC[protocol].tells_writes
+        entries = tuple(entry for _, entry in beginnings)
+        return Found(cached, longest - cached if is_told else 0, entries)
 
     def keep(self, found: Found, answered_at_s: float) -> None:
         """Keep a prompt whose answer begins at that time; what was there is kept anew."""
@@ -93,9 +100,7 @@ def _beginnings(protocol: str, account: str, call: Call) -> Iterator[tuple[int, 
             name.update(call.marked.encode(errors="surrogatepass"))
             yield tokens, name.digest()
         return
-    rules = AUTOMATIC.get(protocol)
-    if rules is None:
-        return
+    rules = AUTOMATIC[protocol]
     text, step = call.text, rules.step_tokens * CHARACTERS_PER_TOKEN
     for end in range(step, len(text) + 1, step):
         name.update(text[end - step : end].encode(errors="surrogatepass"))

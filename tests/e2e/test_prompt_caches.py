@@ -36,34 +36,47 @@ def caching_simulator() -> Iterator["Simulator"]:
 
 
 def configured(system: System, simulator: "Simulator") -> None:
-    system.config.write_text(
+    """Write a configuration with the prices of caches, and with limits: within them calls leave at once."""
+    sections = [
         f"""
-        [providers.anthropic]
-        protocol = "anthropic"
-        models = ["{MODEL}"]
-        base_url = "{simulator.url}{PATHS["anthropic"]}"
+        [providers.{name}]
+        protocol = "{name}"
+        models = {[MODEL] if name == "anthropic" else []}
+        base_url = "{simulator.url}{path}"
 
-        [[providers.anthropic.pools]]
+        [[providers.{name}.pools]]
         name = "main"
-        limits = {{ rps = 2000 }}  # of a pool whose limits are known calls leave at once
+        limits = {{ rps = 2000 }}
 
-        [prices."anthropic/{MODEL}"]
+        [prices."{name}/{MODEL}"]
         input = "1.00"
         output = "4.00"
         cached_input = "0.10"
         cache_write = "1.25"
-        """,
-        encoding="utf-8",
-    )
+        """
+        for name, path in PATHS.items()
+    ]
+    system.config.write_text("".join(sections), encoding="utf-8")
 
 
-def run(system: System, simulator: "Simulator", **query: str) -> Json:
+@pytest.fixture(scope="module")
+def caching_system(
+    caching_simulator: "Simulator", tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    """One machine, with a worker and SQLite."""
+    folder = tmp_path_factory.mktemp("caching")
+    with running_system(folder, caching_simulator.url) as system:
+        configured(system, caching_simulator)
+        system.start_up()
+        yield system
+
+
+def run(system: System, simulator: "Simulator", jobs: list[Json], text: str = SYSTEM) -> Json:
     """Run the jobs to their end, hold both accounts beside each other, and return the batch."""
     simulator.reset()
     simulator.faults(latency=f"constant:{LATENCY_MS}")
-    batch_id = system.submit(lines(JOBS, MODEL), system=SYSTEM, max_tokens="30", **query)
-    batch = system.wait(batch_id)
-    each_answer_is_its_jobs(each_job_has_one_result(system, batch_id, JOBS))
+    batch = system.wait(system.submit(jobs, system=text, max_tokens="30"))
+    each_answer_is_its_jobs(each_job_has_one_result(system, batch["id"], len(jobs)))
     books_agree(system, batch, simulator)
     saved_as_the_lists_say(batch)
     return batch
@@ -82,19 +95,30 @@ def writes(simulator: "Simulator") -> int:
 
 
 def test_one_call_writes_the_cache_and_all_the_others_read_it(
-    caching_simulator: "Simulator", tmp_path: Path
+    caching_system: System, caching_simulator: "Simulator"
 ) -> None:
-    with running_system(tmp_path / "one", caching_simulator.url) as system:
-        configured(system, caching_simulator)
-        system.start_up()
-        batch = run(system, caching_simulator)
+    batch = run(caching_system, caching_simulator, list(lines(JOBS, MODEL)))
 
-        assert writes(caching_simulator) == 1
-        assert batch["usage"]["cache_write_tokens"] == SYSTEM_TOKENS
-        assert batch["usage"]["cached_input_tokens"] == (JOBS - 1) * SYSTEM_TOKENS
-        saved = (JOBS - 1) * SYSTEM_TOKENS * (IN - CACHED) - SYSTEM_TOKENS * (WRITE - IN)
-        assert nanos(batch["cache_saved_usd"]) == saved
-        assert nanos(system.usage()["total"]["cache_saved_usd"]) == saved
+    assert writes(caching_simulator) == 1
+    assert batch["usage"]["cache_write_tokens"] == SYSTEM_TOKENS
+    assert batch["usage"]["cached_input_tokens"] == (JOBS - 1) * SYSTEM_TOKENS
+    saved = (JOBS - 1) * SYSTEM_TOKENS * (IN - CACHED) - SYSTEM_TOKENS * (WRITE - IN)
+    assert nanos(batch["cache_saved_usd"]) == saved
+    assert nanos(caching_system.usage("provider")["total"]["cache_saved_usd"]) == saved
+
+
+def test_of_each_provider_one_call_pays_in_full(
+    caching_system: System, caching_simulator: "Simulator"
+) -> None:
+    each = 40
+    jobs = [job for name in PATHS for job in lines(each, f"{name}/{MODEL}", prefix=name)]
+    run(caching_system, caching_simulator, jobs, text=SYSTEM * 4)
+
+    rows = caching_simulator.rows()
+    cached = {
+        name: [r["cached_tokens"] > 0 for r in rows if r["protocol"] == name] for name in PATHS
+    }
+    assert cached == {name: [False, *[True] * (each - 1)] for name in PATHS}
 
 
 def test_two_workers_have_it_written_once(
@@ -111,5 +135,5 @@ def test_two_workers_have_it_written_once(
         system.start_beat()
         for number in range(2):
             system.start_worker(f"worker-{number}", slots=2)
-        run(system, caching_simulator)
+        run(system, caching_simulator, list(lines(JOBS, MODEL)))
         assert writes(caching_simulator) == 1

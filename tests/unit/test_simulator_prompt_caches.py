@@ -68,7 +68,8 @@ def test_the_others_keep_by_themselves_what_prompts_begin_with() -> None:
     first, second = (read_call("m", SYSTEM + question, 10, None) for question in ("Why?", "How?"))
     assert seen(caches, first, 0.0, protocol="openai") == (0, 1536)
     assert seen(caches, second, 10.0, protocol="openai") == (1536, 0)
-    assert seen(caches, first, 20.0, protocol="mistral") == (0, 1536)
+    assert seen(caches, first, 20.0, protocol="mistral") == (0, 0)  # it tells nobody of writes
+    assert seen(caches, second, 30.0, protocol="mistral") == (1536, 0)
     assert seen(caches, first, 20.0, protocol="gemini") == (0, 0)  # from 2,048 tokens on
     assert (
         caches.look("openai", "a", read_call("m", f"!{SYSTEM}", 10, None), 30.0).cached_tokens == 0
