@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from jobs.exchange import Answer, Finish, Message, ModelRequest
-from jobs.kinds.answers import no_answer
+from jobs.kinds.answers import denied, no_answer
 from jobs.kinds.filters import MissingVariable, RenderedTooLarge, UnfitVariables
 from jobs.kinds.kind import Bad, FieldFault, Good, Plan, Verdict
 from jobs.kinds.schemas import UnusableSchema, judge_json, read_schema
@@ -116,9 +116,15 @@ class GenerationPlan(Plan):
         A truncated text is an answer (its finish reason says so); truncated JSON is not.
         """
         raw = _schema_bytes(self._line)
-        if (bad := no_answer(answer, may_be_cut=raw is None)) is not None:
+        may_deny = denied(answer.text) and self._quotes(answer.text)
+        if (bad := no_answer(answer, may_be_cut=raw is None, may_deny=may_deny)) is not None:
             return bad
         return Good(answer.text) if raw is None else judge_json(answer.text, read_schema(raw))
+
+    def _quotes(self, text: str) -> bool:
+        """Whether the prompt has the text in it, as one that asks for just that."""
+        words = text.strip().casefold()
+        return any(words in turn.content.casefold() for turn in self._requests[0].messages)
 
     def join(self, kept: Sequence[Any]) -> Verdict:
         """Return the one answer, or of several samples the list."""

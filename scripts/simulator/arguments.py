@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from scripts.simulator.calls import FailureKind
 from scripts.simulator.faults import parse_fault
 from scripts.simulator.latency import parse_latency
 from scripts.simulator.limits import parse_limit
 from scripts.simulator.options import SimulatorOptions, parse_output_tokens
 from scripts.simulator.prices import DEFAULT_PRICES, parse_price
+from scripts.simulator.troubles import Trouble
 
 T = TypeVar("T")
 
@@ -71,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KIND[:NAME=VALUE,…]",
-        help="probability, times, protocol, model, key, wait_s, delay_s; repeatable",
+        help="probability, told (of requests that complain of an answer), times, protocol, model, key, "
+        "wait_s, delay_s; kinds: " + ", ".join((*FailureKind, *Trouble)) + "; repeatable",
     )
     add(
         "--price",

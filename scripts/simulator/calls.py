@@ -5,10 +5,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from scripts.simulator.translation import Translation, read_translation
+
 CHARACTERS_PER_TOKEN = 4
 """The simulator's tokenizer: every four characters are one token, in and out."""
 
 JOB_MARK = "[job:"
+
+COMPLAINT = "can't be used"
+"""In the last turn of a request: it says what was wrong with the answer in the turn before."""
+
+ANSWER_AND_COMPLAINT = 2
+"""Turns that such a request has in addition."""
 
 TOKEN_DIMENSIONS = frozenset({"tpm", "itpm", "otpm", "tpd"})
 DAILY_DIMENSIONS = frozenset({"rpd", "tpd"})
@@ -18,8 +26,10 @@ DAILY_DIMENSIONS = frozenset({"rpd", "tpd"})
 class Call:
     """One request, read. `text` is every message's text; `max_tokens` is None where none was named.
 
-    `schema` is the JSON Schema that was asked for, None where text was. `marked` is the beginning of
-    the text that the provider is asked to keep in its prompt cache, None where it isn't.
+    `schema` is the JSON Schema that was asked for, None where text was. `question` is what is to be
+    answered: the last turn, or if that complains of an answer (`is_told`), what stood before it. `marked`
+    is the beginning of the text that the provider is asked to keep in its prompt cache, None where it
+    isn't.
     """
 
     model: str
@@ -28,15 +38,34 @@ class Call:
     schema: Mapping[str, Any] | None
     job_id: str
     input_tokens: int
+    question: str
+    is_told: bool
+    translation: Translation | None
     marked: str | None = None
 
 
 def read_call(
-    model: str, text: str, max_tokens: int | None, schema: Mapping[str, Any] | None
+    model: str,
+    turns: tuple[str, ...],
+    max_tokens: int | None,
+    schema: Mapping[str, Any] | None,
 ) -> Call:
-    """Return the call, with its job's id found in the text and its input counted."""
+    """Return the call, with its job's id found in the text and its input counted.
+
+    `turns` are the texts of its messages, the system's first.
+    """
+    text = "\n".join(turns)
     tokens = max(1, -(-len(text) // CHARACTERS_PER_TOKEN))
-    return Call(model, text, max_tokens, schema, find_job_id(text), tokens)
+    is_told = len(turns) > ANSWER_AND_COMPLAINT and COMPLAINT in turns[-1]
+    asked = turns[:-ANSWER_AND_COMPLAINT] if is_told else turns
+    question = asked[-1] if asked else ""
+    translation = read_translation(asked[0], question) if len(asked) > 1 else None
+    return Call(
+        *(model, text, max_tokens, schema, find_job_id(text), tokens),
+        question=question,
+        is_told=is_told,
+        translation=translation,
+    )
 
 
 def find_job_id(text: str) -> str:
@@ -62,7 +91,8 @@ class Answer:
     """What the model said, and what it takes money for.
 
     `input_tokens` includes `cached_tokens` and `cache_write_tokens`, `output_tokens` includes
-    `reasoning_tokens`.
+    `reasoning_tokens`. `truth` is the fingerprint of the honest answer, and `lie` the way in which `text`
+    is another one; empty if it isn't.
     """
 
     text: str
@@ -72,6 +102,8 @@ class Answer:
     output_tokens: int
     reasoning_tokens: int
     cache_write_tokens: int = 0
+    truth: int = 0
+    lie: str = ""
 
 
 class FailureKind(StrEnum):

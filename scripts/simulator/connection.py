@@ -17,9 +17,9 @@ from typing import NamedTuple, cast
 import httptools
 
 from scripts.simulator.control import ROWS_TYPE, control, stream
-from scripts.simulator.faults import Trouble
 from scripts.simulator.provider import Exchange, Provider, Reply
 from scripts.simulator.routes import find_route
+from scripts.simulator.troubles import Trouble
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key"})

@@ -1,58 +1,37 @@
 """What goes wrong on purpose: which requests are hit, and by what."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Annotated, Any
 
 import msgspec
 
-from scripts.simulator.calls import FailureKind
+from scripts.simulator.calls import Call, FailureKind
+from scripts.simulator.troubles import Trouble, may_happen
 from scripts.simulator.words import read_words
-
-
-class Trouble(StrEnum):
-    """Everything but an error status that can happen to a request.
-
-    HANG never answers, DRIP sends one byte at a time, RESET resets the connection when the request
-    was read, CLOSE closes it when the answer was due, CUT promises the whole body and sends half.
-    HTML answers 200 with a web page, BADJSON 200 with broken JSON. SCHEMA answers JSON that
-    violates the schema that was asked for; LENGTH stops early, as if `max_tokens` were reached.
-    """
-
-    HANG = "hang"
-    DRIP = "drip"
-    RESET = "reset"
-    CLOSE = "close"
-    CUT = "cut"
-    HTML = "html200"
-    BADJSON = "badjson"
-    USAGE_MISSING = "usage_missing"
-    USAGE_ABSURD = "usage_absurd"
-    USAGE_NEGATIVE = "usage_negative"
-    SLOW = "slow"
-    REFUSAL = "refusal"
-    LENGTH = "length"
-    SCHEMA = "schema"
-
 
 FAILURES = {kind.value: kind for kind in FailureKind}
 TROUBLES = {kind.value: kind for kind in Trouble}
+
+
+Probability = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One thing that goes wrong, for the requests that match.
 
     `kind` is a value of `FailureKind` or `Trouble`. `protocol`, `model` and the API `key` are shell
-    patterns. `probability` is per matching request; `times` ends
-    the fault after so many hits, None means until it is changed. `wait_s` is the wait that an error
+    patterns. `probability` is per matching request, `told` the one for requests that say what was wrong
+    with an earlier answer (None for the same): a model that is told of its fault does better. `times`
+    ends the fault after so many hits, None means until it is changed. `wait_s` is the wait that an error
     asks for, None for no hint. `delay_s` is what `slow` adds, and the time between two bytes of
     `drip`.
     """
 
     kind: str
-    probability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    probability: Probability = 1.0
+    told: Probability | None = None
     times: Annotated[int, msgspec.Meta(ge=1)] | None = None
     protocol: str = "*"
     model: str = "*"
@@ -75,6 +54,12 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What goes wrong other than an error that is answered."""
         return TROUBLES.get(self.kind)
 
+    def probability_of(self, call: Call | None) -> float:
+        """Return how probable it is for a call, or a request that could not be read."""
+        if call is None or not call.is_told or self.told is None:
+            return self.probability
+        return self.told
+
 
 def parse_fault(text: str) -> Fault:
     """Read `KIND[:name=value,…]`, such as `429:wait_s=2,probability=0.1` or `hang:times=3`.
@@ -94,13 +79,19 @@ class Faults:
         self._faults = list(faults)
         self._left = [fault.times for fault in faults]
 
-    def draw(self, protocol: str, model: str, key: str) -> Fault | None:
-        """Return what happens to this request, None for nothing; counts `times` down."""
+    def draw(self, protocol: str, model: str, key: str, call: Call | None) -> Fault | None:
+        """Return what happens to this request, None for nothing; counts `times` down.
+
+        `call` is None where the request could not be read.
+        """
         for index, fault in enumerate(self._faults):
             left = self._left[index]
             if left == 0 or not _matches(fault, protocol, model, key):
                 continue
-            if fault.probability < 1 and self._random.random() >= fault.probability:
+            if fault.trouble is not None and not may_happen(fault.trouble, call):
+                continue
+            probability = fault.probability_of(call)
+            if probability < 1 and self._random.random() >= probability:
                 continue
             if left is not None:
                 self._left[index] = left - 1

@@ -1,6 +1,6 @@
 """The simulator's own account of what it was asked and what it answered: the judge of every test.
 
-Columns of numbers, not rows of objects: some 115 bytes for a request with a short job id.
+Columns of numbers, not rows of objects: some 120 bytes for a request with a short job id.
 """
 
 import os
@@ -27,7 +27,8 @@ class Ledger:
     A row is opened when the request was read and closed when the simulator is done with it. Until
     then, and where no status was ever sent, its status is 0. `answered` is true once a whole
     well-formed answer of the model was handed to the kernel; a row with a cost that was not
-    answered is one that a real provider may have billed all the same.
+    answered is one that a real provider may have billed all the same. `lie` names the trouble that made an
+    answer another than the honest one, whose fingerprint (`model.fingerprint`) is `truth`.
     """
 
     def __init__(
@@ -50,6 +51,14 @@ class Ledger:
         self._output = array("I")
         self._reasoning = array("I")
         self._cost_nanos = array("Q")
+        self._truth = array("I")
+        self._lies = _Names()
+        self._lies.number("")
+        self._lie = bytearray()
+        self._amounts = (
+            *(self._input, self._cached, self._written, self._output, self._reasoning),
+            *(self._cost_nanos, self._truth),
+        )
         self._in_flight = 0
         self._max_in_flight = 0
 
@@ -62,10 +71,8 @@ class Ledger:
         self._status.append(0)
         self._is_open.append(1)
         self._answered.append(0)
-        for column in (
-            *(self._input, self._cached, self._written),
-            *(self._output, self._reasoning, self._cost_nanos),
-        ):
+        self._lie.append(0)
+        for column in self._amounts:
             column.append(0)
         self._in_flight += 1
         self._max_in_flight = max(self._max_in_flight, self._in_flight)
@@ -83,6 +90,8 @@ class Ledger:
             self._written[row] = billed.cache_write_tokens
             self._output[row] = billed.output_tokens
             self._reasoning[row] = billed.reasoning_tokens
+            self._truth[row] = billed.truth
+            self._lie[row] = self._lies.number(billed.lie)
             price = self._prices.get(self._models.names[self._model[row]], FREE)
             self._cost_nanos[row] = price.cost_nanos(billed)
         if self._on_close is not None:
@@ -114,6 +123,7 @@ class Ledger:
                 "output": sum(compress(self._output, answered)),
                 "reasoning": sum(compress(self._reasoning, answered)),
             },
+            "lies": self._lies_told(),
             "cost_nanos": cost_nanos,
             "unanswered_cost_nanos": sum(self._cost_nanos) - cost_nanos,
             "job_ids_answered": len(times),
@@ -124,6 +134,11 @@ class Ledger:
             },
             "unpriced_models": sorted(set(self._models.names) - set(self._prices)),
         }
+
+    def _lies_told(self) -> dict[str, int]:
+        """Return how many answers lied in each way, of those that reached who asked."""
+        told = Counter(compress(self._lie, self._answered))
+        return {self._lies.names[number]: count for number, count in told.items() if number}
 
     def by_second(self) -> dict[str, list[int]]:
         """Return, for each status, how many requests arrived in each second and were answered so."""
@@ -157,6 +172,8 @@ class Ledger:
             "output_tokens": self._output[row],
             "reasoning_tokens": self._reasoning[row],
             "cost_nanos": self._cost_nanos[row],
+            "lie": self._lies.names[self._lie[row]],
+            "truth": self._truth[row],
         }
 
 

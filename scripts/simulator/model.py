@@ -1,13 +1,17 @@
 """The simulated model: what it says to a call, the same whenever it is asked the same."""
 
+from typing import Any
 from zlib import crc32
 
 import orjson
 
 from scripts.simulator.calls import CHARACTERS_PER_TOKEN, Answer, Call, Finish
-from scripts.simulator.faults import Trouble
+from scripts.simulator.lies import Honest, lie
 from scripts.simulator.options import OutputTokens
-from scripts.simulator.schemas import satisfy, violate
+from scripts.simulator.quotes import has_evidence, quotes_of
+from scripts.simulator.schemas import satisfy
+from scripts.simulator.translation import translate
+from scripts.simulator.troubles import Trouble
 
 CACHED_FROM_TOKENS = 1024
 """OpenAI caches prompts from this length on."""
@@ -15,27 +19,43 @@ CACHED_FROM_TOKENS = 1024
 CACHED_STEP_TOKENS = 64
 """Mistral reports cached tokens in multiples of this."""
 
+REFUSAL = "I can't help with that."
+
 FILLER = "The tide comes in, fills the pond and turns the wheel through the night. " * 64
 
 
 def think(call: Call, lengths: OutputTokens, trouble: Trouble | None) -> Answer:
     """Return the model's answer to `call`, as long as its job's id decides and `max_tokens` allows.
 
-    The text repeats the job's mark and a checksum of the prompt, so that an answer which ends up at
-    another job is seen. A document is as long as its schema makes it, whatever is charged for it.
+    A text repeats the job's mark and a checksum of the prompt, so that an answer which ends up at
+    another job is seen. A document is as long as its schema makes it, and a translation as its source,
+    whatever is charged for it.
     """
-    if trouble is Trouble.REFUSAL:
-        return Answer("I can't help with that.", Finish.REFUSED, call.input_tokens, 0, 0, 0)
     wanted = _length(call.job_id, lengths)
     most = call.max_tokens or wanted
     tokens = min(wanted, most)
-    is_cut = wanted > most or trouble is Trouble.LENGTH
-    text = _say(call, tokens, trouble)
-    if is_cut:
-        text = text[: len(text) // 2]
-    return Answer(
-        text, Finish.TRUNCATED if is_cut else Finish.COMPLETE, call.input_tokens, 0, tokens, 0
-    )
+    honest = _honest(call, tokens)
+    answer = Answer(honest.text, Finish.COMPLETE, call.input_tokens, 0, tokens, 0)
+    answer.truth = fingerprint(honest.text if call.schema is None else honest.document)
+    said = None if trouble is None else lie(trouble, honest, call)
+    if trouble is Trouble.REFUSAL:
+        answer.text, answer.finish, answer.output_tokens = REFUSAL, Finish.REFUSED, 0
+    elif said is not None:
+        answer.text, answer.finish = said.text, said.finish
+        answer.output_tokens = tokens if said.tokens is None else said.tokens
+    elif wanted > most or trouble is Trouble.LENGTH:
+        answer.text, answer.finish = honest.text[: len(honest.text) // 2], Finish.TRUNCATED
+        trouble = Trouble.LENGTH
+    if trouble is not None and answer.text != honest.text:
+        answer.lie = trouble
+    return answer
+
+
+def fingerprint(output: Any) -> int:
+    """Return by what an answer is known: a text, or a document whatever the order of its keys."""
+    if isinstance(output, str):
+        return crc32(output.encode(errors="surrogatepass"))
+    return crc32(orjson.dumps(output, option=orjson.OPT_SORT_KEYS))
 
 
 def split(answer: Answer, cached_percent: int, reasoning_percent: int) -> None:
@@ -51,15 +71,19 @@ def _length(job_id: str, lengths: OutputTokens) -> int:
     return lengths.least + (crc32(job_id.encode()) % span if span > 1 else 0)
 
 
-def _say(call: Call, tokens: int, trouble: Trouble | None) -> str:
+def _honest(call: Call, tokens: int) -> Honest:
+    if call.translation is not None:
+        text = translate(call.translation)
+        return Honest(text, None if call.schema is None else orjson.loads(text))
     label = f"[job:{call.job_id}] {crc32(call.text.encode(errors='surrogatepass')):08x}"
     if call.schema is not None:
-        wants_violation = trouble is Trouble.SCHEMA
-        document = violate(call.schema) if wants_violation else satisfy(call.schema, label)
-        return orjson.dumps(document).decode()
+        document = satisfy(call.schema, label)
+        if has_evidence(document):
+            document["evidence"] = quotes_of(document["value"], call.question)
+        return Honest(orjson.dumps(document).decode(), document)
     size = tokens * CHARACTERS_PER_TOKEN - len(label) - 1
     if size <= 0:
-        return label
+        return Honest(label)
     repeats = -(-size // len(FILLER))
     filler = FILLER if repeats == 1 else FILLER * repeats
-    return f"{label} {filler[:size]}"
+    return Honest(f"{label} {filler[:size]}")

@@ -17,7 +17,7 @@ from scripts.simulator.calls import (
 )
 from scripts.simulator.charging import charge_after, charge_before
 from scripts.simulator.dialects import Dialect
-from scripts.simulator.faults import Fault, Faults, Trouble
+from scripts.simulator.faults import Fault, Faults
 from scripts.simulator.latency import parse_latency
 from scripts.simulator.ledger import Ledger
 from scripts.simulator.limits import Limit
@@ -25,6 +25,7 @@ from scripts.simulator.model import split, think
 from scripts.simulator.options import SimulatorOptions, parse_output_tokens
 from scripts.simulator.prompt_caches import NOTHING_FOUND, PromptCaches
 from scripts.simulator.quotas import Limits, Quotas, admit, readings
+from scripts.simulator.troubles import Trouble
 
 JSON = "application/json"
 WEB_PAGE = b"<!doctype html><title>Sign in</title><p>Please sign in to this network."
@@ -212,7 +213,7 @@ class Provider:
             failure = rejected.failure
         else:
             model = call.model
-        fault = self._faults.draw(dialect.NAME, model, key)
+        fault = self._faults.draw(dialect.NAME, model, key, call)
         job_id = "" if call is None else call.job_id
         row = self.ledger.open(job_id, dialect.NAME, model, now - self._started_s)
         exchange = Exchange(

@@ -23,6 +23,27 @@ def violate(schema: Mapping[str, Any]) -> Any:
     return ["not what was asked for"]
 
 
+def resolve(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow references and take the first alternative; one that leads nowhere is any text."""
+    for _ in range(MAX_DEPTH):
+        reference = schema.get("$ref")
+        if isinstance(reference, str) and reference.startswith("#"):
+            schema = _at(root, reference)
+            continue
+        choices = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+        if not choices:
+            return schema
+        schema = choices[0]
+    return {}
+
+
+def _at(root: Mapping[str, Any], reference: str) -> Mapping[str, Any]:
+    part: Any = root
+    for name in reference.lstrip("#/").split("/") if reference != "#" else ():
+        part = part.get(name, {})
+    return part if isinstance(part, Mapping) else {}
+
+
 def is_closed(schema: Mapping[str, Any]) -> bool:
     """Whether every object in `schema` says `additionalProperties: false`, as Anthropic demands."""
     if _type_of(schema) == "object" and schema.get("additionalProperties") is not False:
@@ -63,7 +84,7 @@ class _Writer:
         self._label = label
 
     def document(self, schema: Mapping[str, Any], depth: int) -> Any:
-        schema = self._resolve(schema)
+        schema = resolve(self._root, schema)
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
@@ -81,25 +102,6 @@ class _Writer:
                 return None
             case _:
                 return self._string(schema)
-
-    def _resolve(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Follow references and take the first alternative; one that leads nowhere is any text."""
-        for _ in range(MAX_DEPTH):
-            reference = schema.get("$ref")
-            if isinstance(reference, str) and reference.startswith("#"):
-                schema = self._at(reference)
-                continue
-            choices = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
-            if not choices:
-                return schema
-            schema = choices[0]
-        return {}
-
-    def _at(self, reference: str) -> Mapping[str, Any]:
-        part: Any = self._root
-        for name in reference.lstrip("#/").split("/") if reference != "#" else ():
-            part = part.get(name, {})
-        return part if isinstance(part, Mapping) else {}
 
     def _object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         properties = schema.get("properties", {})

@@ -3,7 +3,7 @@ import time
 import pytest
 
 from jobs.exchange import Answer, Finish
-from jobs.kinds.answers import LOOP_CHARACTERS, loop, no_answer, repetition
+from jobs.kinds.answers import LOOP_CHARACTERS, denied, loop, no_answer, repetition
 from jobs.kinds.kind import Bad, Remedy
 
 PROSE = (
@@ -73,6 +73,56 @@ def test_a_truncated_loop_is_not_worth_more_tokens() -> None:
     assert isinstance(bad, Bad)
     assert (bad.code, bad.remedy) == ("degenerate_output", Remedy.ASK)
     assert "`and so on" in bad.message or "on and so" in bad.message
+
+
+@pytest.mark.parametrize("blank", [" ", "\n", "\t"])
+def test_json_that_ends_in_blanks_without_end_is_a_loop(blank: str) -> None:
+    """A model that must write JSON and doesn't know on; twice the room would be twice the blanks."""
+    bad = no_answer(answer('{"name": "Eling",' + blank * 5000, Finish.TRUNCATED))
+    assert bad is not None
+    assert (bad.code, bad.remedy) == ("degenerate_output", Remedy.ASK)
+    bad = no_answer(answer('{"name": "Eling",' + blank * 50, Finish.TRUNCATED))
+    assert bad is not None
+    assert bad.code == "truncated"
+
+
+DENIALS = [
+    "I'm sorry, but I can't help with that.",
+    "I’m sorry, I can’t assist with that request.",
+    "Sorry, I'm unable to help with this request.",
+    "I cannot assist with that.",
+    "Unfortunately, I am not able to fulfill your request.",
+    "As an AI language model, I cannot comply with this request.",
+    "I apologize, but I cannot fulfill this particular request as an AI language model.",
+    "I'm sorry, but I can't help with that. If there is anything else, let me know!",
+]
+
+
+@pytest.mark.parametrize("text", DENIALS)
+def test_a_refusal_in_words_is_one(text: str) -> None:
+    bad = no_answer(answer(f" {text}\n", Finish.COMPLETE))
+    assert bad is not None
+    assert (bad.code, bad.remedy) == ("refused", Remedy.TURN)
+    assert no_answer(answer(text, Finish.COMPLETE), may_deny=True) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "I'm sorry to hear that your parcel is late.",
+        "Sorry, we can't help with that road being closed.",
+        "I can't help falling in love with you.",
+        "I can't help it when the tide is out.",
+        "I cannot assist with your move on Monday, but on Tuesday I can.",
+        '"I can\'t help with that," said the miller.',
+        "The miller said: I can't help with that.",
+        f"I'm sorry, but I can't help with that. {PROSE}",
+        '{"answer": "I can\'t help with that."}',
+    ],
+)
+def test_a_text_about_what_cannot_be_done_is_no_refusal(text: str) -> None:
+    assert not denied(text)
 
 
 def test_a_loop_that_was_asked_for_is_cut_off_like_anything_else() -> None:

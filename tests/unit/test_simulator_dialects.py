@@ -37,18 +37,38 @@ def an_answer(finish: Finish = Finish.COMPLETE) -> Answer:
     return Answer("text", finish, 100, 64, 50, 20)
 
 
-A_CALL = read_call("m", "hello", None, None)
+A_CALL = read_call("m", ("hello",), None, None)
+
+
+def a_call(
+    model: str,
+    text: str,
+    max_tokens: int | None,
+    schema: dict[str, Any] | None,
+    *rest: Any,
+    marked: str | None = None,
+) -> Call:
+    """Return a call whose last line is what is asked."""
+    job_id, input_tokens = rest
+    question = text.rpartition("\n")[2]
+    return Call(
+        *(model, text, max_tokens, schema, job_id, input_tokens),
+        question=question,
+        is_told=False,
+        translation=None,
+        marked=marked,
+    )
 
 
 @pytest.mark.parametrize(
     ("protocol", "body", "call"),
     [
-        ("openai", CHAT | {"max_completion_tokens": 7}, Call("m", "hello", 7, None, "", 2)),
-        ("openai", CHAT | {"max_tokens": 8}, Call("m", "hello", 8, None, "", 2)),
+        ("openai", CHAT | {"max_completion_tokens": 7}, a_call("m", "hello", 7, None, "", 2)),
+        ("openai", CHAT | {"max_tokens": 8}, a_call("m", "hello", 8, None, "", 2)),
         (
             "openai",
             CHAT | {"response_format": named(SCHEMA)},
-            Call("m", "hello", None, SCHEMA, "", 2),
+            a_call("m", "hello", None, SCHEMA, "", 2),
         ),
         (
             "openai",
@@ -59,28 +79,32 @@ A_CALL = read_call("m", "hello", None, None)
                     {"role": "user", "content": [{"type": "text", "text": "[job:b]"}]},
                 ],
             },
-            Call("m", "a\n[job:b]", None, None, "b", 3),
+            a_call("m", "a\n[job:b]", None, None, "b", 3),
         ),
-        ("mistral", CHAT | {"max_tokens": 8, "random_seed": 3}, Call("m", "hello", 8, None, "", 2)),
+        (
+            "mistral",
+            CHAT | {"max_tokens": 8, "random_seed": 3},
+            a_call("m", "hello", 8, None, "", 2),
+        ),
         (
             "mistral",
             CHAT | {"response_format": named(OPEN_SCHEMA)},
-            Call("m", "hello", None, OPEN_SCHEMA, "", 2),
+            a_call("m", "hello", None, OPEN_SCHEMA, "", 2),
         ),
         (
             "anthropic",
             MESSAGES | {"system": "[job:s]"},
-            Call("m", "[job:s]\nhello", 5, None, "s", 4, marked=""),
+            a_call("m", "[job:s]\nhello", 5, None, "s", 4, marked=""),
         ),
         (
             "anthropic",
             MESSAGES | {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
-            Call("m", "hello", 5, SCHEMA, "", 2, marked=""),
+            a_call("m", "hello", 5, SCHEMA, "", 2, marked=""),
         ),
         (
             "gemini",
             CONTENTS | {"systemInstruction": {"parts": [{"text": "s"}]}},
-            Call("path-model", "s\nhello", None, None, "", 2),
+            a_call("path-model", "s\nhello", None, None, "", 2),
         ),
         (
             "gemini",
@@ -92,7 +116,7 @@ A_CALL = read_call("m", "hello", None, None)
                     "responseJsonSchema": SCHEMA,
                 }
             },
-            Call("path-model", "hello", 9, SCHEMA, "", 2),
+            a_call("path-model", "hello", 9, SCHEMA, "", 2),
         ),
     ],
 )

@@ -65,6 +65,7 @@ def test_the_summary_counts_tokens_and_money_of_what_was_answered() -> None:
         "max_in_flight": 1,
         "by_status": {"200": 4, "429": 1, "0": 1},
         "tokens": {"input": 300, "cached": 30, "cache_write": 0, "output": 150, "reasoning": 15},
+        "lies": {},
         "cost_nanos": 3 * each_nanos,
         "unanswered_cost_nanos": each_nanos,
         "job_ids_answered": 1,

@@ -9,7 +9,7 @@ from scripts.simulator.quotas import Limits, Quota, admit, readings
 
 
 def a_call(max_tokens: int | None = 500) -> Call:
-    return read_call("sim-small", "x" * 400, max_tokens, None)
+    return read_call("sim-small", ("x" * 400,), max_tokens, None)
 
 
 @pytest.mark.parametrize(

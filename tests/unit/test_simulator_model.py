@@ -11,13 +11,14 @@ import pytest
 
 from scripts.simulator import parse_arguments
 from scripts.simulator.calls import Answer, Finish, find_job_id, read_call
-from scripts.simulator.faults import Fault, Trouble, parse_fault
+from scripts.simulator.faults import Fault, parse_fault
 from scripts.simulator.latency import Latency, parse_latency
 from scripts.simulator.limits import Limit
 from scripts.simulator.model import think
 from scripts.simulator.options import OutputTokens, SimulatorOptions, parse_output_tokens
 from scripts.simulator.prices import DEFAULT_PRICES, Price
 from scripts.simulator.schemas import is_closed, requires_everything
+from scripts.simulator.troubles import Trouble
 
 SCHEMAS: list[dict[str, Any]] = [
     {"type": "object"},
@@ -65,7 +66,7 @@ def answer_to(
     schema: dict[str, Any] | None = None,
     trouble: Trouble | None = None,
 ) -> Answer:
-    return think(read_call("sim-small", text, max_tokens, schema), lengths, trouble)
+    return think(read_call("sim-small", (text,), max_tokens, schema), lengths, trouble)
 
 
 @pytest.mark.parametrize(

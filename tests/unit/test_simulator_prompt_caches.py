@@ -11,7 +11,7 @@ SYSTEM = "Be brief, and answer in rhyme. " * 200
 
 
 def marked(question: str = "Why?", system: str = SYSTEM) -> Call:
-    call = read_call("m", f"{system}\n{question}", 10, None)
+    call = read_call("m", (system, question), 10, None)
     call.marked = system
     return call
 
@@ -65,14 +65,17 @@ def test_what_is_short_or_not_marked_is_not_kept() -> None:
 
 def test_the_others_keep_by_themselves_what_prompts_begin_with() -> None:
     caches = PromptCaches()
-    first, second = (read_call("m", SYSTEM + question, 10, None) for question in ("Why?", "How?"))
+    first, second = (
+        read_call("m", (SYSTEM + question,), 10, None) for question in ("Why?", "How?")
+    )
     assert seen(caches, first, 0.0, protocol="openai") == (0, 1536)
     assert seen(caches, second, 10.0, protocol="openai") == (1536, 0)
     assert seen(caches, first, 20.0, protocol="mistral") == (0, 0)  # it tells nobody of writes
     assert seen(caches, second, 30.0, protocol="mistral") == (1536, 0)
     assert seen(caches, first, 20.0, protocol="gemini") == (0, 0)  # from 2,048 tokens on
     assert (
-        caches.look("openai", "a", read_call("m", f"!{SYSTEM}", 10, None), 30.0).cached_tokens == 0
+        caches.look("openai", "a", read_call("m", (f"!{SYSTEM}",), 10, None), 30.0).cached_tokens
+        == 0
     )
 
 
@@ -101,4 +104,6 @@ def test_a_mark_that_can_not_be_is_refused(blocks: bytes) -> None:
 
 
 def test_nothing_is_found_where_nothing_was_kept() -> None:
-    assert PromptCaches().look("openai", "", read_call("m", "short", 1, None), 0.0) == Found(0, 0)
+    assert PromptCaches().look("openai", "", read_call("m", ("short",), 1, None), 0.0) == Found(
+        0, 0
+    )

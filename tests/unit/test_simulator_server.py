@@ -3,7 +3,7 @@
 import json
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 import orjson
 import pytest
+
+from scripts.simulator.model import fingerprint
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator, StartSimulator
@@ -84,13 +86,24 @@ def call(simulator: "Simulator", protocol: str) -> httpx.Response:
     return simulator.client.post(path, json=body, headers=headers)
 
 
+def texts_in(document: Any) -> Iterator[str]:
+    """Yield every text in a document."""
+    if isinstance(document, str):
+        yield document
+    elif isinstance(document, dict | list):
+        for value in document.values() if isinstance(document, dict) else document:
+            yield from texts_in(value)
+
+
 @pytest.mark.parametrize("protocol", CALLS)
 def test_every_protocol_is_answered_and_entered_in_the_ledger(
     simulator: "Simulator", protocol: str
 ) -> None:
-    assert call(simulator, protocol).status_code == 200
+    reply = call(simulator, protocol)
+    assert reply.status_code == 200
     (row,) = simulator.rows()
     assert row.pop("arrived_s") >= 0
+    assert row.pop("truth") in {fingerprint(text) for text in texts_in(reply.json())}
     assert row == {
         "job_id": "j",
         "protocol": protocol,
@@ -103,6 +116,7 @@ def test_every_protocol_is_answered_and_entered_in_the_ledger(
         "output_tokens": 20,
         "reasoning_tokens": 0,
         "cost_nanos": 4 * 100 + 20 * 400,
+        "lie": "",
     }
 
 

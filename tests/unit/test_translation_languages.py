@@ -44,6 +44,27 @@ def test_an_article_is_told_from_those_in_all_other_languages(language: str) -> 
         assert foreign(ARTICLES[language], target) == (None if target == language else language)
 
 
+IN_DOUBT = "Nadie podrá ser arbitrariamente detenido, preso ni desterrado. Todos los seres humanos"
+"""With a mark of a program behind it, Spanish for 47 of a hundred and Portuguese for 38."""
+
+
+def test_a_text_in_one_of_two_languages_that_are_alike_is_surely_in_no_other() -> None:
+    text = f"{IN_DOUBT} [job:job-0000012]"
+    assert detect(text) is None
+    for target in ("de", "it", "fr", "pl"):
+        assert foreign(text, target) == "es"
+    for target in ("es", "pt"):
+        assert foreign(text, target) is None
+
+
+def test_a_text_in_the_sources_language_is_sooner_taken_for_it() -> None:
+    text = "No one shall be subjected to arbitrary arrest, detention or exile."
+    assert foreign(text, "it") is None  # 6 of a hundred
+    assert foreign(text, "it", "es") is None
+    assert foreign(text, "it", "en") == "en"
+    assert foreign(text, "en", "en") is None
+
+
 @pytest.mark.parametrize(
     "text", ["", "Yes.", "Oui, merci.", "12345 " * 50, "水" * 13, "?!… " * 100, "\0\ud800" * 30]
 )

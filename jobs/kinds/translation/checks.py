@@ -97,7 +97,7 @@ def check_whole(source: str, answer: str, target: str, source_language: str | No
             f"the answer has {has:,} letters for the source's {had:,}",
             Remedy.ASK,
         )
-    if (found := foreign(answer, target)) is not None and is_prose(answer):
+    if (found := foreign(answer, target, source_language)) is not None and is_prose(answer):
         return Bad(
             "wrong_language",
             f"the answer is in {name_of(found) or found}, expected {name_of(target) or target}",

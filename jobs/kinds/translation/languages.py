@@ -18,6 +18,11 @@ It alone gives every language's share cheaply, and a text isn't asked "which lan
 "can you be French at all?". So asked, of 40 to 80 letters 0.3 % of the one and 0.9 % of the other were
 refused (of 20 that were read: all but two really are English, Slovak or ROT13), and 91 % and 98 % of the
 texts in another language were found out; from 100 letters on, 97 % and more.
+
+Of languages that are much alike none may be likely, though the target is out of the question: Spanish
+(49 %) or Portuguese (39 %) for German. Measured on 4,662 of Django's translations into 79 languages, of
+60 letters and more: found out were 87.7 % of those in another language than one of 13 that are much
+used before that counted, and 92.8 % since; people's own that were refused, 36 and 39.
 """
 
 import importlib
@@ -41,6 +46,21 @@ UNLIKELY = 0.05
 
 LIKELY = 0.5
 """…if another language has at least this share."""
+
+UNLIKELY_BESIDE_SOURCE = 0.2
+"""The same where that other language is the source's: of 9,175 translations that refused none more."""
+
+SURELY_ONE_OF_TWO = 0.8
+"""Shares of the two likeliest that count as one: they are much alike."""
+
+IMPOSSIBLE = 0.005
+"""A share of the target below which a text is surely something else…"""
+
+LIKELIEST = 0.3
+"""…if the likeliest language has this share…"""
+
+SURE_LETTERS = 60
+"""…and the text so many letters."""
 
 FEWEST_LOWER_LETTERS = 12
 """Of prose: letters of words that are no names (they begin small, or in a script without capitals)."""
@@ -114,19 +134,27 @@ def detect(text: str) -> str | None:
     return _likeliest(_shares(text))
 
 
-def foreign(text: str, target: str) -> str | None:
+def foreign(text: str, target: str, source: str | None = None) -> str | None:
     """Return the language that a text is in instead of `target`; None if it may well be in `target`.
 
-    Of texts that are too short, and of languages that the model doesn't know, it says nothing.
+    `source` is the language that it was to be translated from, in which answers are by mistake. Of texts
+    that are too short, and of languages that the model doesn't know, it says nothing.
     """
     group = _group(target)
     if base_of(target) not in _KNOWN and group not in _KNOWN:
         return None
     shares = _shares(text)
-    found = _likeliest(shares)
-    if found is None or found == group or shares.get(group, 0.0) >= UNLIKELY:
+    found = max(shares, key=lambda code: shares[code], default=group)
+    ranked = sorted(shares.values(), reverse=True)
+    if shares.get(found, 0.0) >= LIKELY and source is not None and found == _group(source):
+        most = UNLIKELY_BESIDE_SOURCE
+    elif shares.get(found, 0.0) >= LIKELY or sum(ranked[:2]) >= SURELY_ONE_OF_TWO:
+        most = UNLIKELY
+    elif shares.get(found, 0.0) >= LIKELIEST and letter_count(text) >= SURE_LETTERS:
+        most = IMPOSSIBLE
+    else:
         return None
-    return found
+    return found if found != group and shares.get(group, 0.0) < most else None
 
 
 def letter_count(text: str) -> int:

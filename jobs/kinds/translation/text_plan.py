@@ -74,7 +74,11 @@ class TextPlan(Plan):
         shown = self._frames[len(kept)][1]
         if self._examples:
             answer = without_more(self._line, shown, answer)
-        if (bad := no_answer(answer, may_loop=loop(shown) is not None)) is not None:
+        # What somebody said in French may be just what a model says in English.
+        may_deny = base_of(self._line.target or "") == "en"
+        if (
+            bad := no_answer(answer, may_loop=loop(shown) is not None, may_deny=may_deny)
+        ) is not None:
             return bad
         checked = check_piece(Piece(shown, self._protected, self._line.format), answer.text)
         source = self._protected.original(shown)

@@ -18,7 +18,7 @@ from scripts.simulator.calls import (
     Rejected,
     read_call,
 )
-from scripts.simulator.dialects.reading import Content, Part, decode, join_text, whole_seconds
+from scripts.simulator.dialects.reading import Content, Part, decode, texts_of, whole_seconds
 from scripts.simulator.schemas import is_closed
 
 NAME = "anthropic"
@@ -103,7 +103,7 @@ def read(body: bytes, model: str, version: str) -> Call:  # noqa: ARG001 - the d
     request = decode(_decoder, body)
     _check(request, version)
     contents = (request.system, *(message.content for message in request.messages))
-    text = join_text(contents)
+    turns = texts_of(contents)
     wanted = request.output_config and request.output_config.format
     schema = wanted.schema if wanted else None
     if schema is not None and not is_closed(schema):
@@ -111,7 +111,7 @@ def read(body: bytes, model: str, version: str) -> Call:  # noqa: ARG001 - the d
             "output_config.format.schema: For 'object' type, "
             "'additionalProperties' must be explicitly set to false"
         )
-    call = read_call(request.model, text, request.max_tokens, schema)
+    call = read_call(request.model, turns, request.max_tokens, schema)
     call.marked = _marked(contents)
     return call
 

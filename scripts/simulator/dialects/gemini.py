@@ -17,7 +17,7 @@ from scripts.simulator.calls import (
     Rejected,
     read_call,
 )
-from scripts.simulator.dialects.reading import decode, join_text
+from scripts.simulator.dialects.reading import decode, texts_of
 
 NAME = "gemini"
 USAGE_FIELD = "usageMetadata"
@@ -107,13 +107,13 @@ def read(body: bytes, model: str, version: str) -> Call:  # noqa: ARG001 - the d
     for content in request.contents:
         if content.role not in {"user", "model"}:
             raise Rejected("Please use a valid role: user, model.")
-    turns = [
+    contents = [
         *([request.system_instruction] if request.system_instruction else ()),
         *request.contents,
     ]
-    text = join_text(part.text for turn in turns for part in turn.parts)
+    turns = texts_of("\n".join(part.text for part in content.parts) for content in contents)
     config = request.generation_config or GenerationConfig()
-    return read_call(model, text, config.max_output_tokens, config.schema())
+    return read_call(model, turns, config.max_output_tokens, config.schema())
 
 
 def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:

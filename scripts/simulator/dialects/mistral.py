@@ -21,7 +21,7 @@ from scripts.simulator.dialects.reading import (
     Content,
     ResponseFormat,
     decode,
-    join_text,
+    texts_of,
     whole_seconds,
 )
 
@@ -110,10 +110,10 @@ def read(body: bytes, model: str, version: str) -> Call:  # noqa: ARG001 - the d
         raise Rejected("The simulator does not stream.")
     if not request.messages:
         raise Rejected("messages is empty", FailureKind.UNPROCESSABLE)
-    text = join_text(message.content for message in request.messages)
+    turns = texts_of(message.content for message in request.messages)
     wanted = request.response_format
     schema = None if wanted is None else wanted.schema()
-    return read_call(request.model, text, request.max_tokens, schema)
+    return read_call(request.model, turns, request.max_tokens, schema)
 
 
 def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from scripts.simulator.dialects.reading import (
     Content,
     ResponseFormat,
     decode,
-    join_text,
+    texts_of,
     whole_seconds,
 )
 from scripts.simulator.schemas import is_closed, requires_everything
@@ -131,16 +131,16 @@ def read(body: bytes, model: str, version: str) -> Call:  # noqa: ARG001 - the d
     if not request.messages:
         raise Rejected("Invalid 'messages': empty array.")
     max_tokens = request.max_completion_tokens or request.max_tokens
-    text = join_text(message.content for message in request.messages)
+    turns = texts_of(message.content for message in request.messages)
     wanted = request.response_format
     if wanted is None:
-        return read_call(request.model, text, max_tokens, None)
-    _check_format(wanted, text)
-    return read_call(request.model, text, max_tokens, wanted.schema())
+        return read_call(request.model, turns, max_tokens, None)
+    _check_format(wanted, turns)
+    return read_call(request.model, turns, max_tokens, wanted.schema())
 
 
-def _check_format(wanted: ResponseFormat, text: str) -> None:
-    if wanted.type == "json_object" and "json" not in text.lower():
+def _check_format(wanted: ResponseFormat, turns: Sequence[str]) -> None:
+    if wanted.type == "json_object" and not any("json" in turn.lower() for turn in turns):
         raise Rejected("'messages' must contain the word 'json' in some form.")
     named = wanted.json_schema
     if named and named.strict:

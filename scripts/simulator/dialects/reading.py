@@ -70,9 +70,9 @@ def decode(
         raise Rejected(f"We could not parse the JSON body of your request: {error}") from None
 
 
-def join_text(contents: Iterable[Content]) -> str:
-    """Return all text of some messages, a line each."""
-    return "\n".join(
+def texts_of(contents: Iterable[Content]) -> tuple[str, ...]:
+    """Return the texts of those messages that have one."""
+    return tuple(
         content if isinstance(content, str) else "\n".join(part.text for part in content)
         for content in contents
         if content
