@@ -1,12 +1,13 @@
 """`scripts/bench`: see `--help`."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 
 from jobs.errors import ServiceUnavailable, TidemillError
+from scripts.benchmarks.answers import measure_answers, print_answers
 from scripts.benchmarks.arguments import Options, Subject, parse_arguments
 from scripts.benchmarks.budget import measure_budget, print_budgets
 from scripts.benchmarks.cases import Store
@@ -38,17 +39,7 @@ def main(argv: Sequence[str]) -> int:
     raise_limit()  # a thousand connections; our children have it from us
     HOMES.mkdir(mode=0o700, exist_ok=True)
     try:
-        if options.subject is Subject.QUEUE:
-            return _queue(options, interruption)
-        if options.subject is Subject.GATE:
-            return _gate(interruption)
-        if options.subject is Subject.PACING:
-            return _pacing(options, interruption)
-        if options.subject is Subject.BUDGET:
-            return _budget(options, interruption)
-        if options.subject is Subject.TROUBLE:
-            return _trouble(options, interruption)
-        return _system(options, interruption)
+        return _SUBJECTS[options.subject](options, interruption)
     except TidemillError as error:
         PROGRESS.print(f"bench: {error.message}", style="red", markup=False, soft_wrap=True)
     except KeyboardInterrupt:
@@ -151,6 +142,23 @@ def _trouble(options: Options, interruption: Interruption) -> int:
     return int(any(aftermath.breaks_a_promise for aftermath in seen))
 
 
+def _answers(options: Options, interruption: Interruption) -> int:
+    """Exits with 1 if a bad answer passed, a good one was refused, or a sum is wrong."""
+    runs = []
+    with _progress(interruption) as about:
+        for policy in options.answers.policies:
+            run = measure_answers(policy, options.answers, about(policy))
+            runs.append(run)
+            for wrong in (*run.findings, *run.judgement.examples, *run.judgement.refusals):
+                PROGRESS.print(f"WRONG: {wrong}", style="bold red", markup=False, soft_wrap=True)
+    machine = describe_machine(HOMES)
+    print_machine(OUTPUT, machine)
+    print_answers(OUTPUT, runs)
+    if options.json is not None:
+        write_json(options.json, machine, runs)
+    return int(any(run.breaks_a_promise for run in runs))
+
+
 @contextmanager
 def _progress(interruption: Interruption) -> Iterator[Callable[[str], Say]]:
     """Show one line of progress; yields what makes, for a title, the function that says its steps."""
@@ -179,12 +187,23 @@ def _queue(options: Options, interruption: Interruption) -> int:
     return 0
 
 
-def _gate(interruption: Interruption) -> int:
+def _gate(_options: Options, interruption: Interruption) -> int:
     with _progress(interruption) as about:
         cost = measure_gate(about(""))
     print_machine(OUTPUT, describe_machine(HOMES))
     print_gate(OUTPUT, cost)
     return 0
+
+
+_SUBJECTS: Mapping[Subject, Callable[[Options, Interruption], int]] = {
+    Subject.SYSTEM: _system,
+    Subject.QUEUE: _queue,
+    Subject.GATE: _gate,
+    Subject.PACING: _pacing,
+    Subject.BUDGET: _budget,
+    Subject.TROUBLE: _trouble,
+    Subject.ANSWERS: _answers,
+}
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ LONG_PART_TOKENS = 80
 
 
 def lines(jobs: int) -> Iterator[JsonObject]:
-    """Yield so many jobs: every ninth is of the same form."""
+    """Yield so many jobs: every eighth is of the same form."""
     for number in range(jobs):
         form = FORMS[number % len(FORMS)]
         yield {"custom_id": job_id(number), "max_tokens": MAX_TOKENS, **form(number)}
@@ -84,27 +84,34 @@ def _proven_extraction(number: int) -> JsonObject:
 
 def _translation(number: int, text: str, **more: Any) -> JsonObject:
     target = TARGETS[number // len(FORMS) % len(TARGETS)]
-    # In braces the mark is a placeholder, and no word of any language.
-    marked = f"{{{mark(job_id(number))}}} {text}"
-    return {"kind": "translation", "text": marked, "source": "en", "target": target, **more}
+    return {"kind": "translation", "text": text, "source": "en", "target": target, **more}
+
+
+def _mark(number: int) -> str:
+    """Return the mark of a text that is to be translated: in braces it is no word of any language."""
+    return f"{{{mark(job_id(number))}}}"
 
 
 def _short_translation(number: int) -> JsonObject:
-    return _translation(number, f"{prose(number, 1)} {{visitor}} paid {number + 17} pounds.")
+    text = f"{_mark(number)} {prose(number, 1)} {{visitor}} paid {number + 17} pounds."
+    return _translation(number, text)
 
 
 def _lines_translation(number: int) -> JsonObject:
     second = f"More at https://example.org/mill/{number} for %(name)s."
-    return _translation(number, f"{prose(number, 2)}\n{second}\n\n{prose(number + 5, 2)}")
+    text = f"{_mark(number)} {prose(number, 2)}\n{second}\n\n{prose(number + 5, 2)}"
+    return _translation(number, text)
 
 
 def _markdown_translation(number: int) -> JsonObject:
-    text = f"{prose(number, 1)}\n\n- {prose(number + 1, 1)}\n- {prose(number + 2, 1)} `make mill`"
+    items = f"- {prose(number + 1, 1)}\n- {prose(number + 2, 1)} `make mill`"
+    text = f"{_mark(number)} {prose(number, 1)}\n\n{items}"
     return _translation(number, text, format="markdown")
 
 
 def _long_translation(number: int) -> JsonObject:
-    paragraphs = [f"{prose(number + n, 3)} {{year}} {1400 + n}." for n in range(4)]
+    # Each part needs the mark, as it is a call of its own.
+    paragraphs = [f"{_mark(number)} {prose(number + n, 3)} {{year}} {1400 + n}." for n in range(4)]
     text = "\n\n".join(paragraphs)
     return _translation(number, text, part_tokens=LONG_PART_TOKENS)
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
+from scripts.benchmarks.answers_cases import SMALL_ANSWERS, AnswersPlan
 from scripts.benchmarks.budget_cases import SMALL_BUDGET, BudgetPlan
 from scripts.benchmarks.cases import SMALL, Latency, Plan, Store
 from scripts.benchmarks.pacing_cases import QUOTAS, SMALL_PACING, PacingPlan
@@ -30,6 +31,8 @@ class Subject(StrEnum):
     """Whether a budget holds while many race for it, and how much of it is used."""
     TROUBLE = "trouble"
     """What storms, outages, quotas and keys in the middle of a batch cost it."""
+    ANSWERS = "answers"
+    """What becomes of answers that are not what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Options:
     pacing: PacingPlan
     trouble: TroublePlan
     budget: BudgetPlan
+    answers: AnswersPlan
     servers: Servers
     json: Path | None
 
@@ -63,6 +67,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         pacing=_pacing(words),
         trouble=_trouble(words),
         budget=_budget(words),
+        answers=_answers(words),
         servers=Servers(words.postgres_url, words.redis_url),
         json=words.json,
     )
@@ -127,6 +132,11 @@ def _trouble(words: argparse.Namespace) -> TroublePlan:
 def _budget(words: argparse.Namespace) -> BudgetPlan:
     plan = SMALL_BUDGET if words.small else BudgetPlan()
     return plan if words.stores is None else replace(plan, stores=words.stores)
+
+
+def _answers(words: argparse.Namespace) -> AnswersPlan:
+    plan = SMALL_ANSWERS if words.small else AnswersPlan()
+    return plan if words.jobs is None else replace(plan, jobs=words.jobs[0])
 
 
 def _quota(name: str) -> str:

@@ -9,6 +9,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from scripts.benchmarks.answers import AnswersRun
 from scripts.benchmarks.budget import BudgetRun
 from scripts.benchmarks.cases import Case
 from scripts.benchmarks.figures import Figures, by_case, typical
@@ -56,7 +57,9 @@ def print_machine(console: Console, machine: Mapping[str, str]) -> None:
 
 
 def write_json(
-    path: Path, machine: Mapping[str, str], runs: Sequence[Figures | Pace | Aftermath | BudgetRun]
+    path: Path,
+    machine: Mapping[str, str],
+    runs: Sequence[Figures | Pace | Aftermath | BudgetRun | AnswersRun],
 ) -> None:
     """Write every run, not only the typical ones."""
     document = {"machine": machine, "runs": [asdict(run) for run in runs]}
