@@ -11,6 +11,7 @@ from scripts.benchmarks.answers import measure_answers, print_answers
 from scripts.benchmarks.arguments import Options, Subject, parse_arguments
 from scripts.benchmarks.budget import measure_budget, print_budgets
 from scripts.benchmarks.cases import Store
+from scripts.benchmarks.collapse import measure_collapse, print_collapse
 from scripts.benchmarks.figures import Figures
 from scripts.benchmarks.gate_cost import measure_gate, print_gate
 from scripts.benchmarks.interruption import Interruption
@@ -19,6 +20,7 @@ from scripts.benchmarks.measurement import measure
 from scripts.benchmarks.message_per_job import measure_queue, print_queue
 from scripts.benchmarks.pacing import measure_pace, print_paces
 from scripts.benchmarks.report import print_machine, print_report, write_json
+from scripts.benchmarks.schemas import measure_schemas, print_schemas
 from scripts.benchmarks.stores import version
 from scripts.benchmarks.system import HOMES
 from scripts.benchmarks.trouble import measure_trouble, print_aftermaths
@@ -159,6 +161,31 @@ def _answers(options: Options, interruption: Interruption) -> int:
     return int(any(run.breaks_a_promise for run in runs))
 
 
+def _collapse(options: Options, interruption: Interruption) -> int:
+    """Exits with 1 if a job got another one's answer, or a sum is wrong."""
+    with _progress(interruption) as about:
+        run = measure_collapse(options.collapse, about(""))
+    for finding in run.findings:
+        PROGRESS.print(f"WRONG: {finding}", style="bold red", markup=False, soft_wrap=True)
+    machine = describe_machine(HOMES)
+    print_machine(OUTPUT, machine)
+    print_collapse(OUTPUT, run)
+    if options.json is not None:
+        write_json(options.json, machine, [run])
+    return int(bool(run.findings))
+
+
+def _schemas(options: Options, interruption: Interruption) -> int:
+    with _progress(interruption) as about:
+        costs = measure_schemas(about(""))
+    machine = describe_machine(HOMES)
+    print_machine(OUTPUT, machine)
+    print_schemas(OUTPUT, costs)
+    if options.json is not None:
+        write_json(options.json, machine, costs)
+    return 0
+
+
 @contextmanager
 def _progress(interruption: Interruption) -> Iterator[Callable[[str], Say]]:
     """Show one line of progress; yields what makes, for a title, the function that says its steps."""
@@ -203,6 +230,8 @@ _SUBJECTS: Mapping[Subject, Callable[[Options, Interruption], int]] = {
     Subject.BUDGET: _budget,
     Subject.TROUBLE: _trouble,
     Subject.ANSWERS: _answers,
+    Subject.COLLAPSE: _collapse,
+    Subject.SCHEMAS: _schemas,
 }
 
 

@@ -4,10 +4,11 @@ The whole system, as it is run in earnest. Who lied, and what would have been ho
 account (`answers_judge`).
 """
 
-import io
 import time
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -26,6 +27,7 @@ from scripts.benchmarks.stores import Place
 from scripts.benchmarks.system import System, running_system
 from scripts.benchmarks.workload import MODEL, PROVIDER
 from scripts.command.client import Client, open_http
+from scripts.command.upload import Upload, describe
 
 THINKS = "uniform:20,50"
 
@@ -84,8 +86,8 @@ def measure_answers(policy: str, plan: AnswersPlan, say: Say) -> AnswersRun:
             key = system.key_file.read_text(encoding="utf-8").strip()
             with open_http(system.url, key) as http, Client(http) as client:
                 given = {**POLICIES[policy], "model": ROUTE, "name": f"answers, {policy}"}
-                reply = http.post("/api/batches", params=given, content=_body(plan.jobs))
-                batch_id = reply.raise_for_status().json()["id"]
+                upload = Upload(partial(_body, plan.jobs), describe(".ndjson"), None)
+                batch_id = client.submit(upload, given, str(uuid.uuid4()))["id"]
                 batch = _wait(client, batch_id, plan, system, say)
                 results = [orjson.loads(raw) for raw in client.results(batch_id, "finished")]
         rows = _rows(provider)
@@ -93,11 +95,9 @@ def measure_answers(policy: str, plan: AnswersPlan, say: Say) -> AnswersRun:
     return AnswersRun(policy, judgement, tuple(_differences(batch, judgement, rows)))
 
 
-def _body(jobs: int) -> bytes:
-    body = io.BytesIO()
+def _body(jobs: int) -> Iterator[bytes]:
     for line in lines(jobs):
-        body.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-    return body.getvalue()
+        yield orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _wait(

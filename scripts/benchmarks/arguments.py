@@ -10,6 +10,7 @@ from typing import TypeVar
 from scripts.benchmarks.answers_cases import SMALL_ANSWERS, AnswersPlan
 from scripts.benchmarks.budget_cases import SMALL_BUDGET, BudgetPlan
 from scripts.benchmarks.cases import SMALL, Latency, Plan, Store
+from scripts.benchmarks.collapse import SMALL_COLLAPSE, CollapsePlan
 from scripts.benchmarks.pacing_cases import QUOTAS, SMALL_PACING, PacingPlan
 from scripts.benchmarks.stores import Servers
 from scripts.benchmarks.trouble_cases import SMALL_TROUBLE, TroublePlan
@@ -33,6 +34,10 @@ class Subject(StrEnum):
     """What storms, outages, quotas and keys in the middle of a batch cost it."""
     ANSWERS = "answers"
     """What becomes of answers that are not what was asked for."""
+    COLLAPSE = "collapse"
+    """What jobs cost and save that ask for the same as others."""
+    SCHEMAS = "schemas"
+    """What it takes to check an answer against its schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Options:
     trouble: TroublePlan
     budget: BudgetPlan
     answers: AnswersPlan
+    collapse: CollapsePlan
     servers: Servers
     json: Path | None
 
@@ -68,6 +74,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         trouble=_trouble(words),
         budget=_budget(words),
         answers=_answers(words),
+        collapse=_collapse(words),
         servers=Servers(words.postgres_url, words.redis_url),
         json=words.json,
     )
@@ -136,6 +143,11 @@ def _budget(words: argparse.Namespace) -> BudgetPlan:
 
 def _answers(words: argparse.Namespace) -> AnswersPlan:
     plan = SMALL_ANSWERS if words.small else AnswersPlan()
+    return plan if words.jobs is None else replace(plan, jobs=words.jobs[0])
+
+
+def _collapse(words: argparse.Namespace) -> CollapsePlan:
+    plan = SMALL_COLLAPSE if words.small else CollapsePlan()
     return plan if words.jobs is None else replace(plan, jobs=words.jobs[0])
 
 

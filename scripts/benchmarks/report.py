@@ -12,9 +12,13 @@ from rich.table import Table
 from scripts.benchmarks.answers import AnswersRun
 from scripts.benchmarks.budget import BudgetRun
 from scripts.benchmarks.cases import Case
+from scripts.benchmarks.collapse import CollapseRun
 from scripts.benchmarks.figures import Figures, by_case, typical
 from scripts.benchmarks.pacing import Pace
+from scripts.benchmarks.schemas import SchemaCost
 from scripts.benchmarks.trouble import Aftermath
+
+Run = Figures | Pace | Aftermath | BudgetRun | AnswersRun | CollapseRun | SchemaCost
 
 MIB = 1 << 20
 
@@ -59,7 +63,7 @@ def print_machine(console: Console, machine: Mapping[str, str]) -> None:
 def write_json(
     path: Path,
     machine: Mapping[str, str],
-    runs: Sequence[Figures | Pace | Aftermath | BudgetRun | AnswersRun],
+    runs: Sequence[Run],
 ) -> None:
     """Write every run, not only the typical ones."""
     document = {"machine": machine, "runs": [asdict(run) for run in runs]}

@@ -11,7 +11,7 @@ from scripts.simulator.options import OutputTokens
 from scripts.simulator.quotes import has_evidence, quotes_of
 from scripts.simulator.schemas import satisfy
 from scripts.simulator.translation import translate
-from scripts.simulator.troubles import Trouble
+from scripts.simulator.troubles import Trouble, may_happen
 
 CACHED_FROM_TOKENS = 1024
 """OpenAI caches prompts from this length on."""
@@ -37,7 +37,9 @@ def think(call: Call, lengths: OutputTokens, trouble: Trouble | None) -> Answer:
     honest = _honest(call, tokens)
     answer = Answer(honest.text, Finish.COMPLETE, call.input_tokens, 0, tokens, 0)
     answer.truth = fingerprint(honest.text if call.schema is None else honest.document)
-    said = None if trouble is None else lie(trouble, honest, call)
+    said = None
+    if trouble is not None and may_happen(trouble, call):
+        said = lie(trouble, honest, call)
     if trouble is Trouble.REFUSAL:
         answer.text, answer.finish, answer.output_tokens = REFUSAL, Finish.REFUSED, 0
     elif said is not None:

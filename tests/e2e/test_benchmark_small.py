@@ -62,6 +62,20 @@ def test_a_budget_is_used_and_not_overrun(start_process: StartProcess, tmp_path:
     assert run["resumed_s"] <= 2.0
 
 
+def test_no_lie_passes_and_no_honest_answer_is_refused(
+    start_process: StartProcess, tmp_path: Path
+) -> None:
+    (run,) = runs_of(start_process, tmp_path, "answers")
+    judged = run["judgement"]
+    assert (run["findings"], judged["examples"], judged["refusals"]) == ([], [], [])
+    assert judged["succeeded"] >= 0.97 * judged["jobs"]
+    lies = {lie: tally for lie, tally in judged["tallies"].items() if lie}
+    assert len(lies) >= 14
+    assert sum(tally["calls"] for tally in lies.values()) > 150
+    for way in ("repaired", "asked_again", "given_room", "escalated"):
+        assert sum(tally[way] for tally in lies.values()) > 0, way
+
+
 def check(runs: list[dict[str, Any]], store: Store) -> None:
     (run,) = runs
     assert run["case"]["store"] == store
