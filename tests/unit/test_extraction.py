@@ -1,8 +1,11 @@
 import json
+import re
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jobs.exchange import Answer, Finish, ModelRequest, Usage
 from jobs.kinds import KINDS
@@ -319,3 +322,38 @@ def test_lines_that_are_merged_differently_ask_differently() -> None:
 
 def test_the_longest_line_has_fewer_parts_than_a_text_may_have() -> None:
     assert 16 * 1024 * 1024 // (DEFAULT_PART_TOKENS * 3) < MAX_PARTS
+
+
+MILLS = {
+    "type": "object",
+    "properties": {"mills": {"type": "array", "items": {"type": "string"}}},
+    "required": ["mills"],
+}
+FILLING = st.sampled_from(
+    [" ", ". ", "\n", "\n\n", " and more of it. ", "。", " x" * 30, "👩‍👩‍👧", "\r\n"]
+)
+
+
+@settings(deadline=None)
+@given(st.lists(FILLING, min_size=1, max_size=120), st.integers(200, 260))
+def test_whatever_stands_in_a_long_text_is_found_where_it_stands(
+    fillings: list[str], part_tokens: int
+) -> None:
+    """Every mill that a part has is extracted from it: in the end all are there, and once each."""
+    named = [f"<mill-{number}>" for number in range(len(fillings))]
+    text = "".join(map("".join, zip(named, fillings, strict=True)))
+    plan = EXTRACTION.plan(line(text=text, schema=MILLS, evidence=True, part_tokens=part_tokens))
+    kept: list[Any] = []
+    for request in plan.requests:
+        found = re.findall(r"<mill-\d+>", request.messages[0].content)
+        evidence = [{"path": f"/mills/{n}", "quote": name} for n, name in enumerate(found)]
+        verdict = plan.judge(kept, answer({"value": {"mills": found}, "evidence": evidence}))
+        assert isinstance(verdict, Good), verdict
+        kept.append(verdict.output)
+    whole = plan.join(kept)
+    assert isinstance(whole, Good)
+    assert sorted(whole.output["value"]["mills"]) == sorted(named)
+    for proof in whole.output["evidence"]:
+        assert text[proof["start"] : proof["end"]] == proof["quote"]
+    proven = {proof["quote"] for proof in whole.output["evidence"]}
+    assert proven == set(named)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.kinds.kind import Good
+from jobs.kinds.kind import Bad, Good
 from jobs.kinds.repair import MAX_TRIED, MAX_VALUES, Repaired, RepairFailed, repair
-from jobs.kinds.schemas import judge_json, read_schema
+from jobs.kinds.schemas import Schema, judge_json, read_schema
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """The machine may be busy with something else."""
@@ -189,6 +189,54 @@ def test_a_required_field_is_never_made_up(words: list[str]) -> None:
     text = "".join(words)
     if isinstance(judge_json(text, NEEDY), Good):
         assert '"required"' in text
+
+
+NAMES = ["name", "built", "owner", "wheels"]
+SIGNS = st.text(st.sampled_from("ab:,{}[]'\"\\ \n/#"), max_size=6)
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "name": SIGNS,
+    "built": st.integers(),
+    "owner": st.fixed_dictionaries({}, optional={"name": SIGNS, "since": st.integers()}),
+    "wheels": st.lists(SIGNS, max_size=3),
+}
+TYPES = {"name": "string", "built": "integer", "owner": "object", "wheels": "array"}
+
+
+def needing(names: list[str], inner: list[str]) -> Schema:
+    """Return a schema that requires these fields, and of an owner those."""
+    properties: dict[str, Any] = {name: {"type": kind} for name, kind in TYPES.items()}
+    types = {"name": {"type": "string"}, "since": {"type": "integer"}}
+    properties["owner"] |= {"properties": types, "required": inner}
+    document = {"type": "object", "properties": properties, "required": names}
+    return read_schema(json.dumps(document).encode())
+
+
+@PATIENT
+@given(
+    value=st.fixed_dictionaries({}, optional=FIELDS),
+    needed=st.lists(st.sampled_from(NAMES), unique=True),
+    inner=st.lists(st.sampled_from(["name", "since"]), unique=True),
+    nulls=st.lists(st.sampled_from(NAMES), unique=True),
+    data=st.data(),
+)
+def test_an_answer_is_taken_if_nothing_required_is_missing_and_only_then(
+    value: dict[str, Any],
+    needed: list[str],
+    inner: list[str],
+    nulls: list[str],
+    data: st.DataObject,
+) -> None:
+    """However it is written; null for a field is no value, it may only stand for one that may be missing."""
+    absent = [name for name in nulls if name not in value]
+    written = Sloppy(data).value({**value, **dict.fromkeys(absent)})
+    is_whole = set(needed) <= set(value) and set(inner) <= set(value.get("owner", inner))
+    verdict = judge_json(f"```json\n{written}\n```", needing(needed, inner))
+    if is_whole:
+        assert isinstance(verdict, Good)
+        assert verdict.output == value
+    else:
+        assert isinstance(verdict, Bad)
+        assert verdict.code == "schema_violation"
 
 
 @PATIENT

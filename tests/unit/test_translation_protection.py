@@ -41,6 +41,27 @@ def test_an_answer_that_kept_everything_has_lost_nothing(text: str, form: str) -
     assert restored.text == text
 
 
+HIDDEN = ["`code`", "https://x.org/a", "a@b.org", '<a href="x">']
+VISIBLE = ["{name}", "%(count)d", "%s", "{{ user }}", "<b>", "</b>", "${x}"]
+BETWEEN = " – "
+SENTENCES = st.lists(st.sampled_from([*HIDDEN, *VISIBLE, "word", "Zwei."]), max_size=30)
+
+
+@given(SENTENCES.map(BETWEEN.join), FORMS, st.data())
+def test_whatever_a_model_leaves_out_is_missed(text: str, form: str, data: st.DataObject) -> None:
+    """And whatever it puts elsewhere is put back there."""
+    protected = protect(text, form)
+    moved = data.draw(st.permutations(protected.text.split(BETWEEN)))
+    restored = restore(BETWEEN.join(moved), protected.text, protected)
+    assert (restored.lost, restored.invented) == ([], [])
+    assert sorted(restored.text.split(BETWEEN)) == sorted(text.split(BETWEEN))
+    marks = [n for n, word in enumerate(moved) if word not in {"word", "Zwei.", ""}]
+    if marks:
+        left_out = data.draw(st.sampled_from(marks))
+        rest = [word for n, word in enumerate(moved) if n != left_out]
+        assert restore(BETWEEN.join(rest), protected.text, protected).lost
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
