@@ -97,17 +97,28 @@ def check_whole(source: str, answer: str, target: str, source_language: str | No
             f"the answer has {has:,} letters for the source's {had:,}",
             Remedy.ASK,
         )
-    if (found := foreign(answer, target, source_language)) is not None and is_prose(answer):
-        return Bad(
-            "wrong_language",
-            f"the answer is in {name_of(found) or found}, expected {name_of(target) or target}",
-        )
+    if (bad := _in_another_language(answer, target)) is not None:
+        return bad
     if in_another_script(answer, target) and is_prose(answer):
         return Bad(
             "wrong_language",
             f"the answer is in another script than that of {name_of(target) or target}",
         )
-    return left_over(source, answer, target, source_language)
+    if (bad := left_over(source, answer, target, source_language)) is not None:
+        return bad
+    return _in_another_language(answer, target, source_language)
+
+
+def _in_another_language(
+    answer: str, target: str, source_language: str | None = None
+) -> Bad | None:
+    found = foreign(answer, target, source_language)
+    if found is None or not is_prose(answer):
+        return None
+    return Bad(
+        "wrong_language",
+        f"the answer is in {name_of(found) or found}, expected {name_of(target) or target}",
+    )
 
 
 def check_terms(terms: Sequence[Term], answer: str) -> Bad | None:
