@@ -4,7 +4,7 @@ The simulator knows the honest answer to each call, and in which way it said ano
 asked: a job's output is right if it is the honest answer, and wrong otherwise.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +39,7 @@ class Tally:
     escalated: int = 0
     told_as_cut: int = 0
     bad: int = 0
-    failed: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, int] = field(default_factory=dict)
     wasted_nanos: int = 0
 
 
@@ -130,7 +130,8 @@ class _Bench:
         tally = self.tallies[lies[0] if lies else ""]
         tally.jobs += 1
         if not is_good:
-            tally.failed[result["error"]["code"]] += 1
+            code = result["error"]["code"]
+            tally.failed[code] = tally.failed.get(code, 0) + 1
         elif is_honest(line, result["output"], {row["truth"] for row in calls}):
             if lies:
                 _note_recovery(tally, calls, taken)
