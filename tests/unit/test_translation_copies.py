@@ -70,6 +70,21 @@ def test_a_short_part_of_a_text_may_be_a_title_that_stays() -> None:
 
 def test_what_is_to_stay_in_its_language_may_stay() -> None:
     assert isinstance(judged(NATIONALITY, NATIONALITY, target="en-GB"), Good)
+    assert isinstance(judged(NATIONALITY, NATIONALITY, target="en-GB", source=None), Good)
+
+
+def test_a_line_in_the_sources_language_is_found_though_it_is_no_copy() -> None:
+    answer = (
+        "1. Todos tienen la misma nacionalidad.\n"
+        "2. No one shall be arbitrarily deprived of his national nationality."
+    )
+    assert code_of(judged(NATIONALITY, answer)) == "wrong_language"
+
+
+def test_a_sentence_that_is_said_twice_for_two_is_found() -> None:
+    sentence = "Tous sont égaux devant la loi et sont tenus de ne pas inciter à la discrimination."
+    bad = judged(EQUALITY, f"{sentence} {sentence}", target="fr")
+    assert code_of(bad) == "degenerate_output"
 
 
 def test_a_line_that_is_said_twice_for_two_is_found() -> None:
@@ -77,7 +92,7 @@ def test_a_line_that_is_said_twice_for_two_is_found() -> None:
     bad = judged(ASYLUM, f"1. {line}\n2. {line}")
     assert isinstance(bad, Bad)
     assert (bad.code, bad.remedy) == ("degenerate_output", Remedy.ASK)
-    assert "two lines became the same" in bad.message
+    assert "the answer says twice: `Todos tienen" in bad.message
 
 
 def test_lines_that_are_alike_in_the_source_may_be_the_same() -> None:

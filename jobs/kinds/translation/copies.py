@@ -24,48 +24,64 @@ from jobs.kinds.translation.languages import (
 from jobs.kinds.translation.splitting import sentences
 
 LEFT_OVER = 0.2
-"""Of the source's letters, in sentences that were left as they are: fewer may be titles and quotations."""
+"""Of the letters, in sentences or lines that are still in the source's language: fewer may be titles."""
 
 SHOWN_CHARACTERS = 60
-"""Of a sentence that a message names."""
+"""Of what a message names."""
 
 ALIKE = 0.8
-"""Two lines so similar may well have the same translation."""
+"""Two sentences so similar may well have the same translation."""
 
 _NUMBERING = re.compile(r"^[\W\d_]+")
 
 
 def left_over(source: str, answer: str, target: str, source_language: str | None) -> Bad | None:
-    """Return which sentences of the source stand in the answer untranslated, if it is much of it."""
-    if source_language is not None and same_language(source_language, target):
-        return None
-    if source_language is not None and answer.split() == source.split() and is_prose(source):
-        return Bad("wrong_language", "the answer is the source text, untranslated")
+    """Return what of an answer is still in the language of the source, if it is much of it."""
+    if source_language is not None:
+        if same_language(source_language, target):
+            return None
+        if answer.split() == source.split() and is_prose(source):
+            return Bad("wrong_language", "the answer is the source text, untranslated")
     copied = [*_copied(source, answer, base_of(source_language or "en"))]
-    if sum(map(letter_count, copied)) < LEFT_OVER * letter_count(source):
+    lines = [line for line in answer.splitlines() if _tells(line)] if "\n" in answer else []
+    if not copied and not lines:
         return None
     language = source_language or detect(source)
-    for sentence in copied:
-        # A quotation in a third language stays as it is.
-        is_source = language is not None and foreign(sentence, language) is None
-        if is_source and foreign(sentence, target) is not None:
-            shown = sentence[:SHOWN_CHARACTERS]
-            return Bad("wrong_language", f"a part of the text is left untranslated: `{shown}`")
-    return None
+    if language is None or same_language(language, target):
+        return None
+    # A quotation in a third language stays as it is.
+    kept = [text for text in copied if foreign(text, language) is None and foreign(text, target)]
+    if _is_much(kept, source):
+        return _untranslated(kept)
+    own = [line for line in lines if same_language(foreign(line, target) or target, language)]
+    return _untranslated(own) if _is_much(own, answer) else None
 
 
 def _copied(source: str, answer: str, language: str) -> Iterator[str]:
     """Yield the sentences of the source, long enough to tell their language, that the answer has too."""
     whole = " ".join(answer.split())
-    for line in source.splitlines():
-        for cut in sentences(line, language):
-            sentence = " ".join(cut.split())
-            if (
-                sentence in whole
-                and letter_count(sentence) >= ENOUGH_LETTERS
-                and is_prose(sentence)
-            ):
-                yield sentence
+    for sentence in _sentences(source, language):
+        if sentence in whole and _tells(sentence):
+            yield sentence
+
+
+def _sentences(text: str, language: str) -> Iterator[str]:
+    for line in text.splitlines():
+        for sentence in sentences(line, language):
+            yield " ".join(sentence.split())
+
+
+def _tells(text: str) -> bool:
+    return letter_count(text) >= ENOUGH_LETTERS and is_prose(text)
+
+
+def _is_much(texts: Sequence[str], whole: str) -> bool:
+    return bool(texts) and sum(map(letter_count, texts)) >= LEFT_OVER * letter_count(whole)
+
+
+def _untranslated(texts: Sequence[str]) -> Bad:
+    shown = texts[0][:SHOWN_CHARACTERS]
+    return Bad("wrong_language", f"a part of the text is left untranslated: `{shown}`")
 
 
 def repeated(shown: str, answer: str, before: Sequence[tuple[str, str]]) -> Bad | None:
@@ -82,23 +98,20 @@ def repeated(shown: str, answer: str, before: Sequence[tuple[str, str]]) -> Bad 
     return None
 
 
-def said_twice(source: str, answer: str) -> Bad | None:
-    """Return what is wrong with an answer that has one line for two neighbours that are not alike."""
-    had, has = source.splitlines(), answer.splitlines()
-    if len(had) != len(has):
+def said_twice(source: str, answer: str, target: str) -> Bad | None:
+    """Return what is wrong with an answer that says one thing for two of the source that are not alike."""
+    said = [_bare(sentence) for sentence in _sentences(answer, base_of(target))]
+    twice = next((one for one, other in pairwise(filter(None, said)) if one == other), "")
+    if not _tells(twice):
         return None
-    for (one, other), (first, second) in zip(pairwise(had), pairwise(has), strict=True):
-        if (
-            (said := _bare(first)) == _bare(second)
-            and letter_count(said) >= ENOUGH_LETTERS
-            and is_prose(said)
-            and SequenceMatcher(None, _bare(one), _bare(other)).ratio() < ALIKE
-        ):
-            shown = said[:SHOWN_CHARACTERS]
-            return Bad("degenerate_output", f"two lines became the same: `{shown}`", Remedy.ASK)
-    return None
+    had = [_bare(sentence) for sentence in _sentences(source, "en")]
+    for one, other in pairwise(filter(None, had)):
+        if SequenceMatcher(None, one, other).ratio() >= ALIKE:
+            return None
+    shown = twice[:SHOWN_CHARACTERS]
+    return Bad("degenerate_output", f"the answer says twice: `{shown}`", Remedy.ASK)
 
 
-def _bare(line: str) -> str:
-    """Return a line without the number that it may begin with."""
-    return _NUMBERING.sub("", line.strip())
+def _bare(sentence: str) -> str:
+    """Return a sentence without the number that it may begin with; nothing of a number alone."""
+    return _NUMBERING.sub("", sentence.strip())

@@ -83,7 +83,7 @@ class TextPlan(Plan):
         checked = check_piece(Piece(shown, self._protected, self._line.format), answer.text)
         source = self._protected.original(shown)
         bad = repeated(source, checked.text, self._shown_before(kept))
-        if (bad := bad or said_twice(source, checked.text)) is not None:
+        if (bad := bad or said_twice(source, checked.text, self._line.target or "")) is not None:
             return bad
         return verdict(
             self._line, words_of(shown), [checked], self._terms(shown), Good(checked.text)
