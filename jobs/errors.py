@@ -43,6 +43,7 @@
           CallBrokeDown
         Permanent
           RequestRejected
+            SchemaRefused
           ContextTooLong
         ProviderUnusable
           AuthenticationFailed
@@ -409,6 +410,10 @@ class RequestRejected(Permanent):
     """The provider rejected the request."""
 
     code = "request_rejected"
+
+
+class SchemaRefused(RequestRejected):
+    """The provider can't hold its model to the schema; asked for in words, it may answer."""
 
 
 class ContextTooLong(Permanent):

@@ -17,6 +17,7 @@ from jobs.errors import (
     MalformedReply,
     ProviderError,
     RequestRejected,
+    SchemaRefused,
     TimedOut,
 )
 from jobs.exchange import Answer, ModelRequest
@@ -24,6 +25,8 @@ from workers.deadline import Deadline
 from workers.gate.gate import Reading
 from workers.prefix import Prefix
 from workers.protocols import Protocol, WireRequest, protocol_of
+from workers.protocols.schemas import in_words
+from workers.refused_schemas import RefusedSchemas
 from workers.transport import ReplyTooLarge
 
 
@@ -37,6 +40,7 @@ class Caller:
         self._transport = transport
         self._deadline = Deadline(deadline_s)
         self._protocols: dict[tuple[str, str], Protocol] = {}
+        self._refused = RefusedSchemas()
 
     async def call(
         self,
@@ -49,11 +53,35 @@ class Caller:
     ) -> Answer:
         """Return the model's answer.
 
-        `kept` is the request's beginning if the provider's prompt cache is to keep it.
+        `kept` is the request's beginning if the provider's prompt cache is to keep it. A schema that the
+        server refuses is told in words the next time.
 
         Raises:
             ProviderError: the exact subclass; `may_have_run` tells what may have been billed.
         """
+        asked = (provider.base_url, model, request)
+        if self._refused.has(*asked):
+            try:
+                return await self._called(provider, key, model, in_words(request), kept)
+            except RequestRejected as error:
+                self._refused.forget(*asked)
+                raise _without_schema(error) from error
+        try:
+            return await self._called(provider, key, model, request, kept)
+        except SchemaRefused as error:
+            if request.schema is None:
+                raise _without_schema(error) from error
+            self._refused.note(*asked)
+            raise
+
+    async def _called(
+        self,
+        provider: Provider,
+        key: SecretStr | None,
+        model: str,
+        request: ModelRequest,
+        kept: Prefix | None,
+    ) -> Answer:
         protocol = self._protocol(provider)
         try:
             wire = protocol.request(request, model, key, kept=kept)
@@ -123,6 +151,17 @@ class Caller:
             case _:
                 lost = "the connection to the provider was lost before the answer was complete"
                 return ConnectionLost(_because(lost, error))
+
+
+def _without_schema(error: RequestRejected) -> RequestRejected:
+    """Return what is final in a refusal that no schema was sent for."""
+    return RequestRejected(
+        error.message,
+        status=error.status,
+        provider_code=error.provider_code,
+        request_id=error.request_id,
+        headers=error.headers,
+    )
 
 
 def _because(what: str, error: Exception) -> str:

@@ -16,6 +16,7 @@ from jobs.errors import (
     ProviderError,
     ProviderUnusable,
     RateLimited,
+    SchemaRefused,
 )
 
 _PROVIDERS_OWN = (RateLimited, Overloaded, ConnectFailed, ProviderUnusable)
@@ -72,6 +73,9 @@ def next_step(
         is_blameless: of a doubtful error, that its pool is known to be in trouble.
     """
     match error:
+        case SchemaRefused() if counted_attempts + 1 < policy.max_attempts:
+            # Nothing is to be waited for: the next call asks in words.
+            return Retry(0.0)
         case Permanent():
             return Fail(error.code)
         case _ if is_blameless or not is_doubtful(error):

@@ -19,6 +19,7 @@ from jobs.errors import (
     ProviderError,
     QuotaExhausted,
     RequestRejected,
+    SchemaRefused,
     TimedOut,
 )
 from jobs.exchange import Answer, Message, ModelRequest, Usage
@@ -347,3 +348,57 @@ async def test_an_address_that_cannot_be_called_has_no_limits() -> None:
         await calls.call(nowhere, KEY, "m", REQUEST)
 
     assert calls.readings(nowhere, raised.value.headers) == ()
+
+
+SCHEMA = {"type": "object", "properties": {"d": {"type": "array", "maxItems": 2_000}}}
+WITH_SCHEMA = ModelRequest((Message("user", "Hi"),), max_tokens=5, schema=SCHEMA)
+NO_GRAMMAR = {"error": {"code": 400, "message": "failed to parse grammar"}}
+
+
+class Server:
+    """Refuses some of what it is asked, and notes the rest."""
+
+    def __init__(self, refuses: Callable[[dict[str, Any]], bool]) -> None:
+        self.refuses = refuses
+        self.refused = 0
+        self.answered: list[dict[str, Any]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        asked = json.loads(request.content)
+        if self.refuses(asked):
+            self.refused += 1
+            return httpx.Response(400, json=NO_GRAMMAR)
+        self.answered.append(asked)
+        return httpx.Response(200, json=CHAT)
+
+
+async def test_a_schema_that_a_server_refuses_is_told_in_words_from_then_on() -> None:
+    server = Server(lambda asked: "response_format" in asked)
+    calls = caller(server)
+    with pytest.raises(SchemaRefused):
+        await calls.call(provider(), KEY, "m", WITH_SCHEMA)
+    for _ in range(2):
+        await calls.call(provider(), KEY, "m", WITH_SCHEMA)
+
+    assert server.refused == 1
+    for asked in server.answered:
+        assert json.dumps(SCHEMA, separators=(",", ":")) in asked["messages"][0]["content"]
+    with pytest.raises(SchemaRefused):
+        await calls.call(provider(), KEY, "another model", WITH_SCHEMA)
+
+
+async def test_what_is_refused_without_a_schema_too_is_final_and_not_held_against_the_schema() -> (
+    None
+):
+    server = Server(lambda _asked: True)
+    calls = caller(server)
+    with pytest.raises(SchemaRefused):
+        await calls.call(provider(), KEY, "m", WITH_SCHEMA)
+    for request in (WITH_SCHEMA, REQUEST):
+        with pytest.raises(RequestRejected) as raised:
+            await calls.call(provider(), KEY, "m", request)
+        assert type(raised.value) is RequestRejected
+    server.refuses = lambda _asked: False
+    await calls.call(provider(), KEY, "m", WITH_SCHEMA)
+
+    assert "response_format" in server.answered[0]

@@ -17,6 +17,7 @@ from jobs.errors import (
     QuotaExhausted,
     RateLimited,
     RequestRejected,
+    SchemaRefused,
     ServerFailed,
 )
 from jobs.exchange import Finish, Message, ModelRequest, Usage
@@ -546,6 +547,24 @@ def test_a_broken_answer_is_described_but_not_shown() -> None:
             {"error": {"message": "No deployments available", "code": "429"}},
             RateLimited,
             id="LiteLLM, code a text",
+        ),
+        pytest.param(
+            400,
+            openai_error("Failed to initialize samplers: failed to parse grammar"),
+            SchemaRefused,
+            id="llama.cpp, no grammar",
+        ),
+        pytest.param(
+            400,
+            openai_error("Unable to generate parser for this template. JSON schema error at #/d"),
+            SchemaRefused,
+            id="llama.cpp, a boolean schema",
+        ),
+        pytest.param(
+            400,
+            openai_error("'response_format.type' must be 'text' or 'json_object'"),
+            SchemaRefused,
+            id="no structured output",
         ),
         pytest.param(400, {"error": "bad request"}, RequestRejected, id="error is a text"),
         pytest.param(500, {"error": None}, ServerFailed, id="error is null"),

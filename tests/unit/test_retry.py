@@ -19,6 +19,7 @@ from jobs.errors import (
     QuotaExhausted,
     RateLimited,
     RequestRejected,
+    SchemaRefused,
     ServerFailed,
     TimedOut,
     Transient,
@@ -37,6 +38,7 @@ ASKS_AGAIN = (
     QuotaExhausted,
 )
 FAILS = (Permanent, RequestRejected, ContextTooLong)
+ASKS_OTHERWISE = (SchemaRefused,)
 COUNTS = (
     ProviderError,
     Transient,
@@ -56,7 +58,7 @@ def tree(root: type[ProviderError]) -> Iterator[type[ProviderError]]:
 
 def test_every_error_of_the_tree_is_in_one_of_the_tables() -> None:
     assert sorted(kind.__name__ for kind in tree(ProviderError)) == sorted(
-        kind.__name__ for kind in (*ASKS_AGAIN, *FAILS, *COUNTS)
+        kind.__name__ for kind in (*ASKS_AGAIN, *FAILS, *ASKS_OTHERWISE, *COUNTS)
     )
 
 
@@ -85,7 +87,7 @@ def test_what_will_never_work_fails_in_a_pool_in_trouble_too(
     assert next_step(kind(), counted, POLICY, is_blameless=True) == Fail(kind.code)
 
 
-@pytest.mark.parametrize("kind", [*ASKS_AGAIN, *FAILS, *COUNTS])
+@pytest.mark.parametrize("kind", [*ASKS_AGAIN, *FAILS, *ASKS_OTHERWISE, *COUNTS])
 def test_only_what_an_attempt_is_counted_for_is_doubtful(kind: type[ProviderError]) -> None:
     assert is_doubtful(kind()) == (kind in COUNTS)
 
@@ -93,6 +95,16 @@ def test_only_what_an_attempt_is_counted_for_is_doubtful(kind: type[ProviderErro
 @pytest.mark.parametrize("kind", FAILS)
 def test_what_will_never_work_fails_at_once(kind: type[ProviderError]) -> None:
     assert next_step(kind(), 0, POLICY) == Fail(kind.code)
+
+
+@pytest.mark.parametrize("is_blameless", [False, True])
+def test_a_schema_that_was_refused_is_asked_for_otherwise_at_once(is_blameless: bool) -> None:
+    steps = [
+        next_step(SchemaRefused(), counted, POLICY, is_blameless=is_blameless)
+        for counted in range(6)
+    ]
+
+    assert steps == [Retry(0.0)] * 4 + [Fail("request_rejected")] * 2
 
 
 @pytest.mark.parametrize("kind", COUNTS)

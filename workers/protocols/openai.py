@@ -15,6 +15,7 @@ from jobs.errors import (
     QuotaExhausted,
     RateLimited,
     RequestRejected,
+    SchemaRefused,
     ServerFailed,
 )
 from jobs.exchange import Answer, Finish, Message, ModelRequest
@@ -62,6 +63,12 @@ MAX_STOPS = 4
 _TOO_LARGE = re.compile(r"Limit:? ([\d,]{1,20}).{0,80}?Requested:? ([\d,]{1,20})", re.ASCII)
 
 _CONTEXT = re.compile(r"context (?:length|size|window)", re.IGNORECASE)
+
+
+_SCHEMA = re.compile(r"\bschema\b|\bgrammar\b|response[_ ]format", re.IGNORECASE)
+"""llama.cpp: `failed to parse grammar`, `JSON schema error at …`; OpenAI: `Invalid schema for
+response_format`; vLLM: `The provided JSON schema contains features not supported by xgrammar`; servers
+without such a thing: `response_format.type must be 'text'`."""
 
 
 class OpenAI:
@@ -153,6 +160,8 @@ def kind_of(status: int, fault: Fault) -> type[ProviderError]:
     if kind is RequestRejected and _CONTEXT.search(fault.message):
         # vLLM and llama.cpp say this in words only.
         return ContextTooLong
+    if kind is RequestRejected and _SCHEMA.search(fault.message):
+        return SchemaRefused
     return kind
 
 

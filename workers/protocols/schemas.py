@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from jobs.exchange import ModelRequest
 from jobs.kinds.references import resolve
 from workers.protocols.dialects import OF_TYPE, Dialect
 
@@ -61,6 +62,13 @@ class Form:
             return system
         instruction = f"{INSTRUCTION}\n{self.document}"
         return instruction if system is None else f"{system}\n\n{instruction}"
+
+
+def in_words(request: ModelRequest) -> ModelRequest:
+    """Return a request that tells its schema in words alone, for a server that refuses it."""
+    assert request.schema is not None
+    form = Form(None, msgspec.json.encode(request.schema).decode(), is_object=False)
+    return msgspec.structs.replace(request, schema=None, system=form.told(request.system))
 
 
 def form_of(schema: Mapping[str, Any], dialect: Dialect) -> Form:
