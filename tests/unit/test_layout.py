@@ -17,6 +17,7 @@ SHELL_ENTRIES = (
     "scripts/install",
     "scripts/test",
     "scripts/demo",
+    "scripts/trial-local",
     "scripts/bench",
     "scripts/chaos",
     "scripts/lock",
