@@ -64,6 +64,8 @@ class OwnTidemill:
     def running(self, console: Console) -> Iterator[subprocess.Popen[bytes]]:
         """Have it running, ready; it is stopped in order however the block is left.
 
+        Calls in flight may finish then; a Ctrl-C in the meantime stops it at once.
+
         Raises:
             ServiceUnavailable: it does not start.
         """
@@ -139,6 +141,9 @@ def _stop(up: subprocess.Popen[bytes]) -> None:
     up.send_signal(signal.SIGTERM)
     try:
         up.wait(STOP_WITHIN_S)
+    except KeyboardInterrupt:
+        up.send_signal(signal.SIGINT)  # a second Ctrl-C: calls in flight may not finish
+        up.wait()
     except subprocess.TimeoutExpired:
         up.kill()
         up.wait()
