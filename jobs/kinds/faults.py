@@ -68,6 +68,14 @@ _OTHER_NAMES = {
     "instructions": "system",
 }
 
+_KINDS_WITH = {
+    "text": "`translation` and `extraction`",
+    **dict.fromkeys(("source", "target", "format", "glossary", "tone"), "`translation`"),
+    **dict.fromkeys(("evidence", "merge_key"), "`extraction`"),
+    **dict.fromkeys(("prompt", "messages", "template", "variables", "n"), "`generation`"),
+}
+"""Where a field belongs that another kind doesn't know: a line without a `kind` is a generation."""
+
 _LOCATED = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
 _NAMED = re.compile(r"Object (contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -167,6 +175,9 @@ def _unknown_field(name: str, field: str, line_type: type[Any]) -> FieldFault:
     if reason := _UNSUPPORTED.get(lowered):
         return FieldFault("unsupported_parameter", field, f"is not supported: {reason}")
     known: tuple[str, ...] = line_type.__struct_fields__
+    if (kinds := _KINDS_WITH.get(name)) is not None and line_type is not Message:
+        message = f"a job of this `kind` has no such field; those of {kinds} have it"
+        return FieldFault("unknown_field", field, message)
     nearest = _OTHER_NAMES.get(lowered)
     if nearest not in known:
         nearest = next(iter(difflib.get_close_matches(lowered, known, n=1)), None)

@@ -256,6 +256,13 @@ FAULTS: list[tuple[str, bytes | dict[str, Any], str, str, str]] = [
         "max_completion_tokens",
         "`max_tokens`?",
     ),
+    (
+        "another kind's",
+        {"custom_id": "a", "target": "fr"},
+        "unknown_field",
+        "target",
+        "those of `translation` have it",
+    ),
     ("strange", {"custom_id": "a", "§": 1}, "unknown_field", "§", "expected custom_id, kind"),
     ("endless", {"custom_id": "a", "z" * 9999: 1}, "unknown_field", "z" * 80, "no such field"),
     ("stream", {"custom_id": "a", "stream": True}, "unsupported_parameter", "stream", "batch"),
