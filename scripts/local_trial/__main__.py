@@ -81,13 +81,14 @@ def _run_batch(
     tidemill.command(console, *argv, within_s=left_s)
     took_s = time.monotonic() - began_s
     results = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
-    return Story(submission.name, results, by_job(_attempts(tidemill)), took_s)
+    return Story(submission.name, results, by_job(_attempts(tidemill, submission.name)), took_s)
 
 
-def _attempts(tidemill: OwnTidemill) -> Iterator[JsonObject]:
-    """Yield the attempts of the batch that was submitted last."""
+def _attempts(tidemill: OwnTidemill, name: str) -> Iterator[JsonObject]:
+    """Yield the attempts of the newest batch of this name."""
     with tidemill.client() as client:
-        batch_id = client.batches(limit=1)["data"][0]["id"]
+        newest = client.batches(limit=len(SUBMISSIONS))["data"]
+        batch_id = next(batch["id"] for batch in newest if batch["name"] == name)
         cursor = None
         while True:
             page = client.attempts(batch_id, ATTEMPTS_PER_PAGE, cursor=cursor)
