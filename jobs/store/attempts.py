@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import case, null, select, update
+from sqlalchemy import ColumnElement, and_, case, null, select, update
 from sqlmodel import Session, col
 
 from jobs.exchange import Usage
@@ -46,33 +46,21 @@ def book_unknown(session: Session, batch: Batch, piece: Slice, error_code: str) 
 
     `error_code` says why nobody knows. The caller holds the batch's lock and has raised the slice's fence.
     """
-    is_open = (
-        col(Attempt.batch_id) == piece.batch_id,
-        col(Attempt.seq).between(piece.first_seq, piece.last_seq),
-        col(Attempt.outcome).is_(None),
-        # The range may hold jobs of other slices, which run on.
-        col(Attempt.seq).in_(
-            select(col(Job.seq)).where(
-                col(Job.batch_id) == piece.batch_id,
-                col(Job.seq).between(piece.first_seq, piece.last_seq),
-                col(Job.queue) == piece.queue,
-            )
-        ),
-    )
+    is_open = _open_attempts(piece)
     is_unpriced = col(Attempt.price).is_(None)
     pools = (col(Attempt.provider), col(Attempt.pool), col(Attempt.model))
     connection = session.connection()
     # No more rows than a slice has jobs.
     rows = connection.execute(
         select(*pools, col(Attempt.sent_at), col(Attempt.reserved_nanos), is_unpriced).where(
-            *is_open
+            is_open
         )
     ).all()
     if not rows:
         return
     connection.execute(
         update(Attempt)
-        .where(*is_open)
+        .where(is_open)
         .values(
             outcome=Outcome.UNKNOWN,
             cost_nanos=case((is_unpriced, null()), else_=col(Attempt.reserved_nanos)),
@@ -96,6 +84,23 @@ def book_unknown(session: Session, batch: Batch, piece: Slice, error_code: str) 
         write_accounts(session, [account])
     add_to_ledger(session, sums)
     session.add(batch)
+
+
+def _open_attempts(piece: Slice) -> ColumnElement[bool]:
+    """Return the condition of an attempt whose end nobody has told, for a job of this slice."""
+    return and_(
+        col(Attempt.batch_id) == piece.batch_id,
+        col(Attempt.seq).between(piece.first_seq, piece.last_seq),
+        col(Attempt.outcome).is_(None),
+        # The range may hold jobs of other slices, which run on.
+        col(Attempt.seq).in_(
+            select(col(Job.seq)).where(
+                col(Job.batch_id) == piece.batch_id,
+                col(Job.seq).between(piece.first_seq, piece.last_seq),
+                col(Job.queue) == piece.queue,
+            )
+        ),
+    )
 
 
 CLOSED_COLUMNS = {
