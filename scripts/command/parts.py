@@ -5,9 +5,7 @@ What they need is imported when they run: a client command must not pay for a se
 
 # ruff: noqa: PLC0415 - see above: imports within functions are the point here
 
-import math
 import os
-import signal
 from typing import Annotated
 
 import typer
@@ -65,11 +63,8 @@ def api(
     port: Port = 8080,
 ) -> None:
     """Serve the HTTP API; upgrades the database's schema first."""
-    import uvicorn
-
     from api.app import create_app
-    from api.connections import REQUEST_S, Connections, longest_backlog, most_connections
-    from api.listener import Listener, Server
+    from api.serving import serve
     from jobs.configuration import load_configuration
     from scripts.launcher.descriptors import raise_limit
     from scripts.launcher.environment import begin_part
@@ -82,37 +77,14 @@ def api(
         make_private_folder(settings.home)
     _upgrade_schema(settings.resolved_database_url())
     application = create_app(settings, load_configuration(settings.config))
-    open_files = raise_limit()
-    server = Server(
-        uvicorn.Config(
-            application,
-            host=host,
-            port=port,
-            loop="uvloop",
-            http=Listener,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            # A caller could give itself another address with every guess at a key: by itself uvicorn
-            # believes whoever comes from this machine.
-            proxy_headers=bool(os.environ.get("FORWARDED_ALLOW_IPS")),
-            # Uploads get this long; whoever watches events is cut off and connects again.
-            timeout_graceful_shutdown=5,
-            # An idle connection is worth as much as one that never asked anything.
-            timeout_keep_alive=math.ceil(REQUEST_S),
-            backlog=longest_backlog(open_files),
-        ),
-        Connections(most_connections(open_files)),
+    has_served = serve(
+        application,
+        host,
+        port,
+        open_files=raise_limit(),
+        is_behind_proxy=bool(os.environ.get("FORWARDED_ALLOW_IPS")),
     )
-    # The server raises the signal that stopped it once more, at the end: that is no failure.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    try:
-        server.run()
-    except SystemExit:  # with a number of its own, which means something else here
-        raise typer.Exit(ExitStatus.UNREACHABLE) from None
-    if not server.started:
+    if not has_served:
         raise typer.Exit(ExitStatus.UNREACHABLE)
 
 

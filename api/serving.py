@@ -1,0 +1,55 @@
+"""The API answers on an address, until it is told to stop."""
+
+import math
+import signal
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.connections import REQUEST_S, Connections, longest_backlog, most_connections
+from api.listener import Listener, Server
+
+GOES_ON_S = 5
+"""How long requests may go on after SIGTERM: uploads end in time, who watches events connects again."""
+
+
+def serve(
+    application: FastAPI, host: str, port: int, *, open_files: int, is_behind_proxy: bool
+) -> bool:
+    """Answer requests until SIGTERM or Ctrl-C; return False if the server could not be started.
+
+    Args:
+        application: what answers.
+        host: to listen on.
+        port: to listen on.
+        open_files: how many files this process may open, which bounds its connections.
+        is_behind_proxy: uvicorn takes the callers' addresses from those that it knows as proxies (the
+            variable FORWARDED_ALLOW_IPS).
+    """
+    config = uvicorn.Config(
+        application,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http=Listener,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # A caller could give itself another address with every guess at a key: by itself uvicorn
+        # believes whoever comes from this machine.
+        proxy_headers=is_behind_proxy,
+        timeout_graceful_shutdown=GOES_ON_S,
+        # An idle connection is worth as much as one that never asked anything.
+        timeout_keep_alive=math.ceil(REQUEST_S),
+        backlog=longest_backlog(open_files),
+    )
+    server = Server(config, Connections(most_connections(open_files)))
+    # The server raises the signal that stopped it once more, at the end: that is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    try:
+        server.run()
+    except SystemExit:  # with a number of its own, which means something else to whoever started us
+        return False
+    return server.started
