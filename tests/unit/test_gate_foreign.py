@@ -38,9 +38,9 @@ def share_of_ours(others: float, noise: float, seconds: float = 180.0) -> float:
     return ours / (RATE_S * seconds * 2 / 3)
 
 
-def test_noise_is_nobody() -> None:
+def test_noise_is_not_mistaken_for_somebody_else() -> None:
     assert share_of_ours(others=0.0, noise=0.3) == pytest.approx(0.998, abs=0.005)
 
 
-def test_a_third_is_left_to_who_takes_a_third() -> None:
+def test_others_who_take_a_third_are_left_a_third() -> None:
     assert share_of_ours(others=1 / 3, noise=0.1) == pytest.approx(2 / 3, abs=0.04)

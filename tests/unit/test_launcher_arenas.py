@@ -45,6 +45,6 @@ def arenas(*arguments: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others keep one heap")
-def test_threads_share_heaps() -> None:
+def test_threads_share_heaps_once_told_to() -> None:
     assert arenas() > ARENAS
     assert arenas("share") <= ARENAS

@@ -164,7 +164,7 @@ def test_a_languages_tag_is_known(target: str) -> None:
     assert TRANSLATION.check(line(target=target)) is None
 
 
-def test_null_says_none() -> None:
+def test_a_field_may_say_null_for_none() -> None:
     assert TRANSLATION.check(line(glossary=None, examples=None, source=None, tone=None)) is None
 
 

@@ -79,7 +79,9 @@ def test_whatever_a_model_leaves_out_is_missed(text: str, form: str, data: st.Da
         ("Hello {name}, %s", "Hello {name}, %s"),
     ],
 )
-def test_what_is_hidden(text: str, shown: str) -> None:
+def test_addresses_code_and_attributes_are_hidden_and_placeholders_stay(
+    text: str, shown: str
+) -> None:
     assert protect(text, "plain").text == shown
 
 
@@ -154,7 +156,7 @@ def test_one_translated_placeholder_is_put_right(
         ("{g, select, admin {Chief} other {You}} <b>", ["{g, select}", "<b>"]),
     ],
 )
-def test_placeholders_are_found(text: str, found: list[str]) -> None:
+def test_placeholders_of_every_form_are_found_and_nothing_else(text: str, found: list[str]) -> None:
     assert placeholders(text) == Counter(found)
 
 

@@ -74,7 +74,7 @@ def test_a_long_sentence_is_cut_at_spaces_and_a_long_word_anywhere() -> None:
     assert all(piece.startswith("e") and piece.endswith("\u0301") for piece in pieces)
 
 
-def test_parts_are_filled() -> None:
+def test_parts_are_nearly_as_long_as_they_may_be() -> None:
     text = "This sentence has some seven words in it. " * 400
     pieces = split(text, 200, "en")
     assert len(pieces) <= estimate_tokens(text) / 200 * 1.2
