@@ -12,9 +12,10 @@ from jobs.errors import DuplicateCustomId
 from jobs.states import WORKER_LOST, SliceState
 from jobs.store.attempt_conditions import COUNTS, IS_BAD
 from jobs.store.bulk import insert_rows
+from jobs.store.open_jobs import BOUNDS, open_in
 from jobs.store.parts import parts_between
 from jobs.store.workers import deaths, remembered_since
-from jobs.tables import Attempt, Job, Part, Result, Slice
+from jobs.tables import Attempt, Job, Part, Slice
 
 JobRow = tuple[int, int, str, str, str, str, int, bytes, int | None]
 """batch_id, seq, custom_id, kind, queue, request, estimated_tokens, fingerprint, first_seq"""
@@ -126,23 +127,9 @@ _LOST_ITS_WORKER = (col(Attempt.error_code) == WORKER_LOST) & (
 )
 
 # Built once: putting these together costs more than running them.
-_OPEN_JOBS = (
-    sa_select(col(Job.seq), col(Job.kind), col(Job.request), col(Job.estimated_tokens))
-    .outerjoin(
-        Result,
-        # The range once more: a planner that doesn't know the batch would read all of its results.
-        (col(Result.batch_id) == bindparam("batch_id"))
-        & (col(Result.seq) == col(Job.seq))
-        & col(Result.seq).between(bindparam("first_seq"), bindparam("last_seq")),
-    )
-    .where(
-        col(Job.batch_id) == bindparam("batch_id"),
-        col(Job.seq).between(bindparam("first_seq"), bindparam("last_seq")),
-        col(Job.queue) == bindparam("queue"),
-        col(Result.seq).is_(None),
-    )
-    .order_by(col(Job.seq))
-)
+_OPEN_JOBS = open_in(
+    sa_select(col(Job.seq), col(Job.kind), col(Job.request), col(Job.estimated_tokens)), BOUNDS
+).order_by(col(Job.seq))
 _CALLED_FOR = _OPEN_JOBS.where(col(Job.first_seq).is_(None))
 _ANY_OPEN_JOB = _OPEN_JOBS.with_only_columns(col(Job.seq)).limit(1)
 _ANSWERED = (

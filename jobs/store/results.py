@@ -14,6 +14,7 @@ from sqlmodel import Session, col
 from jobs.exchange import Usage
 from jobs.states import FREE_OUTCOMES, ResultStatus
 from jobs.store.database import now
+from jobs.store.open_jobs import open_in
 from jobs.tables import Attempt, Batch, Job, Result, Slice
 
 PAGE_BYTES = 1 << 20
@@ -130,30 +131,15 @@ def page(
 def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
     """Give the open jobs of an idle slice of a locked batch the result `cancelled`."""
     position = func.row_number().over(order_by=col(Job.seq)) + batch.finished_jobs
-    open_jobs = (
-        select(
-            col(Job.batch_id),
-            col(Job.seq),
-            position,
-            literal(ResultStatus.CANCELLED.value),
-            literal("cancelled"),
-            literal("the batch was cancelled before this job was sent"),
-            literal("live"),
-            literal(now(session), Result.__table__.c.finished_at.type),  # type: ignore[attr-defined]  # SQLModel sets it, untyped
-        )
-        .outerjoin(
-            Result,
-            # The range once more: a planner that doesn't know the batch would read all its results.
-            (col(Result.batch_id) == piece.batch_id)
-            & (col(Result.seq) == col(Job.seq))
-            & col(Result.seq).between(piece.first_seq, piece.last_seq),
-        )
-        .where(
-            col(Job.batch_id) == piece.batch_id,
-            col(Job.seq).between(piece.first_seq, piece.last_seq),
-            col(Job.queue) == piece.queue,
-            col(Result.seq).is_(None),
-        )
+    values = select(
+        col(Job.batch_id),
+        col(Job.seq),
+        position,
+        literal(ResultStatus.CANCELLED.value),
+        literal("cancelled"),
+        literal("the batch was cancelled before this job was sent"),
+        literal("live"),
+        literal(now(session), Result.__table__.c.finished_at.type),  # type: ignore[attr-defined]  # SQLModel sets it, untyped
     )
     columns = [
         "batch_id",
@@ -165,7 +151,7 @@ def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
         "source",
         "finished_at",
     ]
-    statement = insert(Result).from_select(columns, open_jobs)
+    statement = insert(Result).from_select(columns, open_in(values, piece))
     written = session.connection().execute(statement, execution_options={"preserve_rowcount": True})
     batch.cancelled += written.rowcount
     session.add(batch)
