@@ -18,7 +18,7 @@ from jobs.store import ensure_first_key, migrate, open_database
 from scripts.launcher import local_model, valkey
 from scripts.launcher.environment import keep_to_itself
 from scripts.launcher.flower_login import AUTH_VARIABLE, PASSWORD_FILE, USER, credentials
-from scripts.launcher.full_disk import outlive_full_disk
+from scripts.launcher.full_disk import outlive_full_disk, outlive_reader
 from scripts.launcher.home import hold, make_private_folder
 from scripts.launcher.keys import key_faults
 from scripts.launcher.mounts import require_locks
@@ -57,6 +57,7 @@ def up(settings: Settings, options: UpOptions, console: Console) -> int:
         )
     keep_to_itself()
     outlive_full_disk()
+    outlive_reader()
     require_locks(settings.resolved_database_url())
     require_safe_redis(settings)
     home = make_private_folder(settings.home.resolve())

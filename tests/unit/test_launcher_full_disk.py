@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 TALKER = """
@@ -62,3 +64,46 @@ def test_a_pipe_is_left_alone() -> None:
         [sys.executable, "-c", PIPED], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "True\n"
+
+
+UNREAD = """
+import os, sys
+from scripts.launcher.full_disk import outlive_reader
+
+outlive_reader()
+print("one", flush=True)
+sys.stdin.readline()
+for stream in (sys.stdout, sys.__stdout__, sys.stderr):
+    print("two", file=stream, flush=True)
+os._exit(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "status"), [(UNREAD, 3), (UNREAD.replace("\noutlive_reader()\n", "\n"), 1)]
+)
+def test_who_is_read_no_more_goes_on(program: str, status: int) -> None:
+    """And without that the same program fails."""
+    talker = subprocess.Popen(  # noqa: S603 - a program of this test
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert talker.stdin is not None
+    assert talker.stdout is not None
+    assert talker.stdout.readline() == b"one\n"
+    talker.stdout.close()
+    talker.stdin.close()
+    assert talker.wait(30.0) == status
+
+
+def test_an_output_that_is_closed_is_no_obstacle() -> None:
+    program = (
+        "import os; os.close(1); from scripts.launcher import full_disk; full_disk.outlive_reader()"
+    )
+    done = subprocess.run(  # noqa: S603 - a program of this test
+        [sys.executable, "-c", program], cwd=ROOT, check=False, timeout=30.0
+    )
+    assert done.returncode == 0
