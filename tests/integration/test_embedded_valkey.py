@@ -1,3 +1,5 @@
+"""The embedded Valkey of one machine: where it serves, and what it keeps through stops and kills."""
+
 import os
 import signal
 import subprocess

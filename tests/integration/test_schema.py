@@ -1,3 +1,5 @@
+"""Migrations lead to the tables that the code has, on both databases; older and newer ones are told apart."""
+
 from collections.abc import Callable
 from typing import LiteralString
 

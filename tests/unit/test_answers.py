@@ -1,3 +1,5 @@
+"""Answers that a model broke off, refused, or went round in circles in."""
+
 import time
 
 import pytest

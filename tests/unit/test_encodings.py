@@ -1,3 +1,5 @@
+"""Packed bodies, unpacked piece by piece and never further than they may become."""
+
 import gzip
 import sys
 import tracemalloc

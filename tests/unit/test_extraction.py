@@ -1,3 +1,5 @@
+"""The kind `extraction`: what the model is asked, and which answers are good."""
+
 import json
 import re
 from typing import Any

@@ -1,3 +1,5 @@
+"""The judge of `scripts/chaos`: every broken promise is found, by accounts that are made up."""
+
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace

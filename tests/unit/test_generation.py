@@ -1,3 +1,5 @@
+"""The kind `generation`: how a line becomes a request, and which answers are good."""
+
 import json
 import time
 from typing import Any

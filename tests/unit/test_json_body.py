@@ -1,3 +1,5 @@
+"""A submission as one JSON document: its items are cut out as they were written."""
+
 import json
 import time
 from contextlib import suppress

@@ -1,3 +1,5 @@
+"""Kinds of other packages: found by their entry point, or refused by name."""
+
 from importlib.metadata import EntryPoint
 from typing import Any
 

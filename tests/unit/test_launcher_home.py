@@ -1,3 +1,5 @@
+"""The home of one machine: private, held by one launcher, and checked before anything starts."""
+
 import os
 import socket
 import stat

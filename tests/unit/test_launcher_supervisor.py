@@ -1,3 +1,5 @@
+"""Parts are started again when they end, and stopped rank by rank."""
+
 import os
 import signal
 import subprocess

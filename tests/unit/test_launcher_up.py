@@ -1,3 +1,5 @@
+"""`tidemill up` with real processes: what starts, what ends, and what comes back."""
+
 import http.client
 import os
 import signal

@@ -1,3 +1,5 @@
+"""Lines of a submission: which are jobs, what is wrong with the others, and what defaults add."""
+
 import json
 from typing import Any
 

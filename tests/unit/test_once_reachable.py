@@ -1,3 +1,5 @@
+"""A part that starts while its database is away waits, and says so once."""
+
 import logging
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Prices: those of genai-prices to the nano-dollar, over them the operator's own."""
+
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 

@@ -1,3 +1,5 @@
+"""The Celery application as producers have it: its settings, and real brokers behind it."""
+
 import json
 import signal
 import socket

@@ -1,3 +1,5 @@
+"""Which targets serve a model's name, and in which order a job tries them."""
+
 from collections import Counter
 
 import pytest

@@ -1,3 +1,5 @@
+"""Estimates of tokens beside the true counts of a vocabulary, over many languages."""
+
 import sys
 from pathlib import Path
 

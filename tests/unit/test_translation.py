@@ -1,3 +1,5 @@
+"""The kind `translation`: how a text becomes requests, and which answers are good."""
+
 import json
 from typing import Any
 

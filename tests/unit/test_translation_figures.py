@@ -1,3 +1,5 @@
+"""Numbers of a text are found again in its translation, however they are written there."""
+
 import time
 
 import pytest

@@ -1,3 +1,5 @@
+"""Terms of a glossary are found in a text, and in its translation in any form."""
+
 import time
 
 import pytest

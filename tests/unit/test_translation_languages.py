@@ -1,3 +1,5 @@
+"""The language of a text is told, or nothing is said where it doesn't tell."""
+
 import time
 
 import pytest

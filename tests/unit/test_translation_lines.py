@@ -1,3 +1,5 @@
+"""What a line of the kind `translation` may say, and what its batch may say for it."""
+
 import json
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""What no translation may change is hidden from the model, and comes back."""
+
 import time
 from collections import Counter
 

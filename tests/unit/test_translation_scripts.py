@@ -1,3 +1,5 @@
+"""Letters that can't be of the target language."""
+
 import pytest
 
 from jobs.kinds.translation.scripts import in_another_script

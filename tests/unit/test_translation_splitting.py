@@ -1,3 +1,5 @@
+"""Long texts are cut into parts without the loss of a character."""
+
 import time
 
 import pytest

@@ -1,3 +1,5 @@
+"""Lines, blocks and elements of a translation are those of its source."""
+
 import pytest
 
 from jobs.kinds.translation.structure import shaped

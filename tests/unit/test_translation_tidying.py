@@ -1,3 +1,5 @@
+"""What models write around a translation is taken off, and nothing else."""
+
 import time
 
 import pytest
