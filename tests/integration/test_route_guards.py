@@ -39,6 +39,7 @@ SCOPES = {
     "POST /api/batches/{batch_id}/cancel": "submit",
     "POST /api/batches/{batch_id}/pause": "submit",
     "POST /api/batches/{batch_id}/resume": "submit",
+    "POST /api/batches/{batch_id}/retry": "submit",
     "PATCH /api/budget": "admin",
 }
 """A route that is new is missing here: decide who may use it."""
@@ -165,7 +166,7 @@ async def test_what_another_project_has_is_as_if_it_were_not_there(
         owner = create_key(session, ensure_project(session, "another"))
         stranger = create_key(session, ensure_project(session, "default"))
     of_a_batch = [name for name in closed(app) if "{batch_id}" in name]
-    assert len(of_a_batch) == 9
+    assert len(of_a_batch) == 10
     for name in of_a_batch:
         foreign = await ask(client, name, stranger, theirs)
         unknown = await ask(client, name, stranger, UNKNOWN)

@@ -38,6 +38,7 @@ from tests.support.crash_stage import (
     let_time_pass,
     play,
     recover,
+    retry,
     submit,
     sweep,
     work,
@@ -209,6 +210,43 @@ WORKER = Play(
     prepare=partial(do, act=partial(submit, lines=JOBS)),
 )
 """A worker's, from its first sign of life to its farewell."""
+
+
+def retried(stage: Stage) -> None:
+    """Leave a batch that has ended and its retry, which is fed."""
+    do(stage, partial(submit, lines=JOBS))
+    play(stage, recover)
+    do(stage, retry)
+
+
+RETRY = Play(
+    retry,
+    {"begin": 1, "insert_chunk": 2, "accept": 1, "feed": 1, "publish": 1},
+    prepare=nothing,
+)
+"""The API's while it makes a retry, of which the lines are in the database."""
+
+KEEPER = Play(
+    work,
+    {
+        "beat": 1,
+        "claim": 2,
+        "keep": 2,
+        "reuse": 2,
+        "ask": 1,
+        "journal": 1,
+        "call": 1,
+        "settle": 1,
+        "mark_draining": 2,
+        "feed": 2,
+        "publish": 1,
+        "finish": 2,
+        "tell": 1,
+        "leave": 1,
+    },
+    prepare=retried,
+)
+"""A worker's that runs a retry: two jobs are kept, and one that was rejected is called for."""
 
 SWEEP = Play(
     sweep,

@@ -33,6 +33,7 @@ from jobs.feed import Feeder
 from jobs.ingest import Accepted, Intake
 from jobs.lines import LineReader
 from jobs.queues import make_celery
+from jobs.retry import Retry, prepare, read_again
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.states import FINAL_BATCH_STATES, Priority
@@ -199,9 +200,10 @@ def accept(
     *,
     priority: Priority = Priority.NORMAL,
     claim: Claim | None = None,
+    **given: str,
 ) -> Accepted:
-    """Take a batch in; nothing is fed yet."""
-    defaults = JobDefaults.from_query({"max_tokens": "30"})
+    """Take a batch in; nothing is fed yet. `given` are more defaults of its jobs."""
+    defaults = JobDefaults.from_query({"max_tokens": "30", **given})
     draft = BatchDraft(
         PROJECT_ID, defaults.to_json(), priority=priority, max_cost_nanos=MAX_COST_NANOS
     )
@@ -212,13 +214,35 @@ def accept(
     return intake.accept(b"digest")
 
 
+def retry(cast: Cast) -> None:
+    """Make a retry of the first batch and feed it, as the API does; with the same key each time."""
+    claim = Claim.of(PROJECT_ID, "again")
+    with cast.database.read() as session:
+        if receipt(session, claim) is not None:
+            return
+        first = session.exec(select(Batch.ref).order_by(col(Batch.id))).first()
+        assert first is not None  # which was submitted before
+        prepared = prepare(session, Retry(PROJECT_ID, first, {"reuse": "1h"}))
+    reader = LineReader(prepared.defaults, Catalogue(cast.stage.configured))
+    size = SLICE_SIZE * cast.stage.max_in_flight
+    intake = Intake(
+        cast.database, prepared.draft, reader, slice_size=size, max_jobs=1000, claim=claim
+    )
+    read_again(cast.database, prepared, intake)
+    feed(cast, intake.accept(b"digest"))
+
+
 def submit(cast: Cast, lines: list[Json]) -> None:
     """Take a batch in and feed it, as the API does; with the same key each time, so only once."""
     claim = Claim.of(PROJECT_ID, "key")
     with cast.database.read() as session:
         if receipt(session, claim) is not None:
             return
-    accepted = accept(cast, lines, claim=claim)
+    feed(cast, accept(cast, lines, claim=claim))
+
+
+def feed(cast: Cast, accepted: Accepted) -> None:
+    """Feed what was accepted."""
     feeder = Feeder(cast.database, cast.celery)
     for name in accepted.queues:
         feeder.feed(name)

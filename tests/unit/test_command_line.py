@@ -149,6 +149,7 @@ def test_submit_sends_the_file_and_tells_the_batch(
         *("submit", jobs_file, "--name", "night", "--kind", "generation", "--model", "m1"),
         *("--priority", "high", "--max-cost-usd", "1.50", "--max-tokens", "7"),
         *("--set", "target=fr", "--set", 'glossary={"a":"b=c"}', "--collapse", "never"),
+        *("--reuse", "7d"),
         *("--no-repair", "--ask-again", "2"),
         *("--temperature", "0.5"),
     )
@@ -166,6 +167,7 @@ def test_submit_sends_the_file_and_tells_the_batch(
         "target": ["fr"],
         "glossary": ['{"a":"b=c"}'],
         "collapse": ["never"],
+        "reuse": ["7d"],
         "repair": ["False"],
         "ask_again": ["2"],
         "max_cost_usd": ["1.50"],
@@ -359,6 +361,38 @@ def test_batches_are_listed_with_where_to_go_on(server: StubServer, tidemill: Ti
     assert "--cursor c2" in ended.stdout
     assert server.requests[0][1] == {"limit": ["2"], "cursor": ["c1"]}
     assert json.loads(tidemill("batches", "--json").stdout) == page
+
+
+def test_a_retry_names_the_codes_and_what_is_otherwise(
+    server: StubServer, tidemill: Tidemill
+) -> None:
+    server.on("POST /api/batches/bat_1/retry", batch(id="bat_2", state="queued"), status=202)
+    ended = tidemill(
+        *("retry", "bat_1", "--code", "truncated", "--code", "refused"),
+        *("--set", "max_tokens=900", "--name", "again", "--max-cost", "2", "--priority", "bulk"),
+        *("--idempotency-key", "k1"),
+    )
+    assert ended.exit_code == 0, ended.stderr
+    assert "bat_2 is accepted" in ended.stdout
+    (_, query, headers, _) = server.requests[0]
+    assert headers["idempotency-key"] == "k1"
+    assert query == {
+        "code": ["truncated,refused"],
+        "max_tokens": ["900"],
+        "name": ["again"],
+        "max_cost_usd": ["2"],
+        "priority": ["bulk"],
+    }
+
+
+def test_show_tells_what_needed_no_call_and_of_what_a_batch_is_a_retry(
+    server: StubServer, tidemill: Tidemill
+) -> None:
+    saved = {"collapsed_jobs": 2, "reused_jobs": 1200, "saved_usd": "0.5", "retry_of": "bat_0"}
+    server.on("GET /api/batches/bat_1", batch(**saved))
+    said = tidemill("show", "bat_1").stdout
+    assert "2 same as another job, 1,200 answered before; saved $0.50" in said
+    assert "bat_0" in said
 
 
 @pytest.mark.parametrize("verb", ["cancel", "pause", "resume"])
