@@ -19,6 +19,7 @@ from jobs.states import (
     Priority,
     sources,
 )
+from jobs.store.answers import offer
 from jobs.store.database import Database, now
 from jobs.store.idempotency import DEAD
 from jobs.tables import Batch, Job, Project, Slice
@@ -315,7 +316,10 @@ def tell_waits(session: Session, waits: Mapping[int, str], over: Mapping[int, st
 
 
 def finish_if_complete(session: Session, batch: Batch) -> bool:
-    """Finalise a locked batch whose slices are all done; return whether it is final."""
+    """Finalise a locked batch whose slices are all done; return whether it is final.
+
+    Whatever it was answered, and has not offered yet, is offered to later batches.
+    """
     if batch.state in FINAL_BATCH_STATES:
         return True
     if batch.done_slices < batch.total_slices:
@@ -325,6 +329,9 @@ def finish_if_complete(session: Session, batch: Batch) -> bool:
     batch.finished_at = now(session)
     batch.pause_cause = None
     batch.waiting_for = None
+    assert batch.id is not None  # a stored row has its key
+    offered, last = batch.offered_results, batch.finished_jobs
+    batch.offered_results = offer(session, batch.project_id, batch.id, after=offered, last=last)
     session.add(batch)
     return True
 

@@ -17,6 +17,7 @@ from jobs.store.answers import find
 from jobs.store.bulk import insert_rows
 from jobs.store.database import now
 from jobs.store.jobs import SliceRange
+from jobs.store.open_jobs import BOUNDS, open_in
 from jobs.store.origins import Origin, costs_of
 from jobs.store.slices import Lease, require_held
 from jobs.tables import BigInt, Job, Result, UtcDateTime
@@ -49,23 +50,8 @@ class Keeping:
 
 
 # Built once: putting a statement together costs more than running it.
-_OPEN_QUESTIONS = (
-    select(col(Job.seq), col(Job.fingerprint))
-    .outerjoin(
-        Result,
-        # The range once more: a planner that doesn't know the batch would read all of its results.
-        (col(Result.batch_id) == bindparam("batch_id"))
-        & (col(Result.seq) == col(Job.seq))
-        & col(Result.seq).between(bindparam("first_seq"), bindparam("last_seq")),
-    )
-    .where(
-        col(Job.batch_id) == bindparam("batch_id"),
-        col(Job.seq).between(bindparam("first_seq"), bindparam("last_seq")),
-        col(Job.queue) == bindparam("queue"),
-        col(Job.first_seq).is_(None),
-        col(Job.fingerprint) != b"",
-        col(Result.seq).is_(None),
-    )
+_OPEN_QUESTIONS = open_in(select(col(Job.seq), col(Job.fingerprint)), BOUNDS).where(
+    col(Job.first_seq).is_(None), col(Job.fingerprint) != b""
 )
 _ANSWERED = select(col(Result.seq)).where(
     col(Result.batch_id) == bindparam("batch_id"),

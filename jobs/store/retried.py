@@ -6,6 +6,7 @@ from sqlalchemy import bindparam, func, select
 from sqlmodel import Session, col
 
 from jobs.store.jobs import SliceRange
+from jobs.store.open_jobs import BOUNDS, open_in
 from jobs.store.origins import Origin
 from jobs.store.parts import parts_between
 from jobs.store.slices import Lease
@@ -47,23 +48,7 @@ class Earlier:
 
 
 # Built once: putting a statement together costs more than running it.
-_OPEN = (
-    select(col(Job.seq), col(Job.kind))
-    .outerjoin(
-        Result,
-        # The range once more: a planner that doesn't know the batch would read all of its results.
-        (col(Result.batch_id) == bindparam("batch_id"))
-        & (col(Result.seq) == col(Job.seq))
-        & col(Result.seq).between(bindparam("first_seq"), bindparam("last_seq")),
-    )
-    .where(
-        col(Job.batch_id) == bindparam("batch_id"),
-        col(Job.seq).between(bindparam("first_seq"), bindparam("last_seq")),
-        col(Job.queue) == bindparam("queue"),
-        col(Job.first_seq).is_(None),
-        col(Result.seq).is_(None),
-    )
-)
+_OPEN = open_in(select(col(Job.seq), col(Job.kind)), BOUNDS).where(col(Job.first_seq).is_(None))
 _RESULTS = select(
     col(Result.seq),
     col(Result.status),

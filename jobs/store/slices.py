@@ -99,7 +99,6 @@ _LOCK_TO_COUNT = (
     sa_select(
         col(Batch.done_slices),
         col(Batch.total_slices),
-        col(Batch.total_jobs),
         col(Batch.collapsed_jobs),
         col(Batch.offered_results),
         (
@@ -195,7 +194,7 @@ def finish(session: Session, lease: Lease) -> bool:
 
     A slice with jobs that have no result is given back instead: they wait for that of an earlier one
     that asks for the same, and nothing may be lost by a mistake. At times the batch's answers since the
-    last time are offered to later batches, those of the last slice in any case.
+    last time are offered to later batches.
 
     Raises:
         LeaseLost: the fence is newer; nothing was changed.
@@ -215,12 +214,12 @@ def finish(session: Session, lease: Lease) -> bool:
         connection.execute(_RELEASE, {**holding, "due": due})
         return False
     connection.execute(_FINISH, holding)
-    is_last, offered = batch.done_slices + 1 >= batch.total_slices, batch.offered_results
-    if is_last or batch.finished_jobs - offered >= OFFERED_TOGETHER:
-        last = batch.total_jobs if is_last else batch.finished_jobs
+    offered = batch.offered_results
+    if batch.finished_jobs - offered >= OFFERED_TOGETHER:
+        last = batch.finished_jobs
         offered = offer(session, lease.project_id, lease.batch_id, after=offered, last=last)
     connection.execute(_COUNT_DONE, {"of": lease.batch_id, "offered": offered})
-    if not is_last:
+    if batch.done_slices + 1 < batch.total_slices:
         return False
     return batches.finish_if_complete(session, batches.lock(session, lease.batch_id))
 

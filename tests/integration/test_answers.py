@@ -7,13 +7,16 @@ from sqlmodel import select
 
 from jobs.errors import LeaseLost
 from jobs.exchange import Usage
-from jobs.states import ResultStatus
-from jobs.store import Database, answers, kept, now, slices
+from jobs.queues import make_celery
+from jobs.settings import Settings
+from jobs.states import BatchState, ResultStatus
+from jobs.store import Database, answers, batches, kept, now, slices
 from jobs.store.kept import Keeping
 from jobs.store.origins import Origin
 from jobs.tables import Answer, Result
 from tests.support.rows import batch_of, claimed, seed_batch
 from tests.support.stories import Story
+from workers.sweep import Sweep
 
 
 def offered(database: Database) -> list[tuple[int, int]]:
@@ -40,6 +43,19 @@ def test_answers_are_offered_some_at_a_time_and_all_at_the_end(
     story.end()
     assert offered(database) == [(1, seq) for seq in (0, 1, 2, 4, 5)]
     assert batch_of(database, story.ref).offered_results == 6
+
+
+def test_a_cancelled_batch_offers_what_it_was_answered(database: Database) -> None:
+    story = Story(database, jobs=4, slice_size=2)
+    story.answer(0, Usage(1))
+    with database.write() as session:
+        batches.move(session, 1, story.ref, BatchState.CANCELLING)
+    with database.write() as session:
+        slices.give_back(session, story.lease)
+    broker = make_celery(Settings(broker_url="redis://127.0.0.1:9"))
+    Sweep(database, broker).run()
+    assert batch_of(database, story.ref).state == BatchState.CANCELLED
+    assert offered(database) == [(1, 0)]
 
 
 def finished(database: Database, jobs: int = 2) -> Story:
