@@ -1,10 +1,11 @@
 """Which answers of the batch that is retried are still good: judged again, where what is asked has changed.
 
-Pure. An answer that succeeded stays if it is what its line asks for now, whatever else was changed. One
-that was not usable, and that is chosen to be tried again, becomes the job's if it is usable now. Failures
-that are not chosen stay what they are.
+Nothing is read or written here. An answer that succeeded stays if it is what its line asks for now, whatever
+else was changed. One that was not usable, and that is chosen to be tried again, becomes the job's if it is
+usable now. Failures that are not chosen stay what they are.
 """
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from jobs.states import ResultStatus
 from jobs.store.kept import Judged, Keeping
 from jobs.store.retried import Earlier, Retried
 from workers.conclusions import storable
+
+log = logging.getLogger(__name__)
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
@@ -43,9 +46,17 @@ class Recheck:
         return self.old != self.new
 
     def keepings(self, jobs: Iterable[Earlier]) -> Iterator[Keeping]:
-        """Yield what jobs get without a call; the others are to be called for."""
+        """Yield what jobs get without a call; the others are to be called for.
+
+        One whose answer can't be judged by our own fault is one of those: it holds up nobody.
+        """
         for job in jobs:
-            if (keeping := self._keeping(job)) is not None:
+            try:
+                keeping = self._keeping(job)
+            except BaseException:  # not only an Exception: libraries in Rust panic
+                log.exception("an answer can't be judged again, and is asked for: job %d", job.seq)
+                continue
+            if keeping is not None:
                 yield keeping
 
     def _keeping(self, job: Earlier) -> Keeping | None:

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
 
 from jobs.errors import IllegalTransition, InvalidParameter, InvalidSubmission
+from jobs.kinds.generation import GenerationPlan
 from jobs.states import BatchState
 from jobs.store import batches
 from jobs.store.balance import balance
@@ -144,6 +146,16 @@ async def test_answers_that_were_mended_are_taken_by_who_takes_them(
     (result,) = await ran(shop, shop.retry(ref, repair=second))
     assert result.status == "succeeded"
     assert len(shop.provider.seen) == calls
+
+
+async def test_an_answer_that_can_not_be_judged_by_our_own_fault_is_asked_for(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ref, _ = await answered(shop, said("five", "six"))
+    monkeypatch.setattr(GenerationPlan, "recheck", Mock(side_effect=RuntimeError("ours")))
+    results = await ran(shop, shop.retry(ref, system="Be brief."))
+    assert [result.source for result in results] == ["live", "live"]
+    assert "can't be judged again" in caplog.text
 
 
 async def test_another_model_or_limit_asks_nobody_for_what_is_good(shop: Workshop) -> None:
