@@ -9,8 +9,9 @@ import httpx
 import orjson
 import pytest
 
-from jobs.states import BatchState
+from jobs.states import BatchState, SliceState
 from tests.support.workshop import MESSAGE, Workshop, line, workshop
+from workers.gate.gate import ComeBack
 
 SYSTEM = "You write about numbers. Be brief, be right, and never repeat yourself. " * 100
 MARK = {"type": "ephemeral"}
@@ -116,3 +117,27 @@ async def test_jobs_without_a_long_beginning_dont_wait(shop: Workshop) -> None:
     await shop.run(shop.submit(lines(), given={"system": "Be brief."}))
     assert in_flight[0] == JOBS
     assert all(body["system"] == "Be brief." for body in bodies(shop))
+
+
+async def test_jobs_that_wait_for_anothers_call_end_with_their_slice(shop: Workshop) -> None:
+    answered = asyncio.Event()
+    shop.provider.before = answered.wait
+    answers_of_a_cache(shop, 2000)
+    opened, run = shop.open(shop.submit(lines(), given={"system": SYSTEM}))
+    running = asyncio.create_task(run.run())
+    while not shop.provider.seen:
+        await asyncio.sleep(0.01)
+    opened.close()
+    answered.set()
+    async with asyncio.timeout(5.0):
+        await running
+    assert shop.outcomes() == ["succeeded"]
+    assert shop.slice().state == SliceState.WAITING
+
+
+async def test_a_pool_that_has_no_start_for_the_first_call_holds_up_nobody(shop: Workshop) -> None:
+    shop.gate.answers.append(ComeBack(0.05, "its pace"))
+    answers_of_a_cache(shop, 2000)
+    ref = shop.submit(lines(), given={"system": SYSTEM})
+    await shop.run(ref)
+    assert shop.batch(ref).succeeded == JOBS
