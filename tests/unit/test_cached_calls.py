@@ -120,13 +120,17 @@ async def test_jobs_without_a_long_beginning_dont_wait(shop: Workshop) -> None:
 
 
 async def test_jobs_that_wait_for_anothers_call_end_with_their_slice(shop: Workshop) -> None:
-    answered = asyncio.Event()
-    shop.provider.before = answered.wait
+    called, answered = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        called.set()
+        await answered.wait()
+
+    shop.provider.before = hold
     answers_of_a_cache(shop, 2000)
     opened, run = shop.open(shop.submit(lines(), given={"system": SYSTEM}))
     running = asyncio.create_task(run.run())
-    while not shop.provider.seen:
-        await asyncio.sleep(0.01)
+    await called.wait()
     opened.close()
     answered.set()
     async with asyncio.timeout(5.0):
