@@ -37,7 +37,7 @@ USELESS_S = 3600.0
 """How long a prefix is not marked after its provider has taken no notice of a mark."""
 
 KEPT = 4096
-"""Prefixes that are remembered, in 3 MB; the ones unused for longest go."""
+"""Prefixes that are remembered, in 4 MB; the ones unused for longest go."""
 
 
 @dataclass(eq=False, slots=True)
