@@ -181,3 +181,29 @@ def test_faults_are_told_by_line_field_and_what_was_expected() -> None:
     assert "expected user or assistant" in text
     assert "4,000" in text
     assert "too_deep" in text
+
+
+@pytest.mark.parametrize(
+    ("saved_usd", "said"),
+    [
+        ("1.500000000", "prompt caches  saved $1.50\n"),
+        ("-0.002000000", "prompt caches  cost $0.002 more than they saved\n"),
+    ],
+)
+def test_what_prompt_caches_saved_is_told(saved_usd: str, said: str) -> None:
+    lines = text_of(batch_summary(batch(cache_saved_usd=saved_usd))).splitlines()
+    assert [f"{line.rstrip()}\n" for line in lines if line.startswith("prompt caches")] == [said]
+
+
+@pytest.mark.parametrize("saved_usd", ["0.000000000", None])
+def test_nothing_is_said_of_caches_that_saved_nothing(saved_usd: str | None) -> None:
+    assert "caches" not in text_of(batch_summary(batch(cache_saved_usd=saved_usd)))
+
+
+def test_usage_has_a_column_for_what_caches_saved_where_they_did() -> None:
+    sums = {**TOKENS, "attempts": 1, "unpriced_attempts": 0, "cost_usd": "2.00"}
+    saved = {**sums, "cache_saved_usd": "0.250000000"}
+    text = text_of(usage_table([{"model": "m", **saved}], saved, ["model"]))
+    assert text.count("$0.25") == 2
+    none = {**sums, "cache_saved_usd": "0.000000000"}
+    assert "caches" not in text_of(usage_table([{"model": "m", **none}], none, ["model"]))
