@@ -31,6 +31,9 @@ from scripts.command.upload import Upload, describe
 FIRSTS, OF = 3, 5
 """Of every five jobs three are new, two repeat an earlier one."""
 
+SCATTERING = 2_654_435_761
+"""A prime near the golden section of 2**32: neighbours repeat jobs that are far apart (Knuth)."""
+
 DONE_WITHIN_S = 900.0
 MICROS_PER_S = 1_000_000
 
@@ -95,7 +98,7 @@ def first_of(number: int) -> int:
     """Return the job that a job asks for the same as: itself, or one of the earlier ones, anywhere."""
     if number % OF < FIRSTS:
         return number
-    earlier = number * 2_654_435_761 % number
+    earlier = number * SCATTERING % 2**32 % number
     return earlier - max(0, earlier % OF - FIRSTS + 1)
 
 
@@ -118,7 +121,7 @@ def measure_collapse(plan: CollapsePlan, say: Say) -> CollapseRun:
         before, _ = trial.run("different jobs, before", firsts, lambda number: number)
         repeating, results = trial.run("jobs that repeat", range(plan.jobs), first_of)
         after, _ = trial.run("different jobs, after", firsts, lambda number: number)
-    findings = [*_strangers(results), *_misbooked(results, repeating)]
+    findings = [*strangers(results), *misbooked(results, repeating)]
     findings += [
         f"{run.calls:,} calls for {len(firsts):,} different jobs"
         for run in (before, repeating, after)
@@ -142,7 +145,7 @@ class _Trial:
         meter = Meter({name: p.pid for name, p in self.system.processes.items()})
         began = time.monotonic()
         self.say(what)
-        upload = Upload(partial(_blocks, numbers, asks), describe(".ndjson"), None)
+        upload = Upload(partial(lines_of, numbers, asks), describe(".ndjson"), None)
         sent = self.client.submit(upload, {}, str(uuid.uuid4()))
         batch = self._wait(sent["id"], what, began)
         took_s, cpu_s = time.monotonic() - began, sum(meter.cpu_s().values())
@@ -169,7 +172,8 @@ class _Trial:
         return batch
 
 
-def _blocks(numbers: Sequence[int], asks: Callable[[int], int]) -> Iterator[bytes]:
+def lines_of(numbers: Sequence[int], asks: Callable[[int], int]) -> Iterator[bytes]:
+    """Yield the lines of these jobs, some hundred at a time, each with the request that it `asks` for."""
     for start in range(0, len(numbers), LINES_PER_BLOCK):
         yield b"".join(_line(n, asks(n)) for n in numbers[start : start + LINES_PER_BLOCK])
 
@@ -179,7 +183,7 @@ def _line(number: int, first: int) -> bytes:
     return line(first).replace(job_id(first).encode(), job_id(number).encode(), 1)
 
 
-def _strangers(results: dict[int, dict[str, Any]]) -> Iterator[str]:
+def strangers(results: dict[int, dict[str, Any]]) -> Iterator[str]:
     """Yield which jobs have another answer than that to their own request."""
     wrong = [
         number
@@ -190,7 +194,7 @@ def _strangers(results: dict[int, dict[str, Any]]) -> Iterator[str]:
         yield f"{len(wrong):,} jobs have another one's answer: {wrong[:3]}"
 
 
-def _misbooked(results: dict[int, dict[str, Any]], run: Run) -> Iterator[str]:
+def misbooked(results: dict[int, dict[str, Any]], run: Run) -> Iterator[str]:
     """Yield where what the batch says that it saved is not what its firsts cost, once for each repeat."""
     repeats = [number for number in results if first_of(number) != number]
     saved_nanos = sum(parse_usd(results[first_of(number)]["cost_usd"]) for number in repeats)

@@ -382,3 +382,12 @@ def test_a_million_different_schemas_take_no_more_memory_than_a_few() -> None:
     for number in range(2 * KEPT_SCHEMAS):
         read_schema(json.dumps({"const": number}).encode())
     assert read_schema.cache_info().currsize == KEPT_SCHEMAS
+
+
+def test_a_refusal_in_words_is_no_text_unless_it_was_asked_for() -> None:
+    refusal = "I'm sorry, but I can't help with that."
+    bad = judged(line(prompt="Write a poem."), answer(refusal))
+    assert isinstance(bad, Bad)
+    assert (bad.code, bad.remedy) == ("refused", Remedy.TURN)
+    asked = line(prompt=f"Repeat after me: {refusal.upper()}")
+    assert judged(asked, answer(refusal)) == Good(refusal)
