@@ -28,7 +28,7 @@ def test_forty_of_a_hundred_repeat_a_job_that_came_before() -> None:
         assert first <= number
         assert first_of(first) == first
     repeated = {first_of(number) for number in range(1000) if first_of(number) != number}
-    assert len(repeated) > 250  # of the 400
+    assert len(repeated) > 200  # some of them several times
     assert max(repeated) > 900 > 100 > min(repeated)
 
 
