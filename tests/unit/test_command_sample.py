@@ -38,6 +38,8 @@ DOCUMENT = b'{"jobs": [' + b", ".join(JOBS) + b"]}"
         ("jobs.json", DOCUMENT),
         ("jobs.json.gz", gzip.compress(DOCUMENT)),
     ],
+    # A packed body has the time in it, and the processes of a run must give tests the same names.
+    ids=["jsonl", "jsonl.gz", "jsonl.zst", "json", "json.gz"],
 )
 @pytest.mark.parametrize("block_bytes", [1, 7, 10_000])
 def test_the_jobs_of_a_file_are_the_same_however_it_is_packed(
