@@ -5,14 +5,14 @@ fingerprints and thousands at a time: they lie at random places of a large table
 written costs a page. One by one they would cost 15 us each, so they cost 2 to 4 (a million rows).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from sqlalchemy import bindparam, insert, select, tuple_
+from sqlalchemy import bindparam, insert, select
 from sqlmodel import Session, col
 
 from jobs.states import ResultStatus
-from jobs.store.origins import ORIGINS_PER_STATEMENT, Origin
+from jobs.store.origins import JOBS_PER_STATEMENT, Origin, by_batch
 from jobs.tables import Answer, BigInt, Job, Result
 
 OFFERED_TOGETHER = 10_000
@@ -63,9 +63,9 @@ _FOUND = (
     )
     .order_by(col(Answer.batch_id), col(Answer.seq))
 )
-_PLACE = (col(Result.batch_id), col(Result.seq))
-_TAKEN = select(*_PLACE, col(Result.mended)).where(
-    tuple_(*_PLACE).in_(bindparam("origins", expanding=True)),
+_TAKEN = select(col(Result.seq), col(Result.mended)).where(
+    col(Result.batch_id) == bindparam("batch_id"),
+    col(Result.seq).in_(bindparam("seqs", expanding=True)),
     col(Result.finished_at) >= bindparam("since"),
 )
 
@@ -103,22 +103,22 @@ def find(
         since: none that was given before counts.
         takes_mended: whether those do that were put right here.
     """
-    rows = session.connection().execute(
-        _FOUND, {"project": project_id, "fingerprints": list(fingerprints)}
-    )
-    newest = {fingerprint: Origin(batch_id, seq) for fingerprint, batch_id, seq in rows}
-    taken = _taken(session, [*newest.values()], since, takes_mended=takes_mended)
+    newest: dict[bytes, Origin] = {}
+    wanted = [*fingerprints]
+    for start in range(0, len(wanted), JOBS_PER_STATEMENT):
+        some = wanted[start : start + JOBS_PER_STATEMENT]
+        rows = session.connection().execute(_FOUND, {"project": project_id, "fingerprints": some})
+        newest.update((row[0], Origin(row[1], row[2])) for row in rows)
+    taken = _taken(session, newest.values(), since, takes_mended=takes_mended)
     return {fingerprint: origin for fingerprint, origin in newest.items() if origin in taken}
 
 
 def _taken(
-    session: Session, origins: list[Origin], since: datetime, *, takes_mended: bool
+    session: Session, origins: Iterable[Origin], since: datetime, *, takes_mended: bool
 ) -> set[Origin]:
     taken: set[Origin] = set()
-    for start in range(0, len(origins), ORIGINS_PER_STATEMENT):
-        some = origins[start : start + ORIGINS_PER_STATEMENT]
-        rows = session.connection().execute(_TAKEN, {"origins": some, "since": since})
-        taken.update(
-            Origin(batch_id, seq) for batch_id, seq, mended in rows if takes_mended or not mended
-        )
+    for batch_id, seqs in by_batch(origins):
+        values = {"batch_id": batch_id, "seqs": seqs, "since": since}
+        rows = session.connection().execute(_TAKEN, values)
+        taken.update(Origin(batch_id, seq) for seq, mended in rows if takes_mended or not mended)
     return taken

@@ -55,7 +55,7 @@ _OPEN_QUESTIONS = open_in(select(col(Job.seq), col(Job.fingerprint)), BOUNDS).wh
 )
 _ANSWERED = select(col(Result.seq)).where(
     col(Result.batch_id) == bindparam("batch_id"),
-    col(Result.seq).in_(bindparam("seqs", expanding=True)),
+    col(Result.seq).between(bindparam("first_seq"), bindparam("last_seq")),
 )
 _COPIED = ("output", "finish_reason", "error_code", "error_message", "mended")
 _WRITTEN = (
@@ -127,10 +127,11 @@ def keep(session: Session, lease: Lease, keepings: Collection[Keeping]) -> None:
     """
     batch = batches.lock(session, lease.batch_id)
     require_held(session, lease)
+    if not keepings:
+        return
     seqs = [keeping.seq for keeping in keepings]
-    answered = {
-        *session.connection().execute(_ANSWERED, {"batch_id": batch.id, "seqs": seqs}).scalars()
-    }
+    bounds = {"batch_id": batch.id, "first_seq": min(seqs), "last_seq": max(seqs)}
+    answered = {*session.connection().execute(_ANSWERED, bounds).scalars()}
     due = [keeping for keeping in keepings if keeping.seq not in answered]
     if not due:
         return
