@@ -62,8 +62,11 @@ async def test_what_is_new_is_called_for(shop: Workshop) -> None:
     again = await ran(shop, lines("b", "c", "a"), given=AGAIN)
     assert sources(shop, again) == ["cache", "live", "cache"]
     assert len(shop.provider.seen) == 3
-    third = await ran(shop, lines("c"), given=AGAIN)
-    assert sources(shop, third) == ["cache"]
+    third = await ran(shop, lines("c", "a"), given=AGAIN)  # of two batches
+    assert sources(shop, third) == ["cache", "cache"]
+    assert shop.batch(third).saved_nanos == sum(
+        made.cost_nanos or 0 for made in shop.attempts() if made.seq != 1 or made.batch_id != 1
+    )
 
 
 async def test_twins_of_a_job_that_was_answered_before_have_saved_as_much(shop: Workshop) -> None:
