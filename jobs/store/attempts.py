@@ -103,6 +103,17 @@ def _open_attempts(piece: Slice) -> ColumnElement[bool]:
     )
 
 
+JOURNAL_COLUMNS = (
+    "batch_id",
+    "seq",
+    "n",
+    "provider",
+    "pool",
+    "model",
+    "price",
+    "reserved_nanos",
+    "sent_at",
+)
 CLOSED_COLUMNS = {
     "outcome": "text",
     "input_tokens": "int8",

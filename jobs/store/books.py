@@ -1,110 +1,32 @@
 """The books of one transaction: what calls reserve, cost and bring, gathered and then written once.
 
-Under the locks of the batches it concerns: attempts are admitted (their money is reserved here) and
-closed, results kept, and the ledger, the batches' totals and the accounts of capped projects
-(`spending`) advanced.
-
-How a budget is used to its end. A call is admitted if its worst case fits in what every cap has
-left; one that doesn't fit keeps no other from being admitted. While calls of its batch are in
-flight it waits for what they leave over. With none in flight the batch goes on for `LAST_ROUND`, in
-which every job that a worker has open is asked for, the cheap ones as well; each that fits starts
-the round anew. Then the batch pauses, remembering the smallest call that was refused, and is not
-looked at again before there is room for that one (`budgets.reconsider`). So what stays unused is
-less than the smallest worst case that was open at the end; jobs whose slices were not leased yet
-are not searched for smaller ones, because finding none would cost as much as running them.
+Under the locks of the batches it concerns: attempts are admitted (`admission`) and closed, results
+kept, and the ledger, the batches' totals (`tallies`) and the accounts of capped projects (`spending`)
+advanced.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from datetime import date, datetime, timedelta
+from collections.abc import Sequence
+from datetime import date, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select, update
-from sqlmodel import Session, col
+from sqlmodel import Session
 
-from jobs.budget import Cap, sentence, without_room
 from jobs.exchange import Usage
 from jobs.prices import KNOWN_PRICES, Price
-from jobs.states import (
-    BILLED_OUTCOMES,
-    FED_BATCH_STATES,
-    BatchState,
-    Outcome,
-    ResultStatus,
-    is_bad_answer,
-)
+from jobs.states import BILLED_OUTCOMES, Outcome, ResultStatus, is_bad_answer
+from jobs.store.admission import admit
 from jobs.store.attempt_keys import AttemptKey
-from jobs.store.attempts import close_attempts
-from jobs.store.budgets import caps_of
+from jobs.store.attempts import JOURNAL_COLUMNS, close_attempts
 from jobs.store.bulk import insert_rows
 from jobs.store.ledger import LedgerKey, LedgerSums, add_to_ledger
 from jobs.store.parts import PartRow, insert_parts
 from jobs.store.reports import Admission, Correction, Journal, ResultDraft, Settlement
+from jobs.store.results import RESULT_COLUMNS
 from jobs.store.spending import Account, days_sent, write_accounts
+from jobs.store.tallies import Tally, write_tallies
 from jobs.store.unknown import has_unknown_use, mark_reconciled
-from jobs.tables import Attempt, Batch, Result
-
-LAST_ROUND = timedelta(seconds=3)
-"""How long a batch that has nothing in flight looks for a call that still fits its budget. Its jobs
-ask twice a second; one that waits longer for its pace has missed the round."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a flush reads of a batch and adds to: plain numbers, written back at the end."""
-
-    state: str
-    pause_cause: str | None
-    waiting_for: str | None
-    needed_nanos: int | None
-    no_room_since: datetime | None
-    in_flight: int
-    reserved_nanos: int
-    spent_nanos: int
-    unknown_attempts: int
-    unpriced_jobs: int
-    bad_answers: int
-    bad_nanos: int
-    cache_saved_nanos: int | None
-    succeeded: int
-    failed: int
-    cancelled: int
-    expired: int
-    input_tokens: int
-    cached_input_tokens: int
-    cache_write_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    max_cost_nanos: int | None
-
-    @property
-    def finished_jobs(self) -> int:
-        """How many results there are: also the position of the newest."""
-        return self.succeeded + self.failed + self.cancelled + self.expired
-
-
-_TALLIED = tuple(field.name for field in fields(Tally))
-_WRITTEN_BACK = tuple(name for name in _TALLIED if name != "max_cost_nanos")
-
-# Built once: putting a statement together costs more than running it.
-_LOCK_BATCHES = (
-    select(col(Batch.id), *(getattr(Batch, name) for name in _TALLIED))
-    .where(col(Batch.id).in_(bindparam("ids", expanding=True)))
-    .order_by(col(Batch.id))
-    .with_for_update()
-)
-_WRITE_BATCH = (
-    update(Batch)
-    .where(col(Batch.id) == bindparam("batch_id"))
-    .values({name: bindparam(f"new_{name}") for name in _WRITTEN_BACK})
-)
-
-
-def lock_tallies(session: Session, batch_ids: Iterable[int]) -> dict[int, Tally]:
-    """Lock batches in the order of their ids, so that two of us can't deadlock; return their totals."""
-    rows = session.connection().execute(_LOCK_BATCHES, {"ids": list(batch_ids)})
-    return {row[0]: Tally(*row[1:]) for row in rows}
+from jobs.tables import Attempt, Result
 
 
 class Books:
@@ -131,55 +53,27 @@ class Books:
         self._parts: list[PartRow] = []
 
     def admit(self, wish: Journal, holds: bool) -> Admission:
-        """Reserve an attempt's money and journal it, if it may be made at all."""
-        batch_id = wish.lease.batch_id
-        tally = self._tallies[batch_id]
+        """Reserve an attempt's money and journal it, if its lease holds and it may be made at all."""
         if not holds:
             return Admission.LEASE_LOST
-        if tally.state not in FED_BATCH_STATES:
-            return Admission.RESTING
+        tally = self._tallies[wish.lease.batch_id]
         account = self._accounts.get(wish.lease.project_id)
-        if account is not None or tally.max_cost_nanos is not None:
-            if wish.price is None:
-                return Admission.UNPRICED
-            used_nanos = tally.spent_nanos + tally.reserved_nanos
-            caps = caps_of(tally.max_cost_nanos, used_nanos, account)
-            if (cap := without_room(caps, wish.reserved_nanos)) is not None:
-                return self._refuse(tally, wish, cap)
-            tally.needed_nanos = tally.no_room_since = None
-            if account is not None:
-                account.reserve(wish.reserved_nanos)
-        tally.in_flight += 1
-        tally.reserved_nanos += wish.reserved_nanos
-        self._attempts.append(
-            (
-                batch_id,
-                wish.seq,
-                wish.n,
-                wish.provider,
-                wish.pool,
-                wish.model,
-                wish.price,
-                wish.reserved_nanos,
-                self._moment,
+        admission = admit(tally, account, wish, self._moment)
+        if admission is Admission.ADMITTED:
+            self._attempts.append(
+                (
+                    wish.lease.batch_id,
+                    wish.seq,
+                    wish.n,
+                    wish.provider,
+                    wish.pool,
+                    wish.model,
+                    wish.price,
+                    wish.reserved_nanos,
+                    self._moment,
+                )
             )
-        )
-        return Admission.ADMITTED
-
-    def _refuse(self, tally: Tally, wish: Journal, cap: Cap) -> Admission:
-        """Let a call wait that `cap` has no room for; pause its batch after the last round."""
-        smallest = min(wish.reserved_nanos, tally.needed_nanos or wish.reserved_nanos)
-        tally.needed_nanos = smallest
-        if tally.reserved_nanos > 0:
-            return Admission.NO_ROOM_YET
-        if tally.no_room_since is None:
-            tally.no_room_since = self._moment
-        if self._moment - tally.no_room_since < LAST_ROUND:
-            return Admission.NO_ROOM_YET
-        tally.state = BatchState.PAUSED
-        tally.pause_cause = cap.cause
-        tally.waiting_for = sentence(cap, smallest)
-        return Admission.RESTING
+        return admission
 
     def find_days(self, settlements: Sequence[Settlement]) -> None:
         """Look up when attempts were sent that end unknown, or whose project has calls of two days open."""
@@ -298,14 +192,7 @@ class Books:
 
     def write(self) -> None:
         """Write everything that was gathered."""
-        self._session.connection().execute(
-            _WRITE_BATCH,
-            [
-                {"batch_id": batch_id}
-                | {f"new_{name}": getattr(tally, name) for name in _WRITTEN_BACK}
-                for batch_id, tally in self._tallies.items()
-            ],
-        )
+        write_tallies(self._session, self._tallies)
         insert_rows(self._session, Attempt, JOURNAL_COLUMNS, self._attempts)
         insert_rows(self._session, Result, RESULT_COLUMNS, self._results)
         if self._parts:
@@ -393,33 +280,6 @@ class _Ending(NamedTuple):
 
 
 NO_USAGE = Usage()
-
-JOURNAL_COLUMNS = (
-    "batch_id",
-    "seq",
-    "n",
-    "provider",
-    "pool",
-    "model",
-    "price",
-    "reserved_nanos",
-    "sent_at",
-)
-
-RESULT_COLUMNS = (
-    "batch_id",
-    "seq",
-    "position",
-    "status",
-    "output",
-    "finish_reason",
-    "error_code",
-    "error_message",
-    "attempt",
-    "source",
-    "finished_at",
-    "mended",
-)
 
 
 def key_of(journal: Journal) -> AttemptKey:

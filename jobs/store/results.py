@@ -22,6 +22,26 @@ PAGE_BYTES = 1 << 20
 sends them on holds some five times as much, and many may read."""
 
 
+RESULT_COLUMNS = (
+    "batch_id",
+    "seq",
+    "position",
+    "status",
+    "output",
+    "finish_reason",
+    "error_code",
+    "error_message",
+    "attempt",
+    "source",
+    "finished_at",
+    "mended",
+)
+"""Of a result as it is settled; one that was copied tells its origin as well."""
+
+_PAGED = RESULT_COLUMNS[1:]
+"""All but the batch, which whoever reads knows."""
+
+
 class ResultOrder(StrEnum):
     """`finished`: as they arrived, safe to follow while the batch runs. `input`: as submitted."""
 
@@ -115,11 +135,11 @@ def page(
     seqs = _next_seqs(session, batch_id, order, after, limit)
     of_batch = col(Result.batch_id) == batch_id
     results = session.connection().execute(
-        select(*(col(getattr(Result, name)) for name in _OF_RESULT)).where(
+        select(*(col(getattr(Result, name)) for name in _PAGED)).where(
             of_batch, _is_one_of(session, col(Result.seq), seqs)
         )
     )
-    by_seq = {row[0]: dict(zip(_OF_RESULT, row, strict=True)) for row in results}
+    by_seq = {row[0]: dict(zip(_PAGED, row, strict=True)) for row in results}
     custom_ids = _custom_ids(session, batch_id, seqs)
     attempts = _attempts(session, batch_id, seqs)
     return [
@@ -235,17 +255,4 @@ def _attempt_row(columns: tuple[Any, ...]) -> AttemptRow:
     return AttemptRow(**values, usage=None if counts[0] is None else Usage(*counts))
 
 
-_OF_RESULT = (
-    "seq",
-    "position",
-    "status",
-    "output",
-    "finish_reason",
-    "error_code",
-    "error_message",
-    "attempt",
-    "source",
-    "finished_at",
-    "mended",
-)
 _OF_ATTEMPT = ("n", "outcome", "provider", "pool", "model", "cost_nanos", "latency_ms")

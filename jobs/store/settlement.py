@@ -11,11 +11,12 @@ from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
 from jobs.store.attempt_keys import KEY, AttemptKey, by_key
-from jobs.store.books import Books, key_of, lock_tallies
+from jobs.store.books import Books, key_of
 from jobs.store.database import now
 from jobs.store.reports import Admission, Correction, Journal, Settlement, Unattempted
 from jobs.store.slices import Lease
 from jobs.store.spending import lock_accounts
+from jobs.store.tallies import lock_tallies
 from jobs.store.unknown import attempts_by_key
 from jobs.tables import Attempt, Result, Slice
 

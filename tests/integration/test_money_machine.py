@@ -277,7 +277,7 @@ def test_money_is_never_over_a_cap_and_never_leaks(
     clock = Clock()
     for module in ("settlement", "attempts", "budgets", "slices", "project_books"):
         monkeypatch.setattr(f"jobs.store.{module}.now", clock)
-    monkeypatch.setattr("jobs.store.books.LAST_ROUND", timedelta())
+    monkeypatch.setattr("jobs.store.admission.LAST_ROUND", timedelta())
 
     class MoneyHere(Money):
         def __init__(self) -> None:

@@ -43,7 +43,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture(autouse=True)
 def _no_last_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.store.books.LAST_ROUND", timedelta())
+    monkeypatch.setattr("jobs.store.admission.LAST_ROUND", timedelta())
 
 
 def cap(database: Database, **changes: int | None) -> None:
@@ -281,7 +281,7 @@ def test_without_a_price_nothing_goes_out_under_a_cap(database: Database) -> Non
 def test_smaller_calls_use_what_is_left_before_the_batch_pauses(
     database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.store.books.LAST_ROUND", timedelta(seconds=3))
+    monkeypatch.setattr("jobs.store.admission.LAST_ROUND", timedelta(seconds=3))
     ref = seed_batch(database, max_cost_nanos=1000)
     lease = lease_of(database, ref)
     spend_all = journal_of(lease, 0, reserved_nanos=900)

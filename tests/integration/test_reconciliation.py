@@ -486,7 +486,7 @@ def test_an_attempt_that_was_answered_after_the_comparison_is_left_alone(
 async def test_a_batch_that_its_budget_has_paused_goes_on_when_a_lost_call_was_cheaper(
     client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.store.books.LAST_ROUND", timedelta())
+    monkeypatch.setattr("jobs.store.admission.LAST_ROUND", timedelta())
     story = Story(database, jobs=2)
     with database.write() as session:
         budgets.set_max_cost(session, 1, story.ref, WORST_NANOS + WORST_NANOS // 2)

@@ -92,7 +92,7 @@ def test_a_budget_is_never_exceeded_and_pauses_the_batch_when_it_is_used_up(
     ]
     settle(database, answered(journals[0], 90), answered(journals[1], 90))
     assert admit(database, journals[2]) == [Admission.NO_ROOM_YET]
-    monkeypatch.setattr("jobs.store.books.LAST_ROUND", timedelta())
+    monkeypatch.setattr("jobs.store.admission.LAST_ROUND", timedelta())
     assert admit(database, journals[2]) == [Admission.RESTING]
     batch = batch_of(database, ref)
     assert batch.state == BatchState.PAUSED
