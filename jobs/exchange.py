@@ -24,12 +24,38 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content: str
 
 
+class Passed(msgspec.Struct, frozen=True):
+    """A body of chat completions that a provider of that format gets as it was written.
+
+    Only the model's name and the bound of the output are put in. For all other providers the rest of
+    the request says the same, but for the fields that `unmapped` names: with one of those no provider
+    of another format can be asked.
+
+    Attributes:
+        body: the JSON object, byte by byte.
+        unmapped: paths in the line, such as `body.tools`.
+        samples: answers to the one request, each of up to `max_tokens`.
+        beside: the JSON text of what goes in beside the messages' texts: tools, calls of them.
+        images: how many there are.
+        image_bytes: of the body that are pictures, not text.
+    """
+
+    body: msgspec.Raw
+    unmapped: tuple[str, ...] = ()
+    samples: int = 1
+    beside: str = ""
+    images: int = 0
+    image_bytes: int = 0
+
+
 class ModelRequest(msgspec.Struct, frozen=True):
     """One call's content. `system` is apart from `messages`, which are user and assistant turns only.
 
     `max_tokens` bounds the output, hidden reasoning included. `schema` is a JSON Schema that the
-    answer must satisfy. `stop` are texts that end the answer; from `goes_on` on nothing of it is wanted
-    either, and it is cut off there by whoever asks, so that it is sent only where no model refuses it.
+    answer must satisfy. `passed` is the request as a provider of chat completions gets it, where it
+    was written for one. `stop` are texts that end the answer; from `goes_on` on nothing of it is
+    wanted either, and it is cut off there by whoever asks, so that it is sent only where no model
+    refuses it.
     """
 
     messages: tuple[Message, ...]
@@ -41,6 +67,12 @@ class ModelRequest(msgspec.Struct, frozen=True):
     seed: int | None = None
     schema: Mapping[str, Any] | None = None
     goes_on: str | None = None
+    passed: Passed | None = None
+
+    @property
+    def most_output_tokens(self) -> int:
+        """How many tokens can come out of the one call, all of its samples together."""
+        return self.max_tokens * (1 if self.passed is None else self.passed.samples)
 
     def reseeded(self, by: int) -> "ModelRequest":
         """Return the request with another seed; the same if it has none, as then chance decides."""
@@ -88,7 +120,10 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A provider's complete answer. `usage` is None where the provider did not report a credible one."""
+    """A provider's complete answer. `usage` is None where the provider did not report a credible one.
+
+    `reply` is the whole of it as it came, from a provider of OpenAI's chat completions.
+    """
 
     text: str
     finish: Finish
@@ -97,3 +132,4 @@ class Answer(msgspec.Struct, frozen=True):
     request_id: str | None = None
     refusal: str | None = None
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    reply: bytes | None = None

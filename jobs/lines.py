@@ -81,10 +81,15 @@ class LineReader:
         *,
         prices: PriceBook | None = None,
         sizes_calls: bool = False,
+        mixes_kinds: bool = True,
     ) -> None:
-        """Read lines; with `prices`, which a budget needs, only those whose every target has one."""
+        """Read lines; with `prices`, which a budget needs, only those whose every target has one.
+
+        Unless it `mixes_kinds`, every line is of the kind that the defaults name.
+        """
         self._prices = prices
         self._sizes_calls = sizes_calls
+        self._mixes_kinds = mixes_kinds
         self.least_nanos: int | None = None
         """The worst case of the cheapest first call up to now; None without `prices`, or without a job."""
         self._unpriced = lru_cache(maxsize=KNOWN_NAMES)(self._find_unpriced)
@@ -106,7 +111,7 @@ class LineReader:
         try:
             return self._job(self._kind, self._decode(raw), raw.decode())
         except _UNDECODABLE as error:
-            kind = self._kind_of(raw)
+            kind = self._kind_of(raw) if self._mixes_kinds else self._kind
             if isinstance(kind, FieldFault):
                 return kind
             if kind is self._kind:
@@ -147,6 +152,8 @@ class LineReader:
             return FieldFault("unpriced_model", "model", no_price(unpriced))
         plan = kind.plan(line)
         requests = plan.requests
+        if (fault := self._check_mapped(resolved, requests[0])) is not None:
+            return fault
         if self._prices is not None:
             self._note_cost(resolved, requests[0], self._prices)
         canonical = self._encode((kind.name, resolved.targets, requests, plan.judged_by))
@@ -164,7 +171,7 @@ class LineReader:
 
     def _size(self, request: ModelRequest) -> CallSize:
         estimated_tokens = estimate_request(request, self._count_tokens)
-        return CallSize(estimated_tokens, most_tokens(request), request.max_tokens)
+        return CallSize(estimated_tokens, most_tokens(request), request.most_output_tokens)
 
     def _collapses(self, plan: Plan) -> bool:
         match self._defaults.collapse:
@@ -175,12 +182,25 @@ class LineReader:
             case "never":
                 return False
 
+    def _check_mapped(self, resolved: Resolved, request: ModelRequest) -> FieldFault | None:
+        """Find what a target can't be asked that speaks another format than the request's own."""
+        if request.passed is None or not request.passed.unmapped:
+            return None
+        for target in resolved.targets:
+            if not self._catalogue.speaks_chat(target.provider):
+                return FieldFault(
+                    "unsupported_parameter",
+                    request.passed.unmapped[0],
+                    f"can't be said to {target.provider}, which speaks another format than OpenAI's",
+                )
+        return None
+
     def _note_cost(self, resolved: Resolved, request: ModelRequest, prices: PriceBook) -> None:
         now, most_input_tokens = utcnow(), most_tokens(request)
         for target in resolved.targets:
             price = prices.price(target.provider, target.model, now)
             assert price is not None  # the line would have been refused
-            worst_nanos = price.worst_case_nanos(most_input_tokens, request.max_tokens)
+            worst_nanos = price.worst_case_nanos(most_input_tokens, request.most_output_tokens)
             if self.least_nanos is None or worst_nanos < self.least_nanos:
                 self.least_nanos = worst_nanos
 

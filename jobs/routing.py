@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from jobs.configuration import FAILOVER_AFTER_S, Configuration, Route
+from jobs.configuration import FAILOVER_AFTER_S, Configuration, ProtocolName, Route
 from jobs.errors import UnknownModel
 
 KNOWN_NAMES = 1024
@@ -83,6 +83,23 @@ class Catalogue:
         if isinstance(resolution, Resolved):
             return resolution
         raise UnknownModel(model, resolution, has_providers=bool(self._providers))
+
+    def speaks_chat(self, provider: str) -> bool:
+        """Whether a configured provider takes bodies of OpenAI's chat completions as they are."""
+        return self._providers[provider].protocol is ProtocolName.OPENAI
+
+    def names(self) -> dict[str, str]:
+        """Return the names that can be listed, each with who serves it: a provider, or `tidemill`.
+
+        Routes first. A provider's patterns stand for names that nobody but it could list.
+        """
+        listed = {}
+        for name in self._names():
+            provider = name.partition("/")[0]
+            if name not in self._routes and provider not in self._providers:
+                provider = self.resolve(name).targets[0].provider
+            listed[name] = "tidemill" if name in self._routes else provider
+        return listed
 
     def _look_up(self, model: str) -> Resolved | tuple[str, ...]:
         if route := self._routes.get(model):

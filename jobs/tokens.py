@@ -29,6 +29,12 @@ VOCABULARY = "o200k_base"
 TOKENS_PER_MESSAGE = 4
 """The role and the separators of a turn (OpenAI's format takes 3 to 4)."""
 
+TOKENS_PER_IMAGE = 1_000
+"""What a picture is estimated at; by its size and the model it is some 85 to 50,000."""
+
+MOST_TOKENS_PER_IMAGE = 50_000
+"""What one can be at most: of the models in use, a small one that counts 5,667 for each of 8 tiles."""
+
 _PER_TOKEN = 32
 
 _WEIGHTS: tuple[tuple[Iterable[int], int], ...] = (
@@ -116,19 +122,26 @@ def estimate_request(request: ModelRequest, count_tokens: CountTokens = estimate
         tokens += TOKENS_PER_MESSAGE + count_tokens(request.system)
     if request.schema is not None:
         tokens += TOKENS_PER_MESSAGE + count_tokens(msgspec.json.encode(request.schema).decode())
+    if (passed := request.passed) is not None:
+        tokens += count_tokens(passed.beside) + TOKENS_PER_IMAGE * passed.images
     return tokens
 
 
 def most_tokens(request: ModelRequest) -> int:
     """Return how many tokens can go in with `request` at most, for reserving money.
 
-    No vocabulary in use makes more tokens than bytes; a turn's frame is counted twice over.
+    No vocabulary in use makes more tokens than bytes; a turn's frame is counted twice over. Of a body
+    that is passed on, what isn't text is framed by more bytes of JSON than it makes tokens.
     """
     texts = [message.content for message in request.messages]
     texts.append(request.system or "")
     if request.schema is not None:
         texts.append(msgspec.json.encode(request.schema).decode())
-    return sum(2 * TOKENS_PER_MESSAGE + len(text.encode()) for text in texts)
+    most = sum(2 * TOKENS_PER_MESSAGE + len(text.encode()) for text in texts)
+    if (passed := request.passed) is None:
+        return most
+    written = len(bytes(passed.body)) - passed.image_bytes + 2 * TOKENS_PER_MESSAGE * len(texts)
+    return max(most, written + MOST_TOKENS_PER_IMAGE * passed.images)
 
 
 def _sum_of_bytes(values: bytes) -> int:

@@ -10,7 +10,7 @@ import httpx
 from pydantic import SecretStr
 
 from jobs.clock import utcnow
-from jobs.configuration import Provider
+from jobs.configuration import ProtocolName, Provider
 from jobs.errors import (
     ConnectFailed,
     ConnectionLost,
@@ -69,7 +69,7 @@ class Caller:
         try:
             return await self._called(provider, key, model, request, kept)
         except SchemaRefused as error:
-            if request.schema is None:
+            if request.schema is None or _is_passed(provider, request):
                 raise _without_schema(error) from error
             self._refused.note(*asked)
             raise
@@ -83,6 +83,7 @@ class Caller:
         kept: Prefix | None,
     ) -> Answer:
         protocol = self._protocol(provider)
+        _check_mapped(provider, request)
         try:
             wire = protocol.request(request, model, key, kept=kept)
             url = _url(provider.base_url + wire.path)
@@ -162,6 +163,23 @@ def _without_schema(error: RequestRejected) -> RequestRejected:
         request_id=error.request_id,
         headers=error.headers,
     )
+
+
+def _is_passed(provider: Provider, request: ModelRequest) -> bool:
+    """Whether the request goes to this provider as somebody else wrote it."""
+    return request.passed is not None and provider.protocol is ProtocolName.OPENAI
+
+
+def _check_mapped(provider: Provider, request: ModelRequest) -> None:
+    """Send nothing of which a part would be missing: the configuration has changed since it was taken.
+
+    Raises:
+        RequestRejected: the request says what this provider's format can't.
+    """
+    passed = request.passed
+    if passed is None or not passed.unmapped or _is_passed(provider, request):
+        return
+    raise RequestRejected(f"{passed.unmapped[0]} can't be said to a provider of another format")
 
 
 def _because(what: str, error: Exception) -> str:

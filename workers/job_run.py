@@ -253,7 +253,7 @@ class JobRun:
         if price is None:
             return _Tariff(None, None, 0)
         asked = work.dialogue
-        worst = price.worst_case_nanos(asked.most_input_tokens, asked.request.max_tokens)
+        worst = price.worst_case_nanos(asked.most_input_tokens, asked.request.most_output_tokens)
         return _Tariff(price, price.to_json(), worst)
 
     def _journal(self, grant: Grant, tariff: _Tariff) -> Journal:

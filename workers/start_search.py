@@ -88,7 +88,7 @@ class StartSearch:
 
     def _ask_for(self, work: Work, target: Target) -> Ask:
         forecast, dialogue = self._parts.forecast, work.dialogue
-        most = dialogue.request.max_tokens
+        most = dialogue.request.most_output_tokens
         lease = self._opened.lease
         return Ask(
             provider=target.provider,

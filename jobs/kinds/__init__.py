@@ -5,6 +5,7 @@ Or it is in a package of its own that names it as an entry point: `registry`.
 
 from collections.abc import Mapping
 
+from jobs.kinds.chat import Chat
 from jobs.kinds.extraction import Extraction
 from jobs.kinds.generation import Generation
 from jobs.kinds.kind import Kind
@@ -13,5 +14,5 @@ from jobs.kinds.translation import Translation
 
 __all__ = ["KINDS"]
 
-KINDS: Mapping[str, Kind] = with_installed((Generation(), Extraction(), Translation()))
+KINDS: Mapping[str, Kind] = with_installed((Generation(), Extraction(), Translation(), Chat()))
 """Every kind, by the name that lines use."""

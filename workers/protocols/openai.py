@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import urlsplit
 
+import msgspec
 from pydantic import SecretStr
 
 from jobs.errors import (
@@ -18,7 +19,7 @@ from jobs.errors import (
     SchemaRefused,
     ServerFailed,
 )
-from jobs.exchange import Answer, Finish, Message, ModelRequest
+from jobs.exchange import Answer, Finish, Message, ModelRequest, Passed
 from workers.gate.gate import Reading
 from workers.prefix import Prefix
 from workers.protocols import dialects, readings
@@ -60,6 +61,11 @@ WORDS: dict[str, type[ProviderError]] = {
 
 MAX_STOPS = 4
 
+LIMITS = ("max_completion_tokens", "max_tokens")
+"""How the bound of the output is called: at OpenAI, and at the servers that speak the same."""
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
 _TOO_LARGE = re.compile(r"Limit:? ([\d,]{1,20}).{0,80}?Requested:? ([\d,]{1,20})", re.ASCII)
 
 _CONTEXT = re.compile(r"context (?:length|size|window)", re.IGNORECASE)
@@ -83,6 +89,7 @@ class OpenAI:
     def __init__(self, base_url: str) -> None:
         host = urlsplit(base_url).hostname or ""
         self._is_openai = f".{host}".endswith(".openai.com")
+        self._limit = LIMITS[0] if self._is_openai else LIMITS[1]
 
     def request(
         self,
@@ -93,13 +100,27 @@ class OpenAI:
         kept: Prefix | None = None,
     ) -> WireRequest:
         """Return the POST to `/chat/completions`."""
+        headers = (("content-type", "application/json"), *bearer(key))
+        if request.passed is not None:
+            body = self._body(request.passed, model, request.max_tokens)
+        else:
+            body = self._written(request, model)
+        return WireRequest("/chat/completions", headers, json_body(body))
+
+    def _body(self, passed: Passed, model: str, max_tokens: int) -> dict[str, object]:
+        """Return a body as it was written, for this model and with this bound of each sample."""
+        document: dict[str, object] = {**_fields.decode(passed.body)}
+        for name in LIMITS:
+            document.pop(name, None)
+        return document | {"model": model, self._limit: max_tokens}
+
+    def _written(self, request: ModelRequest, model: str) -> dict[str, object]:
         told, answer_format = self._asked(request, model)
         system = () if told is None else (Message("system", told),)
-        limit = "max_completion_tokens" if self._is_openai else "max_tokens"
         document: dict[str, object] = {
             "model": model,
             "messages": (*system, *request.messages),
-            limit: request.max_tokens,
+            self._limit: request.max_tokens,
         }
         if request.temperature is not None:
             document["temperature"] = request.temperature
@@ -111,8 +132,7 @@ class OpenAI:
             document["seed"] = request.seed
         if answer_format is not None:
             document["response_format"] = answer_format
-        headers = (("content-type", "application/json"), *bearer(key))
-        return WireRequest("/chat/completions", headers, json_body(document))
+        return document
 
     def _stop(self, request: ModelRequest) -> tuple[str, ...]:
         """Return the texts that end the answer: OpenAI's reasoning models refuse any, and none goes on."""
@@ -139,7 +159,8 @@ class OpenAI:
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer, or raise what the reply says instead."""
         if status == 200:
-            return read_answer(headers, body, FINISHES, "x-request-id")
+            answer = read_answer(headers, body, FINISHES, "x-request-id")
+            return msgspec.structs.replace(answer, reply=body)
         fault = read_fault(body)
         kind = kind_of(status, fault)
         raise fault.error(kind, status, headers, request_id=headers.get("x-request-id"))

@@ -1,0 +1,144 @@
+"""The kind `chat`: a line of OpenAI's batches.
+
+A provider of that format gets the body as it was written, and its reply is the output as it came: what
+it says is the caller's matter. All others are asked in their own words, and a completion is made of
+the answer; there a format that was asked for is looked after here, as it is for a generation.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+
+from jobs.clock import utcnow
+from jobs.exchange import Answer, Finish, ModelRequest
+from jobs.kinds.chat.body import Body
+from jobs.kinds.chat.completion import completion
+from jobs.kinds.chat.mapping import request_of, schema_of
+from jobs.kinds.faults import fault_of
+from jobs.kinds.generation import DEFAULT_MAX_TOKENS, MaxTokens
+from jobs.kinds.kind import FieldFault, Good, Plan, Verdict
+from jobs.kinds.schemas import judge_json
+
+TIERS = frozenset({None, "auto", "default", "flex"})
+"""Of service; the others cost more than the prices that budgets reckon with."""
+
+_UNBOUNDED = {
+    "audio": "its tokens have a price of their own",
+    "prediction": "what is predicted wrongly is billed beyond the bound of the output",
+    "web_search_options": "searches are billed beside the tokens",
+    "best_of": "it multiplies the output",
+}
+"""Fields with which a call may cost more than can be reserved for it."""
+
+_WORDS = {
+    "role": "expected `system`, `developer`, `user`, `assistant` or `tool`",
+    "type": "expected `text` or `image_url`: what others cost can't be told beforehand",
+}
+"""Fields that take a few words only."""
+
+_body = msgspec.json.Decoder(Body)
+
+
+class ChatLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """A line of a batch for `/v1/chat/completions`.
+
+    `max_tokens` bounds the output where the body doesn't.
+    """
+
+    custom_id: str
+    kind: Literal["chat"] = "chat"
+    method: Literal["POST"]
+    url: Literal["/v1/chat/completions"]
+    body: msgspec.Raw
+    max_tokens: MaxTokens = DEFAULT_MAX_TOKENS
+
+    @cached_property
+    def asked(self) -> Body:
+        """The body, decoded; raises what msgspec does where it is none."""
+        return _body.decode(self.body)
+
+    @property
+    def model(self) -> str:
+        """The name of the model, or of a route."""
+        return self.asked.model
+
+
+class Chat:
+    """The kind `chat`."""
+
+    name = "chat"
+    line_type = ChatLine
+
+    def check(self, line: ChatLine) -> FieldFault | None:
+        """Return what is wrong with the body, or what of it could cost more than is known."""
+        try:
+            body = line.asked
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return _within_body(fault_of(error, bytes(line.body), Body))
+        if body.stream:
+            return _unsupported("stream", "results are collected and read from the batch")
+        for name, why in _UNBOUNDED.items():
+            if getattr(body, name) is not None:
+                return _unsupported(name, why)
+        if body.modalities is not None and set(body.modalities) != {"text"}:
+            return _unsupported("modalities", "answers are texts")
+        if body.service_tier not in TIERS:
+            return _unsupported("service_tier", "this tier has a price of its own")
+        return None
+
+    def plan(self, line: ChatLine) -> Plan:
+        """Return the one call of the line."""
+        return ChatPlan(line)
+
+
+class ChatPlan(Plan):
+    """One call, whose completion is the output."""
+
+    def __init__(self, line: ChatLine) -> None:
+        self._body = line.asked
+        self._requests = (request_of(line.body, line.asked, line.max_tokens),)
+
+    @property
+    def requests(self) -> tuple[ModelRequest, ...]:
+        """The one request."""
+        return self._requests
+
+    @property
+    def wants_variety(self) -> bool:
+        """Whether answers are drawn, as they are unless the body asks for a temperature of zero."""
+        return self._body.temperature != 0
+
+    def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
+        """Return the completion: the provider's own, or one that is made of its answer."""
+        if answer.reply is not None:
+            return Good(msgspec.Raw(_one_line(answer.reply)))
+        text, mended = answer.text, None
+        schema = schema_of(self._body)
+        if schema is not None and answer.finish is Finish.COMPLETE:
+            verdict = judge_json(answer.text, schema)
+            if not isinstance(verdict, Good):
+                return verdict
+            mended = verdict.mended
+            if mended is not None:
+                text = msgspec.json.encode(verdict.output).decode()
+        return Good(completion(answer, text, utcnow()), mended)
+
+
+def _one_line(reply: bytes) -> bytes:
+    """Return JSON without the white space between its tokens; not a digit of it is another."""
+    # What is no UTF-8 in a text that nobody has looked at would be no line of a file.
+    return msgspec.json.format(reply.decode("utf-8", "replace").encode(), indent=-1)
+
+
+def _within_body(fault: FieldFault) -> FieldFault:
+    field = f"body.{fault.field}" if fault.field else "body"
+    message = fault.message
+    if fault.code == "invalid_value":
+        message = _WORDS[field.rpartition(".")[2]]
+    return FieldFault(fault.code, field, message)
+
+
+def _unsupported(name: str, why: str) -> FieldFault:
+    return FieldFault("unsupported_parameter", f"body.{name}", f"is not supported: {why}")

@@ -1,0 +1,150 @@
+"""From a chat completion's body to a request: for a provider of that format, and for any other."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from jobs.exchange import Message, ModelRequest, Passed
+from jobs.kinds.chat.body import ABSENT, Body, ResponseFormat, Turn
+from jobs.kinds.schemas import Schema, UnusableSchema, read_schema
+
+MAPPED = frozenset(
+    {
+        *("model", "messages", "max_completion_tokens", "max_tokens", "temperature", "top_p"),
+        *("stop", "seed", "response_format"),
+    }
+)
+"""Fields that every provider can be told, in its own words."""
+
+WITHOUT_EFFECT = frozenset(
+    {
+        *("user", "metadata", "store", "safety_identifier", "service_tier"),
+        *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
+    }
+)
+"""Fields that change nothing about the answer, so that a provider of another format needs none."""
+
+NEUTRAL = {
+    "n": (b"1",),
+    "stream": (b"false",),
+    "logprobs": (b"false",),
+    "top_logprobs": (b"0",),
+    "presence_penalty": (b"0", b"0.0"),
+    "frequency_penalty": (b"0", b"0.0"),
+    "logit_bias": (b"{}",),
+    "tools": (b"[]",),
+    "functions": (b"[]",),
+    "tool_choice": (b'"none"', b'"auto"'),
+    "parallel_tool_calls": (b"true", b"false"),
+    "modalities": (b'["text"]',),
+}
+"""How fields are written that say no more than if they weren't there; what they are about is told
+by another field."""
+
+ANY_OBJECT = b'{"type":"object"}'
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRequest:
+    """Return what a body asks.
+
+    Args:
+        raw: the body as it was written.
+        body: the same, decoded.
+        default_max_tokens: the bound of the output where the body has none.
+    """
+    schema, is_usable = _schema_of(body.response_format)
+    told = _leading_system(body.messages)
+    turns = body.messages[told:]
+    unmapped = [*_unmapped_fields(raw), *_unmapped_turns(body.messages, told)]
+    if not is_usable:
+        unmapped.append("body.response_format")
+    pictures = [url for turn in body.messages for url in turn.pictures]
+    system = "\n\n".join(turn.text for turn in body.messages[:told])
+    return ModelRequest(
+        messages=tuple(_message(turn) for turn in turns),
+        max_tokens=body.max_completion_tokens or body.max_tokens or default_max_tokens,
+        system=system if told else None,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        stop=(body.stop,) if isinstance(body.stop, str) else body.stop or (),
+        seed=body.seed,
+        schema=None if schema is None else schema.document,
+        passed=Passed(
+            body=raw,
+            unmapped=tuple(unmapped),
+            samples=body.n or 1,
+            beside=_beside(body),
+            images=len(pictures),
+            image_bytes=sum(len(url) for url in pictures if url.startswith("data:")),
+        ),
+    )
+
+
+def schema_of(body: Body) -> Schema | None:
+    """Return the schema that the answer of a provider of another format must satisfy; None for a text."""
+    return _schema_of(body.response_format)[0]
+
+
+def _schema_of(wanted: ResponseFormat | None) -> tuple[Schema | None, bool]:
+    """Return the schema that is asked for, and whether anybody but its own provider can be asked."""
+    if wanted is None or wanted.type == "text":
+        return None, True
+    if wanted.type == "json_object":
+        return read_schema(ANY_OBJECT), True
+    if wanted.type != "json_schema" or wanted.json_schema is None:
+        return None, False
+    raw = bytes(wanted.json_schema.schema)
+    try:
+        return read_schema(raw or b"{}"), True
+    except UnusableSchema:
+        return None, False
+
+
+def _leading_system(turns: tuple[Turn, ...]) -> int:
+    """Return how many messages of the system stand before the first turn."""
+    for place, turn in enumerate(turns):
+        if turn.role not in {"system", "developer"}:
+            return place
+    return len(turns)
+
+
+def _message(turn: Turn) -> Message:
+    return Message("assistant" if turn.role == "assistant" else "user", turn.text)
+
+
+def _unmapped_fields(raw: msgspec.Raw) -> Iterator[str]:
+    for name, value in _fields.decode(raw).items():
+        if name in MAPPED or name in WITHOUT_EFFECT:
+            continue
+        written = bytes(value)
+        if written != b"null" and written not in NEUTRAL.get(name, ()):
+            yield f"body.{name}"
+
+
+def _unmapped_turns(turns: tuple[Turn, ...], told: int) -> Iterator[str]:
+    if told == len(turns):
+        yield "body.messages"  # nobody else is asked without a turn of the user
+    for place, turn in enumerate(turns):
+        where = f"body.messages[{place}]"
+        if place >= told and turn.role not in {"user", "assistant"}:
+            yield f"{where}.role"
+        if turn.name is not None:
+            yield f"{where}.name"
+        if turn.pictures:
+            yield f"{where}.content"
+        if _is_there(turn.tool_calls):
+            yield f"{where}.tool_calls"
+        if _is_there(turn.function_call):
+            yield f"{where}.function_call"
+
+
+def _beside(body: Body) -> str:
+    pieces = [body.tools, body.functions]
+    pieces += [piece for turn in body.messages for piece in (turn.tool_calls, turn.function_call)]
+    return "\n".join(bytes(piece).decode() for piece in pieces if _is_there(piece))
+
+
+def _is_there(raw: msgspec.Raw) -> bool:
+    return raw is not ABSENT and bytes(raw) != b"null"
