@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from api.audit import Refusals
 from api.auth import require_declared
@@ -13,6 +14,11 @@ from api.described import PROBLEMS
 from api.errors import install_error_handlers
 from api.front_door import FrontDoor
 from api.known_keys import Guesses, KnownKeys
+from api.openai import batches as openai_batches
+from api.openai import files as openai_files
+from api.openai import models as openai_models
+from api.openai.errors import ERRORS, OpenAIErrors
+from api.openai.reading import Readers
 from api.routes import (
     attempts,
     batches,
@@ -56,9 +62,13 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         feeding=ThreadPoolExecutor(1, thread_name_prefix="feed"),
     )
 
+    readers = Readers(services)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        readers.start()
         yield
+        await run_in_threadpool(readers.stop)
         services.feeding.shutdown(cancel_futures=True)
         database.close()
 
@@ -71,12 +81,14 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         openapi_url=None,
     )
     app.state.services = services
+    app.state.readers = readers
     app.state.known_keys = KnownKeys()
     app.state.guesses = Guesses()
     app.state.refusals = Refusals()
     install_error_handlers(app)
     app.add_middleware(FrontDoor)
     app.add_middleware(BrowserRules)
+    app.add_middleware(OpenAIErrors)
     app.include_router(health.router, responses=PROBLEMS)
     app.include_router(front.router)
     for router in (
@@ -90,5 +102,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         pools.router,
     ):
         app.include_router(router, prefix="/api", responses=PROBLEMS)
+    for router in (openai_files.router, openai_batches.router, openai_models.router):
+        app.include_router(router, prefix="/v1", responses=ERRORS)
     require_declared(app)
     return app

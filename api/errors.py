@@ -19,6 +19,7 @@ from jobs.errors import (
     CrossSite,
     IdempotencyKeyReused,
     InsufficientScope,
+    InvalidParameter,
     InvalidSubmission,
     NotAuthorised,
     NotFound,
@@ -138,6 +139,10 @@ def problem_of(error: TidemillError) -> JSONResponse:
             {"line": f.line, "field": f.field, "code": f.code, "message": f.message}
             | ({"column": f.column} if f.column else {})
             for f in error.faults
+        ]
+    if isinstance(error, InvalidParameter) and error.field:
+        extra["errors"] = [
+            {"field": error.field, "code": "invalid_value", "message": error.message}
         ]
     if isinstance(error, UnreadableBody) and error.line:
         extra["line"], extra["column"] = error.line, error.column

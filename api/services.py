@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from jobs.configuration import Configuration
 from jobs.feed import Feeder
+from jobs.file_store import FileStore
 from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings
@@ -41,6 +42,11 @@ class Services:
     waiting: set[str] = field(default_factory=set)
     """Queues that are to be fed: asked for again, one is fed no more often, so a hung broker piles up
     nothing."""
+
+    @property
+    def files(self) -> FileStore:
+        """The bytes of uploaded files."""
+        return FileStore(self.settings.files_folder())
 
     def feed(self, queues: tuple[str, ...]) -> None:
         """Feed queues soon; whatever goes wrong, the sweep does it."""

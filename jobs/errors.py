@@ -7,6 +7,7 @@
         EmptySubmission
         UnreadableBody
         WrongFormat
+        InvalidForm
         SubmissionTooLarge
           BodyTooLarge
           LineTooLong
@@ -161,6 +162,12 @@ class WrongFormat(SubmissionError):
     code = "wrong_format"
 
 
+class InvalidForm(SubmissionError):
+    """The body is no form with a file in it."""
+
+    code = "invalid_form"
+
+
 class EmptySubmission(SubmissionError):
     """The submission holds no jobs."""
 
@@ -180,9 +187,13 @@ class UnsupportedEncoding(UnsupportedMedia):
 
 
 class InvalidParameter(SubmissionError):
-    """A parameter of the request is not what it must be."""
+    """A parameter of the request is not what it must be; `field` is its name, empty if it has none."""
 
     code = "invalid_parameter"
+
+    def __init__(self, message: str | None = None, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class InvalidCursor(InvalidParameter):

@@ -6,14 +6,14 @@ under a batch in state `receiving`, which nobody sees; `accept` makes it visible
 upload.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jobs.errors import BudgetTooSmall
 from jobs.lines import LineReader
 from jobs.money import short_usd
 from jobs.reading import Reading
-from jobs.store import Database, batches, idempotency
+from jobs.store import Database, Session, batches, idempotency
 from jobs.store.jobs import insert_slices
 from jobs.store.room import require_room
 from jobs.storing import Storing
@@ -88,10 +88,16 @@ class Intake:
         with self._database.write() as session:
             batches.touch(session, self._batch_id)
 
-    def accept(self, request_digest: bytes | None = None) -> Accepted:
+    def accept(
+        self,
+        request_digest: bytes | None = None,
+        *,
+        also: Callable[[Session, int], None] | None = None,
+    ) -> Accepted:
         """Store what is left and make the batch visible, in one commit.
 
-        `request_digest` is noted with the idempotency key; None where there is none.
+        `request_digest` is noted with the idempotency key; None where there is none. `also` writes what
+        must be committed with it, and is given the batch's id; what it raises, this does.
 
         Raises:
             InvalidSubmission: there are bad lines; `abandon` is to be called.
@@ -117,6 +123,8 @@ class Intake:
             )
             if request_digest is not None:
                 idempotency.seal(session, self._batch_id, request_digest)
+            if also is not None:
+                also(session, self._batch_id)
         return Accepted(self._ref, tuple(sorted(slicer.queues)))
 
     def abandon(self) -> None:

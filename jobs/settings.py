@@ -108,6 +108,10 @@ class Settings(BaseSettings):
             return "unix://" + self.broker_url.removeprefix("redis+socket://")
         return f"unix://{self.embedded_socket()}"
 
+    def files_folder(self) -> Path:
+        """Where uploaded files are; every API process must see the same folder."""
+        return self.home.resolve() / "files"
+
     def embedded_socket(self) -> Path:
         """Where the embedded server listens; a socket in a private folder needs no port and no password.
 

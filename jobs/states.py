@@ -30,6 +30,25 @@ class PauseCause(StrEnum):
     DAILY_BUDGET = "daily_budget"
 
 
+class FileContent(StrEnum):
+    """What a file of the OpenAI surface holds."""
+
+    UPLOAD = "upload"
+    ANSWERS = "answers"
+    """The results of a batch that are answers."""
+    ERRORS = "errors"
+    """Its other results."""
+
+
+class FileBatchState(StrEnum):
+    """Where a batch of the OpenAI surface stands before it is one; from `accepted` on see the batch."""
+
+    VALIDATING = "validating"
+    ACCEPTED = "accepted"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class SliceState(StrEnum):
     """Where a slice stands.
 

@@ -1,7 +1,5 @@
 """Batches: made invisible, accepted by one commit, moved from state to state by guarded writes."""
 
-import secrets
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +17,7 @@ from jobs.states import (
     Priority,
     sources,
 )
+from jobs.store import refs
 from jobs.store.answers import offer
 from jobs.store.database import Database, now
 from jobs.store.idempotency import DEAD
@@ -52,8 +51,8 @@ class BatchDraft:
 
 
 def new_ref() -> str:
-    """Return a name for a batch: twelve digits that sort by time, eight by chance."""
-    return f"bat_{int(time.time() * 1000):012x}{secrets.token_hex(4)}"
+    """Return a name for a batch."""
+    return refs.new_ref("bat_")
 
 
 def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
