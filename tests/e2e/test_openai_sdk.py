@@ -1,17 +1,20 @@
 """OpenAI's own client, unmodified, against `tidemill up`: only its base URL is another one."""
 
 import json
-import time
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import openai
 import pytest
-from openai import OpenAI
+from openai import AsyncOpenAI, OpenAI
 
-from tests.support.system import SMALL, System
+from tests.support.eventually import eventually, eventually_async
+from tests.support.system import ROOT, SMALL, System
 
 if TYPE_CHECKING:
-    pass
+    from tests.support.simulator import Simulator
 
 pytest_plugins = ("tests.support.simulator",)
 
@@ -40,13 +43,14 @@ def jsonl(*lines: str) -> bytes:
 
 
 def ended(client: OpenAI, batch_id: str) -> Any:
-    deadline = time.monotonic() + WITHIN_S
-    while time.monotonic() < deadline:
-        batch = client.batches.retrieve(batch_id)
-        if batch.status in {"completed", "failed", "cancelled", "expired"}:
-            return batch
-        time.sleep(0.1)
-    raise AssertionError(f"not ended: {batch}")
+    seen: list[Any] = []
+
+    def has_ended() -> bool:
+        seen[:] = [client.batches.retrieve(batch_id)]
+        return seen[0].status in {"completed", "failed", "cancelled", "expired"}
+
+    eventually(has_ended, WITHIN_S, f"{batch_id} has ended")
+    return seen[0]
 
 
 def batch_of(client: OpenAI, content: bytes, **more: Any) -> Any:
@@ -83,3 +87,115 @@ def test_the_published_example_of_a_batch(client: OpenAI) -> None:
         assert line["response"]["body"]["object"] == "chat.completion"
         assert line["response"]["body"]["choices"][0]["message"]["content"]
         assert line["response"]["body"]["usage"]["total_tokens"] > 0
+
+
+def test_the_page_about_this_surface_runs_as_it_stands(
+    one_machine: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs/openai.md").read_text(encoding="utf-8")
+    (tmp_path / "batchinput.jsonl").write_bytes(jsonl(*map(request_line, range(3))))
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    code = "\n".join(blocks)
+    assert "http://127.0.0.1:8080/v1" in code
+    code = code.replace("http://127.0.0.1:8080", one_machine.url)
+    code = code.replace("YOUR_TIDEMILL_KEY", one_machine.key)
+    shown: list[str] = []
+    exec(compile(code, "docs/openai.md", "exec"), {"print": shown.append})  # noqa: S102
+    assert "completed" in shown
+
+
+def test_lists_are_paged_by_the_client_itself(client: OpenAI) -> None:
+    ids = {batch_of(client, jsonl(request_line(number))).id for number in range(5)}
+    listed = [batch.id for batch in client.batches.list(limit=2)]
+    assert ids <= set(listed)
+    assert len(listed) == len(set(listed))
+    files = [file.id for file in client.files.list(limit=2, order="asc")]
+    assert len(files) == len(set(files)) >= 5
+    models = {model.id for model in client.models.list()}
+    assert client.models.retrieve(f"openai/{SMALL}").owned_by == "openai"
+    assert isinstance(models, set)
+
+
+def test_what_fails_stands_in_the_error_file(client: OpenAI, simulator: "Simulator") -> None:
+    simulator.faults({"kind": "400"})
+    try:
+        batch = ended(client, batch_of(client, jsonl(*map(request_line, range(3)))).id)
+    finally:
+        simulator.reset()
+    assert (batch.status, batch.output_file_id) == ("completed", None)
+    assert (batch.request_counts.completed, batch.request_counts.failed) == (0, 3)
+    for line in client.files.content(batch.error_file_id).text.splitlines():
+        response = json.loads(line)["response"]
+        assert response["status_code"] == 400
+        assert response["body"]["error"]["type"] == "invalid_request_error"
+
+
+def test_a_batch_is_cancelled_while_it_runs(client: OpenAI, simulator: "Simulator") -> None:
+    simulator.faults(latency="constant:500")
+    try:
+        batch = batch_of(client, jsonl(*map(request_line, range(5000))))
+        eventually(
+            lambda: client.batches.retrieve(batch.id).request_counts.completed > 0,
+            WITHIN_S,
+            "some are answered",
+        )
+        assert client.batches.cancel(batch.id).status in {"cancelling", "cancelled"}
+        batch = ended(client, batch.id)
+    finally:
+        simulator.reset()
+    assert batch.status == "cancelled"
+    assert batch.cancelling_at <= batch.cancelled_at
+    answered = client.files.content(batch.output_file_id).text.splitlines()
+    rest = client.files.content(batch.error_file_id).text.splitlines()
+    assert len(answered) == batch.request_counts.completed > 0
+    assert len(answered) + len(rest) == batch.request_counts.total == 5000
+    assert {json.loads(line)["error"]["code"] for line in rest} == {"batch_cancelled"}
+
+
+def test_errors_are_the_clients_own_exceptions(client: OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError) as missing:
+        client.files.retrieve("file-none")
+    assert missing.value.code == "not_found"
+    assert missing.value.request_id
+    with pytest.raises(openai.NotFoundError):
+        client.batches.retrieve("batch_none")
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.batches.create(
+            input_file_id="file-none", endpoint="/v1/chat/completions", completion_window="24h"
+        )
+    assert (refused.value.param, refused.value.type) == ("input_file_id", "invalid_request_error")
+    with pytest.raises(openai.BadRequestError):
+        client.files.create(file=b"{}", purpose="assistants")
+    wrong = client.with_options(api_key="tm_wrong")
+    with pytest.raises(openai.AuthenticationError) as unknown:
+        wrong.files.list()
+    assert unknown.value.code == "invalid_api_key"
+    batch = ended(client, batch_of(client, jsonl(request_line(1), "{}", request_line(1))).id)
+    assert batch.status == "failed"
+    assert [fault.line for fault in batch.errors.data] == [2, 3]
+    with pytest.raises(openai.BadRequestError):
+        client.batches.cancel(batch.id)
+
+
+async def test_the_asynchronous_client_works_alike(one_machine: System) -> None:
+    async with AsyncOpenAI(base_url=f"{one_machine.url}/v1/", api_key=one_machine.key) as client:
+        file = await client.files.create(file=jsonl(request_line(1)), purpose="batch")
+        assert file.filename == "upload"
+        batch = await client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+
+        async def is_completed() -> bool:
+            return (await client.batches.retrieve(batch.id)).status == "completed"
+
+        await eventually_async(is_completed, WITHIN_S, "it is completed")
+        batch = await client.batches.retrieve(batch.id)
+        assert batch.output_file_id is not None
+        content = await client.files.content(batch.output_file_id)
+        assert json.loads(content.text)["custom_id"] == "request-1"
+        listed = [found.id async for found in client.batches.list(limit=1)]
+        assert batch.id in listed
+        assert (await client.files.delete(file.id)).deleted
+        with pytest.raises(openai.NotFoundError):
+            await client.files.content(file.id)
