@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from fastapi import FastAPI
 
@@ -78,11 +79,11 @@ def finish(database: Database, ref: str, results: list[ResultDraft]) -> Lease:
             with database.write() as session:
                 flush(session, [], [], [Unattempted(lease, seq, result)])
             continue
-        journal = journal_of(lease, seq)
+        journal = msgspec.structs.replace(journal_of(lease, seq), price=None)
         with database.write() as session:
             flush(session, [journal], [])
         with database.write() as session:
-            settled = Settlement(journal, Outcome.SUCCEEDED, USED, 5, result=result)
+            settled = Settlement(journal, Outcome.SUCCEEDED, USED, result=result)
             flush(session, [], [settled])
     return lease
 

@@ -148,7 +148,7 @@ async def test_without_a_key_no_route_but_the_public_ones_answers(
 async def test_without_a_key_no_body_is_read(
     app: FastAPI, client: httpx.AsyncClient, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.auth.GUESSES", 100)  # more than there are routes
+    monkeypatch.setattr("api.known_keys.GUESSES", 100)  # more than there are routes
 
     async def body() -> AsyncIterator[bytes]:
         raise AssertionError("it was asked for")
