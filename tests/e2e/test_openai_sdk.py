@@ -53,6 +53,11 @@ def ended(client: OpenAI, batch_id: str) -> Any:
     return seen[0]
 
 
+def answered_of(client: OpenAI, batch_id: str) -> int:
+    counts = client.batches.retrieve(batch_id).request_counts
+    return 0 if counts is None else counts.completed
+
+
 def batch_of(client: OpenAI, content: bytes, **more: Any) -> Any:
     file = client.files.create(file=("in.jsonl", content), purpose="batch")
     return client.batches.create(
@@ -136,7 +141,7 @@ def test_a_batch_is_cancelled_while_it_runs(client: OpenAI, simulator: "Simulato
     try:
         batch = batch_of(client, jsonl(*map(request_line, range(5000))))
         eventually(
-            lambda: client.batches.retrieve(batch.id).request_counts.completed > 0,
+            lambda: answered_of(client, batch.id) > 0,
             WITHIN_S,
             "some are answered",
         )

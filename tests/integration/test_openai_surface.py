@@ -17,8 +17,9 @@ from jobs.configuration import Configuration
 from jobs.errors import IllegalTransition, StorageFull
 from jobs.exchange import Usage
 from jobs.file_store import FileStore
+from jobs.scopes import Scope
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, batches, file_batches, files, now, slices
+from jobs.store import Database, batches, file_batches, now, slices
 from jobs.store.projects import create_key, ensure_project
 from jobs.store.reports import ResultDraft, Settlement, Unattempted
 from jobs.store.results import cancel_jobs
@@ -152,8 +153,7 @@ async def test_a_file_is_kept_as_long_as_is_asked_and_its_bytes_go_with_it(
     form = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
     file = (await put(client, b"{}", **form)).json()
     assert file["expires_at"] == file["created_at"] + 3600
-    true_now = files.now
-    monkeypatch.setattr(files, "now", lambda session: true_now(session) + timedelta(hours=2))
+    monkeypatch.setattr("jobs.store.files.now", lambda session: now(session) + timedelta(hours=2))
     assert (await client.get(f"/v1/files/{file['id']}")).status_code == 404
     services = app.state.services
     folder = services.settings.files_folder()
@@ -503,7 +503,7 @@ async def test_without_a_key_or_with_a_weak_one_the_shape_is_the_same(
     client: httpx.AsyncClient, database: Database
 ) -> None:
     with database.write() as session:
-        weak = create_key(session, ensure_project(session, "default"), scopes={"read"})
+        weak = create_key(session, ensure_project(session, "default"), scopes={Scope.READ})
     del client.headers["x-api-key"]
     reply = await client.get("/v1/files")
     assert (reply.status_code, reply.json()["error"]["code"]) == (401, "invalid_api_key")

@@ -37,7 +37,7 @@ async def show(client: httpx.AsyncClient, batch_id: str) -> dict[str, Any]:
 
 async def validated(client: httpx.AsyncClient, batch_id: str) -> dict[str, Any]:
     async def is_read() -> bool:
-        return (await show(client, batch_id))["status"] != "validating"
+        return bool((await show(client, batch_id))["status"] != "validating")
 
     await eventually_async(is_read, 20, "the file has been read")
     return await show(client, batch_id)
