@@ -188,6 +188,9 @@ async def test_a_server_without_a_free_connection_is_told_of(
     client: httpx.AsyncClient, app: FastAPI, database: Database, own_postgres: OwnPostgres
 ) -> None:
     ref = seed_batch(database)
+    # The threads that look for files to be read have connections that a request could use.
+    await asyncio.to_thread(app.state.readers.stop)
+    app.state.services.database.engine.dispose()
     with ExitStack() as held:
         with suppress(psycopg.OperationalError):
             while True:

@@ -7,7 +7,8 @@ from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database
+from jobs.store import Database, file_batches
+from jobs.store.file_batches import FileBatchDraft
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.settlement import flush
 from tests.support.rows import journal_of, lease_of, seed_batch
@@ -29,8 +30,9 @@ ALSO = {"slice": {"owner": None, "lease_until": None}}
 
 @pytest.fixture
 def ref(database: Database) -> str:
-    """A batch of ten jobs with one result, all of whose words are newer ones."""
+    """A batch of ten jobs with one result, all of whose words are newer ones; it came of a file."""
     ref = seed_batch(database)
+    _of_a_file(database)
     lease = lease_of(database, ref)
     journals = [journal_of(lease, seq) for seq in range(2)]
     good = ResultDraft(ResultStatus.SUCCEEDED, output='"x"')
@@ -58,12 +60,29 @@ def ref(database: Database) -> str:
     return ref
 
 
+def _of_a_file(database: Database) -> None:
+    """Say of the one batch that there is that it was made under `/v1`."""
+    draft = FileBatchDraft(1, "file-1", "/v1/chat/completions", "24h", "{}", b"")
+    with database.write() as session:
+        file_batches.begin(session, draft)
+    with database.write() as session:
+        claim = file_batches.claim_next(session)
+        assert claim is not None
+        file_batches.accept(session, claim, 1)
+
+
 async def test_every_route_that_reads_answers(
     app: FastAPI, client: httpx.AsyncClient, ref: str
 ) -> None:
+    (made,) = (await client.get("/v1/batches")).json()["data"]
+    (output,) = (await client.get("/v1/files")).json()["data"]
+    found = {"{batch_id}": ref, "{file_id}": output["id"]}
     for path, methods in app.openapi()["paths"].items():
-        if "get" in methods and path != "/api/pools":
-            reply = await client.get(path.replace("{batch_id}", ref))
+        if "get" in methods and path not in {"/api/pools", "/v1/models/{model}"}:
+            named = path.replace("{batch_id}", made["id"]) if path.startswith("/v1") else path
+            for what, name in found.items():
+                named = named.replace(what, name)
+            reply = await client.get(named)
             assert reply.status_code == 200, (path, reply.text)
 
 
