@@ -112,6 +112,6 @@ def journal_of(lease: Lease, seq: int, n: int = 1, reserved_nanos: int = 100) ->
         provider="sim",
         pool="main",
         model="sim-small",
-        price="{}",
+        price="[[0,1000,1000,1000,2000]]",
         reserved_nanos=reserved_nanos,
     )
