@@ -13,7 +13,7 @@ from jobs.errors import BudgetTooSmall
 from jobs.lines import LineReader
 from jobs.money import short_usd
 from jobs.reading import Reading
-from jobs.store import Database, Session, batches, idempotency
+from jobs.store import Database, Session, idempotency, uploads
 from jobs.store.jobs import insert_slices
 from jobs.store.room import require_room
 from jobs.storing import Storing
@@ -36,7 +36,7 @@ class Intake:
     def __init__(
         self,
         database: Database,
-        draft: batches.BatchDraft,
+        draft: uploads.BatchDraft,
         reader: LineReader,
         *,
         slice_size: int,
@@ -53,7 +53,7 @@ class Intake:
         self._max_cost_nanos = draft.max_cost_nanos
         with database.write() as session:
             require_room(session)
-            self._batch_id, self._ref = batches.begin(session, draft)
+            self._batch_id, self._ref = uploads.begin(session, draft)
             if claim is not None:
                 idempotency.take(session, claim, self._batch_id)
         self._reading = Reading(reader, max_jobs=max_jobs)
@@ -86,7 +86,7 @@ class Intake:
             IllegalTransition: it was given up.
         """
         with self._database.write() as session:
-            batches.touch(session, self._batch_id)
+            uploads.touch(session, self._batch_id)
 
     def accept(
         self,
@@ -114,7 +114,7 @@ class Intake:
         slicer = self._storing.slicer
         with self._database.write() as session:
             insert_slices(session, self._batch_id, slicer.rest())
-            batches.accept(
+            uploads.accept(
                 session,
                 self._batch_id,
                 total_jobs=self._reading.jobs,
@@ -130,7 +130,7 @@ class Intake:
     def abandon(self) -> None:
         """Delete whatever was stored of a submission that will not be accepted."""
         self._storing.stop()
-        batches.discard(self._leaving, self._batch_id)
+        uploads.discard(self._leaving, self._batch_id)
 
     def _check_budget(self) -> None:
         least_nanos, limit_nanos = self._reader.least_nanos, self._max_cost_nanos

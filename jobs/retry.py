@@ -13,7 +13,7 @@ from jobs.errors import IllegalTransition, InvalidParameter
 from jobs.ingest import Intake
 from jobs.states import FINAL_BATCH_STATES, Priority
 from jobs.store import Database, Session, batches, retried
-from jobs.store.batches import BatchDraft
+from jobs.store.uploads import BatchDraft
 from jobs.tables import Batch
 
 

@@ -8,7 +8,7 @@ from jobs.bad_lines import BadLines, duplicate_custom_id
 from jobs.errors import DuplicateCustomId
 from jobs.reading import Chunk
 from jobs.slicer import Slicer
-from jobs.store import Database, batches
+from jobs.store import Database, uploads
 from jobs.store.jobs import JobRow, SliceRange, insert_chunk, insert_slices, seqs_of
 from jobs.store.room import require_room
 
@@ -94,7 +94,7 @@ class Storing:
     def _commit(self, rows: Sequence[JobRow], cut: Sequence[SliceRange]) -> None:
         with self._database.write() as session:
             require_room(session)
-            batches.touch(session, self._batch_id)
+            uploads.touch(session, self._batch_id)
             insert_chunk(session, rows)
             insert_slices(session, self._batch_id, cut)
 

@@ -11,7 +11,7 @@ from celery import Celery
 from jobs.errors import ServiceUnavailable
 from jobs.feed import Feeder
 from jobs.states import BatchState
-from jobs.store import Database, batches, budgets, now, results, slices, workers
+from jobs.store import Database, batches, budgets, now, results, slices, uploads, workers
 from jobs.store.feeding import FedSlice
 
 log = logging.getLogger(__name__)
@@ -143,10 +143,10 @@ class Sweep:
         """Delete what dead uploads have left."""
         with self._database.read() as session:
             since = now(session) - SILENT_UPLOAD
-            dead = batches.abandoned(session, since)
+            dead = uploads.abandoned(session, since)
         for batch_id in dead:
             log.warning("deleting an upload that died: batch %d", batch_id)
-            batches.discard(self._database, batch_id, untouched_since=since)
+            uploads.discard(self._database, batch_id, untouched_since=since)
 
     def forget_silent_workers(self) -> None:
         """Delete the cards of workers that are long gone."""

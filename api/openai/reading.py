@@ -30,8 +30,8 @@ from jobs.file_store import blocks
 from jobs.ingest import Accepted, Intake
 from jobs.lines import LineReader
 from jobs.store import Session, budgets, file_batches
-from jobs.store.batches import BatchDraft
 from jobs.store.file_batches import BatchFault, Claim
+from jobs.store.uploads import BatchDraft
 
 log = logging.getLogger(__name__)
 

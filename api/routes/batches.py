@@ -26,8 +26,8 @@ from jobs.lines import LineReader
 from jobs.money import parse_usd
 from jobs.states import FED_BATCH_STATES, BatchState, Priority
 from jobs.store import Session, batches, budgets, idempotency, workers
-from jobs.store.batches import BatchDraft
 from jobs.store.idempotency import Claim, Receipt
+from jobs.store.uploads import BatchDraft
 from jobs.tables import Batch
 
 router = APIRouter(tags=["batches"], route_class=StrictRoute)

@@ -1,175 +1,22 @@
-"""Batches: made invisible, accepted by one commit, moved from state to state by guarded writes."""
+"""Batches that were accepted: found, locked, and moved from state to state by guarded writes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 
-from sqlalchemy import bindparam, delete, func, update
+from sqlalchemy import bindparam, func, update
 from sqlalchemy import select as sa_select
 from sqlmodel import Session, col, select
 
 from jobs.errors import IllegalTransition, InvalidCursor, NotFound
-from jobs.states import (
-    FED_BATCH_STATES,
-    FINAL_BATCH_STATES,
-    BatchState,
-    PauseCause,
-    Priority,
-    sources,
-)
-from jobs.store import refs
+from jobs.states import FED_BATCH_STATES, FINAL_BATCH_STATES, BatchState, PauseCause, sources
 from jobs.store.answers import offer
-from jobs.store.database import Database, now
-from jobs.store.idempotency import DEAD
-from jobs.tables import Batch, Job, Project, Slice
-
-UPLOAD_DROPPED = "the upload gave no sign of life for so long that it was dropped; send it again"
+from jobs.store.database import now
+from jobs.tables import Batch, Project
 
 NO_SUCH_BATCH = "there is no such batch in this project"
-
-DELETED_PER_COMMIT = 20_000
-"""Jobs of an abandoned upload that one transaction deletes: some 100 ms on SQLite."""
-
 
 # Built once: putting them together costs more than running them.
 _LOCK = sa_select(Batch).where(col(Batch.id) == bindparam("of")).with_for_update()
 _LOCK_BY_REF = sa_select(Batch).where(col(Batch.ref) == bindparam("named")).with_for_update()
-
-
-@dataclass(frozen=True, slots=True)
-class BatchDraft:
-    """What a user says about a batch as a whole. `defaults` is the JSON of the line defaults."""
-
-    project_id: int
-    defaults: str
-    name: str | None = None
-    priority: Priority = Priority.NORMAL
-    max_cost_nanos: int | None = None
-    retry_of: str | None = None
-    retry_codes: str | None = None
-    """As in `jobs.tables.Batch`, which tells what these two are."""
-
-
-def new_ref() -> str:
-    """Return a name for a batch."""
-    return refs.new_ref("bat_")
-
-
-def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
-    """Insert a batch that nobody sees yet; return its id and ref."""
-    moment = now(session)
-    batch = Batch(
-        ref=new_ref(),
-        project_id=draft.project_id,
-        name=draft.name,
-        state=BatchState.RECEIVING,
-        priority=draft.priority,
-        defaults=draft.defaults,
-        max_cost_nanos=draft.max_cost_nanos,
-        retry_of=draft.retry_of,
-        retry_codes=draft.retry_codes,
-        created_at=moment,
-        touched_at=moment,
-    )
-    session.add(batch)
-    session.flush()
-    assert batch.id is not None
-    return batch.id, batch.ref
-
-
-def accept(
-    session: Session, batch_id: int, *, total_jobs: int, total_slices: int, collapsed_jobs: int = 0
-) -> None:
-    """Make a received batch visible and ready to be fed: the one commit that accepts it.
-
-    Raises:
-        IllegalTransition: it is not `receiving` any more (the sweep took it for abandoned).
-    """
-    changed = session.connection().execute(
-        update(Batch)
-        .where(
-            col(Batch.id) == batch_id,
-            col(Batch.state).in_(sources(BatchState.QUEUED)),
-            col(Batch.touched_at) > DEAD,
-        )
-        .values(
-            state=BatchState.QUEUED,
-            total_jobs=total_jobs,
-            total_slices=total_slices,
-            collapsed_jobs=collapsed_jobs,
-            touched_at=now(session),
-            served=_least_served(session),
-        )
-    )
-    if changed.rowcount != 1:
-        raise IllegalTransition(UPLOAD_DROPPED)
-
-
-def touch(session: Session, batch_id: int) -> None:
-    """Note a sign of life of an upload; raises IllegalTransition if it was given up."""
-    changed = session.connection().execute(
-        update(Batch)
-        .where(
-            col(Batch.id) == batch_id,
-            col(Batch.state) == BatchState.RECEIVING,
-            col(Batch.touched_at) > DEAD,
-        )
-        .values(touched_at=now(session))
-    )
-    if changed.rowcount != 1:
-        raise IllegalTransition(UPLOAD_DROPPED)
-
-
-def abandoned(session: Session, untouched_since: datetime) -> list[int]:
-    """Return the ids of uploads without a sign of life since then."""
-    return [
-        batch_id
-        for batch_id in session.exec(
-            select(Batch.id).where(
-                Batch.state == BatchState.RECEIVING, Batch.touched_at < untouched_since
-            )
-        )
-        if batch_id is not None
-    ]
-
-
-def discard(database: Database, batch_id: int, *, untouched_since: datetime | None = None) -> None:
-    """Delete an upload that was not accepted, a bounded number of rows per transaction.
-
-    Its idempotency key is free from the first of them on, which takes its last sign of life.
-
-    An accepted batch is left alone, also when its sender was told of a failure (the answer to the
-    commit was lost), and so is one that was touched after `untouched_since`. The batch's row goes
-    last, so that whoever dies in between leaves something to find.
-    """
-    with database.write() as session:
-        batch = _receiving(session, batch_id)
-        if batch is None or (untouched_since is not None and batch.touched_at >= untouched_since):
-            return
-        batch.touched_at = DEAD
-        session.add(batch)
-    while True:
-        with database.write() as session:
-            if _receiving(session, batch_id) is None:
-                return
-            last = session.exec(select(func.max(Job.seq)).where(Job.batch_id == batch_id)).one()
-            if last is None:
-                break
-            session.connection().execute(
-                delete(Job).where(
-                    col(Job.batch_id) == batch_id, col(Job.seq) > last - DELETED_PER_COMMIT
-                )
-            )
-    with database.write() as session:
-        if (batch := _receiving(session, batch_id)) is not None:
-            session.connection().execute(delete(Slice).where(col(Slice.batch_id) == batch_id))
-            session.delete(batch)
-
-
-def _receiving(session: Session, batch_id: int) -> Batch | None:
-    """Lock a batch and return it if it is an upload."""
-    batch: Batch | None = session.execute(_LOCK, {"of": batch_id}).scalar_one_or_none()
-    return batch if batch is not None and batch.state == BatchState.RECEIVING else None
 
 
 def find(session: Session, project_id: int, ref: str) -> Batch:
@@ -242,7 +89,7 @@ def move(session: Session, project_id: int, ref: str, target: BatchState) -> Bat
             waiting_for=PAUSED_BY_OWNER if is_pause else None,
             needed_nanos=None,
             no_room_since=None,
-            served=max(batch.served, _least_served(session)),
+            served=max(batch.served, least_served(session)),
         )
     )
     if changed.rowcount != 1:
@@ -268,8 +115,18 @@ def unpause(session: Session, batch: Batch) -> None:
     batch.waiting_for = None
     batch.needed_nanos = None
     batch.no_room_since = None
-    batch.served = max(batch.served, _least_served(session))
+    batch.served = max(batch.served, least_served(session))
     session.add(batch)
+
+
+def least_served(session: Session) -> int:
+    """Return where a batch that joins the others starts, so that it neither hogs nor starves."""
+    least = session.exec(
+        select(func.min(Batch.served)).where(
+            col(Batch.state).in_(FED_BATCH_STATES), col(Batch.finished_at).is_(None)
+        )
+    ).one()
+    return least or 0
 
 
 def in_state(session: Session, state: BatchState) -> list[int]:
@@ -333,13 +190,3 @@ def finish_if_complete(session: Session, batch: Batch) -> bool:
     batch.offered_results = offer(session, batch.project_id, batch.id, after=offered, last=last)
     session.add(batch)
     return True
-
-
-def _least_served(session: Session) -> int:
-    """Return where a batch that joins the others starts, so that it neither hogs nor starves."""
-    least = session.exec(
-        select(func.min(Batch.served)).where(
-            col(Batch.state).in_(FED_BATCH_STATES), col(Batch.finished_at).is_(None)
-        )
-    ).one()
-    return least or 0

@@ -15,7 +15,7 @@ from sqlmodel import Session
 from jobs.exchange import Usage
 from jobs.slicer import Slicer
 from jobs.states import Outcome
-from jobs.store import Database, batches, budgets, slices
+from jobs.store import Database, batches, budgets, slices, uploads
 from jobs.store.balance import balance
 from jobs.store.jobs import insert_chunk, insert_slices
 from jobs.store.reports import Correction, Journal, Settlement
@@ -160,7 +160,7 @@ def test_slices_of_several_queues_lie_across_each_other(books: Books) -> None:
     queues = ["a", "b", "b", "a", "c", "a", "b", "a", "b", "b"]
     slicer = Slicer(2)
     with Session(books.database.engine) as session:
-        batch_id, ref = batches.begin(session, batches.BatchDraft(project_id=1, defaults="{}"))
+        batch_id, ref = uploads.begin(session, uploads.BatchDraft(project_id=1, defaults="{}"))
         rows = [
             (batch_id, seq, f"job-{seq}", "generation", queue, "{}", 10, b"f" * 16, None)
             for seq, queue in enumerate(queues)
@@ -168,7 +168,7 @@ def test_slices_of_several_queues_lie_across_each_other(books: Books) -> None:
         insert_chunk(session, rows)
         cut = [piece for seq, queue in enumerate(queues) if (piece := slicer.add(seq, queue))]
         insert_slices(session, batch_id, [*cut, *slicer.rest()])
-        batches.accept(session, batch_id, total_jobs=len(queues), total_slices=slicer.count)
+        uploads.accept(session, batch_id, total_jobs=len(queues), total_slices=slicer.count)
         session.expire_all()
         assert balance(session, batches.find(session, 1, ref)).violations == []
         moved = f"UPDATE job SET queue = 'a' WHERE batch_id = {batch_id} AND seq = 2"  # noqa: S608  (a number)

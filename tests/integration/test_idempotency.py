@@ -24,10 +24,10 @@ from jobs.lines import LineReader
 from jobs.queues import make_celery
 from jobs.routing import Catalogue
 from jobs.settings import Settings
-from jobs.store import Database, batches, now
-from jobs.store.batches import BatchDraft
+from jobs.store import Database, batches, now, uploads
 from jobs.store.idempotency import CLAIM, Claim
 from jobs.store.projects import create_key, ensure_project
+from jobs.store.uploads import BatchDraft
 from jobs.tables import Batch, IdempotencyKey, Job, Slice
 from tests.support.eventually import eventually_async
 from tests.support.system import Json, lines, ndjson
@@ -431,7 +431,7 @@ async def test_a_key_is_free_from_the_beginning_of_its_uploads_deletion_on(
     refused = intake_of(database)
     refused.take_lines(BODY.splitlines())
     with monkeypatch.context() as dying:
-        dying.setattr(batches, "delete", None)
+        dying.setattr(uploads, "delete", None)
         with pytest.raises(TypeError):
             refused.abandon()
     assert (await post(client)).status_code == 202

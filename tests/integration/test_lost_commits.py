@@ -10,8 +10,8 @@ from jobs.lines import LineReader
 from jobs.routing import Catalogue
 from jobs.states import BatchState
 from jobs.store import Database, batches, idempotency
-from jobs.store.batches import BatchDraft
 from jobs.store.projects import ensure_project
+from jobs.store.uploads import BatchDraft
 from tests.support.rows import batch_of, leased
 
 LINE = b'{"custom_id": "a", "model": "sim/small", "prompt": "Hello"}'

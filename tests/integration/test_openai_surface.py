@@ -19,7 +19,7 @@ from jobs.exchange import Usage
 from jobs.file_store import FileStore
 from jobs.scopes import Scope
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, batches, file_batches, now, slices
+from jobs.store import Database, batches, file_batches, now, slices, uploads
 from jobs.store.projects import create_key, ensure_project
 from jobs.store.reports import ResultDraft, Settlement, Unattempted
 from jobs.store.results import cancel_jobs
@@ -383,7 +383,7 @@ async def test_a_batch_is_cancelled_while_its_file_is_read(
 
     async def is_gone() -> bool:
         with app.state.services.database.read() as session:
-            return not batches.abandoned(session, now(session) + timedelta(hours=1))
+            return not uploads.abandoned(session, now(session) + timedelta(hours=1))
 
     await eventually_async(is_gone, 20, "nothing of it is left")
     assert (await client.get("/api/batches")).json()["data"] == []

@@ -24,10 +24,10 @@ from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, ResultStatus, SliceState
 from jobs.store import Database, batches, now, slices, workers
-from jobs.store.batches import BatchDraft
 from jobs.store.projects import ensure_project
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.settlement import flush
+from jobs.store.uploads import BatchDraft
 from jobs.store.workers import FORGOTTEN, WorkerCard
 from jobs.tables import Attempt, Batch, Job, Result, Slice, Worker
 from tests.support.eventually import eventually

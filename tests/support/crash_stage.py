@@ -38,8 +38,8 @@ from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.states import FINAL_BATCH_STATES, Priority
 from jobs.store import Database, now, open_database
-from jobs.store.batches import BatchDraft
 from jobs.store.idempotency import Claim, receipt
+from jobs.store.uploads import BatchDraft
 from jobs.store.workers import WorkerCard
 from jobs.tables import Batch, Slice, Worker
 from tests.support.crash_points import CountedDatabase, CountedTransport, Life, Point, count_redis

@@ -8,12 +8,12 @@ from sqlalchemy import update
 
 from jobs.feed import LOST_AFTER
 from jobs.states import Priority
-from jobs.store import Database, batches, migrate, now, open_database
-from jobs.store.batches import BatchDraft
+from jobs.store import Database, batches, migrate, now, open_database, uploads
 from jobs.store.jobs import OpenJob, SliceRange, insert_chunk, insert_slices, open_jobs
 from jobs.store.projects import ensure_project
 from jobs.store.reports import Journal
 from jobs.store.slices import Lease, claim
+from jobs.store.uploads import BatchDraft
 from jobs.tables import Batch, Slice
 
 
@@ -44,7 +44,7 @@ def seed_batch(
         draft = BatchDraft(
             project_id=project_id, defaults="{}", priority=priority, max_cost_nanos=max_cost_nanos
         )
-        batch_id, ref = batches.begin(session, draft)
+        batch_id, ref = uploads.begin(session, draft)
         insert_chunk(
             session,
             [
@@ -57,7 +57,7 @@ def seed_batch(
             for no, first in enumerate(range(0, jobs, slice_size))
         ]
         insert_slices(session, batch_id, ranges)
-        batches.accept(session, batch_id, total_jobs=jobs, total_slices=len(ranges))
+        uploads.accept(session, batch_id, total_jobs=jobs, total_slices=len(ranges))
     return ref
 
 

@@ -26,7 +26,7 @@ from jobs.retry import Retry, prepare, read_again
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.states import Priority
-from jobs.store import Database, batches
+from jobs.store import Database, uploads
 from jobs.store.jobs import SliceRange
 from jobs.store.projects import ensure_project
 from jobs.store.slices import Lease
@@ -153,7 +153,7 @@ class Workshop:
         defaults = JobDefaults.from_query({**usual, **(given or {})})
         with self.database.write() as session:
             project_id = ensure_project(session, project)
-        draft = batches.BatchDraft(
+        draft = uploads.BatchDraft(
             project_id, defaults.to_json(), priority=priority, max_cost_nanos=max_cost_nanos
         )
         reader = LineReader(defaults, self.parts.catalogue)
