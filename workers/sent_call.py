@@ -98,44 +98,51 @@ class SentCall:
             return answer
 
     async def _make(self) -> tuple[Ending, Settlement | Failure]:
-        parts, grant, journal = self.opened.parts, self.grant, self.journal
-        dialogue = self.dialogue
-        loop, caller = asyncio.get_running_loop(), parts.caller
-        provider = parts.configuration.providers[grant.pool.provider]
+        parts, pool = self.opened.parts, self.grant.pool
+        loop = asyncio.get_running_loop()
+        provider = parts.configuration.providers[pool.provider]
         sent_at = loop.time()
         key = None
         try:
-            key = parts.keys.key(grant.pool)
+            key = parts.keys.key(pool)
             answer = await self._answer(provider, key)
         except ProviderError as raised:
-            error = self._seen_alone(raised)
-            latency_s = loop.time() - sent_at
-            readings = caller.readings(provider, error.headers)
-            if isinstance(error, Permanent):
-                parts.blame.answered(grant.pool, latency_s)
-            is_keys_fault = isinstance(error, AuthenticationFailed) and parts.keys.rests(
-                grant.pool, key
-            )
-            ending = Ending(
-                True,
-                error=without_echo(error, dialogue.request),
-                latency_s=latency_s,
-                readings=readings,
-                spares_pool=is_keys_fault or (self.is_at_fault and is_doubtful(error)),
-            )
-            return ending, Failure(journal, error, latency_s, grant.is_probe)
-        latency_s = loop.time() - sent_at
-        parts.blame.answered(grant.pool, latency_s)
-        readings = caller.readings(provider, answer.headers)
+            return self._failed(raised, provider, key, loop.time() - sent_at)
+        return self._answered(answer, provider, loop.time() - sent_at)
+
+    def _failed(
+        self, raised: ProviderError, provider: Provider, key: SecretStr | None, latency_s: float
+    ) -> tuple[Ending, Failure]:
+        """Return how a call ended that brought no answer; `key` is None if there was none to use."""
+        parts, pool, error = self.opened.parts, self.grant.pool, self._seen_alone(raised)
+        readings = parts.caller.readings(provider, error.headers)
+        if isinstance(error, Permanent):
+            parts.blame.answered(pool, latency_s)
+        is_keys_fault = isinstance(error, AuthenticationFailed) and parts.keys.rests(pool, key)
+        ending = Ending(
+            True,
+            error=without_echo(error, self.dialogue.request),
+            latency_s=latency_s,
+            readings=readings,
+            spares_pool=is_keys_fault or (self.is_at_fault and is_doubtful(error)),
+        )
+        return ending, Failure(self.journal, error, latency_s, self.grant.is_probe)
+
+    def _answered(
+        self, answer: Answer, provider: Provider, latency_s: float
+    ) -> tuple[Ending, Settlement]:
+        """Return how a call ended that was answered; whoever forecasts and blames is told of it."""
+        parts, ask, dialogue = self.opened.parts, self.grant.ask, self.dialogue
+        parts.blame.answered(self.grant.pool, latency_s)
+        readings = parts.caller.readings(provider, answer.headers)
         parts.forecast.observe(
-            grant.ask.provider,
-            grant.ask.model,
+            ask.provider,
+            ask.model,
             self.opened.lease.batch_id,
             dialogue.estimated_tokens,
             answer.usage,
         )
         ending = Ending(True, usage=answer.usage, latency_s=latency_s, readings=readings)
         latency_ms = round(latency_s * 1000)
-        heard = dialogue.hear(answer, Target(grant.ask.provider, grant.ask.model))
-        settlement = conclusions.of_answer(journal, answer, self.price, heard, latency_ms)
-        return ending, settlement
+        heard = dialogue.hear(answer, Target(ask.provider, ask.model))
+        return ending, conclusions.of_answer(self.journal, answer, self.price, heard, latency_ms)
