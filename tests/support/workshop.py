@@ -8,11 +8,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
 import orjson
+import pytest
 from fakeredis import FakeAsyncRedis
 from sqlmodel import select
 
@@ -33,6 +35,7 @@ from jobs.store.slices import Lease
 from jobs.tables import Attempt, Batch, Result, Slice
 from tests.support.fake_gate import FakeGate
 from tests.support.rows import batch_of, claimed, migrated, open_jobs_of
+from workers import blame, detour, job_run
 from workers.blame import Blame
 from workers.calls import Caller
 from workers.feeding import FeedLine
@@ -44,6 +47,7 @@ from workers.open_slice import OpenSlice
 from workers.parts import Parts
 from workers.planning import Planning
 from workers.prompt_caches import PromptCaches
+from workers.retry import RetryPolicy
 from workers.shared_primings import SharedPrimings
 from workers.slice_run import SliceRun
 from workers.suspicion import Quarantine
@@ -247,6 +251,14 @@ def parts_of(settings: Settings, database: Database, gate: FakeGate, provider: P
         transport=AiohttpTransport(),
         caller=Caller(httpx.MockTransport(provider.answer), deadline_s=5.0),
     )
+
+
+def make_impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers wait for next to nothing between attempts, and before they doubt a pool."""
+    monkeypatch.setattr(job_run, "RetryPolicy", partial(RetryPolicy, first_wait_s=0.001))
+    monkeypatch.setattr(job_run, "TOLD_S", 0.001)
+    monkeypatch.setattr(blame, "DOUBT_S", (0.02, 0.02))
+    monkeypatch.setattr(detour, "SHORTEST_REST_S", 0.001)
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """Bad answers and answers to parts, through a worker's parts and the database."""
 
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ from jobs.kinds.answers import no_answer
 from jobs.kinds.generation import GenerationLine
 from jobs.kinds.kind import Good, Plan, Verdict
 from jobs.states import Outcome, ResultStatus
-from tests.support.workshop import Workshop, line, workshop
-from workers import blame, detour, job_run
-from workers.retry import RetryPolicy
+from tests.support.workshop import Workshop, line, make_impatient, workshop
+from workers import job_run
 
 SCHEMA = '{"type":"object","required":["hour"]}'
 GOOD_JSON = '{"hour": 5}'
@@ -24,10 +22,7 @@ GOOD_JSON = '{"hour": 5}'
 
 @pytest.fixture
 async def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workshop]:
-    monkeypatch.setattr(job_run, "RetryPolicy", partial(RetryPolicy, first_wait_s=0.001))
-    monkeypatch.setattr(job_run, "TOLD_S", 0.001)
-    monkeypatch.setattr(blame, "DOUBT_S", (0.02, 0.02))
-    monkeypatch.setattr(detour, "SHORTEST_REST_S", 0.001)
+    make_impatient(monkeypatch)
     async with workshop(tmp_path) as shop:
         yield shop
 

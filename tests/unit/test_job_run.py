@@ -29,12 +29,11 @@ from jobs.store.attempt_conditions import COUNTS
 from jobs.store.slices import LONGEST_WAIT_S
 from jobs.tables import Attempt
 from tests.support.eventually import eventually_async
-from tests.support.workshop import Reply, Workshop, line, workshop
-from workers import blame, detour, job_run
+from tests.support.workshop import Reply, Workshop, line, make_impatient, workshop
+from workers import job_run
 from workers.blame import FEW
 from workers.gate.gate import ComeBack, Ending, PoolId
 from workers.job_run import JOURNAL_AHEAD_S
-from workers.retry import RetryPolicy
 from workers.vigil import WATCHING_SLICES
 
 USAGE = Usage(input_tokens=3, output_tokens=2)
@@ -55,11 +54,7 @@ A_BREAK = ComeBack(3_600.0, "first/blue is paused until noon", is_blocked=True)
 
 @pytest.fixture
 async def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workshop]:
-    """A worker that has little patience between attempts."""
-    monkeypatch.setattr(job_run, "RetryPolicy", partial(RetryPolicy, first_wait_s=0.001))
-    monkeypatch.setattr(job_run, "TOLD_S", 0.001)
-    monkeypatch.setattr(blame, "DOUBT_S", (0.02, 0.02))
-    monkeypatch.setattr(detour, "SHORTEST_REST_S", 0.001)
+    make_impatient(monkeypatch)
     async with workshop(tmp_path) as shop:
         yield shop
 
