@@ -46,7 +46,9 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     model: Annotated[str | None, typer.Option(help="Default for jobs without a model.")] = None,
     system: Annotated[str | None, typer.Option(help="Default system prompt.")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Default output limit.")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="Default.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=2, help="Default temperature.")
+    ] = None,
     priority: Annotated[Priority | None, typer.Option(help="Share of a busy queue.")] = None,
     max_cost_usd: MaxCost = None,
     failover_after_s: Annotated[
@@ -64,7 +66,10 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     ] = None,
     raise_max_tokens: Annotated[
         int | None,
-        typer.Option(min=1, help="Up to where a cut-off answer gets more room. Default: twice."),
+        typer.Option(
+            min=1,
+            help="Tokens that a cut-off answer may get at most. Default: twice its job's limit.",
+        ),
     ] = None,
     escalate: Annotated[
         bool | None,
