@@ -16,7 +16,7 @@ from api.openai.shapes import Deleted, FilePage, FileShape, file_shape, page_of
 from api.query import WholeNumber
 from api.services import Services, ServicesDep
 from jobs.characters import has_hidden
-from jobs.errors import BodyTooLarge, InvalidForm, InvalidParameter
+from jobs.errors import BodyTooLarge, InvalidForm, InvalidParameter, UnsupportedEncoding
 from jobs.file_store import BLOCK_BYTES, blocks
 from jobs.states import FileContent
 from jobs.store import files
@@ -65,6 +65,8 @@ async def upload(
     request: Request, services: ServicesDep, project_id: SubmitterProject
 ) -> FileShape:
     """Take in a file with the lines of a batch; they are looked at when the batch is made of it."""
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedEncoding("a form is not to be packed")
     max_bytes = services.settings.max_upload_bytes + FORM_BYTES
     # A length that is none doesn't come through the server.
     if int(request.headers.get("content-length", "0")) > max_bytes:

@@ -110,6 +110,12 @@ class _Disk:
     free = 1 << 20
 
 
+async def test_a_packed_form_is_refused(client: httpx.AsyncClient) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=x", "content-encoding": "gzip"}
+    reply = await client.post("/v1/files", content=b"x", headers=headers)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (415, "unsupported_encoding")
+
+
 async def test_a_file_that_is_too_large_or_has_no_room_leaves_nothing(
     client: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
