@@ -112,6 +112,13 @@ class _Answer:
         await JSONResponse(body, status.value, headers=headers)(*self._parts)
 
     async def _turn(self, start: Message) -> None:
+        if not self._body:  # of an answer to HEAD
+            headers = MutableHeaders(scope=start)
+            headers["content-type"] = "application/json"
+            del headers["content-length"]
+            await self._send(start)
+            await self._send({"type": "http.response.body", "body": b""})
+            return
         problem = msgspec.json.decode(bytes(self._body), type=dict[str, Any])
         told = Headers(scope=start)
         status = HTTPStatus(start["status"])

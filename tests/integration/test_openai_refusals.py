@@ -183,6 +183,12 @@ async def test_every_error_has_openais_shape(
     assert error["message"]
 
 
+async def test_a_refusal_of_head_has_no_body(client: httpx.AsyncClient) -> None:
+    reply = await client.head("/v1/files/none")
+    assert (reply.status_code, reply.content) == (404, b"")
+    assert reply.headers["content-type"] == "application/json"
+
+
 async def test_a_fault_of_our_own_has_openais_shape_and_no_internals(
     app: FastAPI, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
