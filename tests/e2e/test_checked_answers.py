@@ -1,5 +1,6 @@
 """Checked answers from providers of all four protocols: schemas in their forms, parts, samples, templates."""
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,20 @@ MILL: dict[str, Any] = {
 }
 
 JOBS_EACH = 20
+
+CLOSED: dict[str, Any] = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "mill",
+        "schema": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}},
+            "required": ["name"],
+            "additionalProperties": False,
+        },
+        "strict": True,
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +115,35 @@ def test_samples_of_a_filled_template_are_a_list(four_providers: System) -> None
     for samples in outputs(four_providers, batch_id, len(jobs)):
         assert len(samples) == 3
         assert all(isinstance(sample, str) and sample for sample in samples)
+
+
+def test_a_chat_is_answered_in_openais_shape_by_every_provider(four_providers: System) -> None:
+    system, asked = {"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}
+    jobs = [
+        {
+            "kind": "chat",
+            "custom_id": f"{name}-{is_json}",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {
+                "model": f"{name}/{SMALL}",
+                "messages": [system, asked],
+                "max_completion_tokens": 500,
+                "response_format": CLOSED if is_json else {"type": "text"},
+            },
+        }
+        for name in PATHS
+        for is_json in (False, True)
+    ]
+    batch_id = four_providers.submit(jobs)
+    four_providers.wait(batch_id)
+    for result in four_providers.results(batch_id):
+        completion, usage = result["output"], result["usage"]
+        (choice,) = completion["choices"]
+        assert (completion["object"], choice["finish_reason"]) == ("chat.completion", "stop")
+        if result["custom_id"].endswith("True"):
+            assert json.loads(choice["message"]["content"]).keys() == {"name"}
+        told = completion["usage"]
+        assert told["completion_tokens"] == usage["output_tokens"] > 0
+        assert told["prompt_tokens"] == usage["input_tokens"] + usage["cached_input_tokens"]
+        assert told["total_tokens"] == told["prompt_tokens"] + told["completion_tokens"]
