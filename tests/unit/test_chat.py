@@ -317,6 +317,21 @@ def test_a_format_is_looked_after_where_the_provider_has_another() -> None:
     assert bad.code == "schema_violation"
 
 
+@pytest.mark.parametrize(
+    ("reason", "raised", "is_kept"),
+    [("stop", True, True), ("length", True, False), ("length", False, True)],
+)
+def test_a_retry_keeps_completions_but_those_that_may_be_longer_now(
+    reason: str, raised: bool, is_kept: bool
+) -> None:
+    text = written(small()).decode()
+    was = KINDS["chat"].plan(rebuild("chat", text, DEFAULTS))
+    more = JobDefaults(kind="chat", max_tokens=8192 if raised else 100)
+    plan = KINDS["chat"].plan(rebuild("chat", text, more))
+    output = {"choices": [{"finish_reason": "stop"}, {"finish_reason": reason}]}
+    assert plan.recheck(output, was) == (Good(output) if is_kept else None)
+
+
 async def test_the_whole_way_over_both_formats(tmp_path: Path) -> None:
     lines = [
         {"kind": "chat", **json.loads(written(small(model="first/small"), custom_id="a"))},

@@ -125,6 +125,21 @@ class ChatPlan(Plan):
                 text = msgspec.json.encode(verdict.output).decode()
         return Good(completion(answer, text, utcnow()), mended)
 
+    def recheck(self, output: Any, was: Plan) -> Verdict | None:
+        """Keep a completion, unless it was cut off and may be longer now."""
+        if not isinstance(was, ChatPlan):
+            return None
+        may_be_longer = self._requests[0].max_tokens > was._requests[0].max_tokens
+        return None if may_be_longer and _is_cut_off(output) else Good(output)
+
+
+def _is_cut_off(output: Any) -> bool:
+    match output:
+        case {"choices": [*choices]}:
+            return any(choice.get("finish_reason") == "length" for choice in choices)
+        case _:
+            return False
+
 
 def _one_line(reply: bytes) -> bytes:
     """Return JSON without the white space between its tokens; not a digit of it is another."""
