@@ -286,6 +286,8 @@ async def test_a_file_that_another_process_has_locked_can_be_read_and_its_writer
         "POST /api/batches/{batch_id}/cancel",
         "PATCH /api/budget",
     }
+    retried = replies.pop("POST /api/batches/{batch_id}/retry")
+    assert retried.json()["code"] == "illegal_transition"  # the batch is under way
     assert all(reply.is_success for name, reply in replies.items() if name not in told), replies
     other.execute("ROLLBACK")
     other.close()
