@@ -5,7 +5,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from jobs.feed import Feeder
-from jobs.store.slices import Lease, mark_draining
+from jobs.store.leases import Lease, mark_draining
 from workers.transactions import Transactions
 
 log = logging.getLogger(__name__)

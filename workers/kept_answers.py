@@ -10,8 +10,8 @@ from jobs.defaults import JobDefaults
 from jobs.store import kept
 from jobs.store.jobs import SliceRange
 from jobs.store.kept import Keeping
+from jobs.store.leases import Lease
 from jobs.store.retried import earlier_jobs, retried
-from jobs.store.slices import Lease
 from workers.recheck import Recheck
 from workers.transactions import Transactions
 

@@ -4,7 +4,7 @@ import asyncio
 
 from jobs.defaults import JobDefaults
 from jobs.states import WEIGHTS, Priority
-from jobs.store.slices import Lease
+from jobs.store.leases import Lease
 from workers.parts import Parts
 from workers.purse import Purse
 

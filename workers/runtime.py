@@ -18,9 +18,9 @@ from jobs.configuration import Configuration
 from jobs.defaults import JobDefaults
 from jobs.errors import LeaseLost, ServiceUnavailable
 from jobs.settings import Settings
-from jobs.store import Session, batches, slices, workers
+from jobs.store import Session, batches, leases, workers
 from jobs.store.jobs import SliceRange, open_jobs
-from jobs.store.slices import Lease
+from jobs.store.leases import Lease
 from jobs.store.workers import WorkerCard
 from workers.job_run import RECONFIGURED_S
 from workers.kept_answers import take_kept
@@ -135,7 +135,7 @@ class Runtime:
     async def _claim_and_run(self, batch_ref: str, slice_no: int) -> None:
         owner = self._options.card.id
         claimed = await self.parts.transactions.write(
-            lambda session: slices.claim(session, batch_ref, slice_no, owner),
+            lambda session: leases.claim(session, batch_ref, slice_no, owner),
             about=batch_ref,
             tries=CLAIM_TRIES,
         )
@@ -176,7 +176,7 @@ class Runtime:
             wait_s, reason = RECONFIGURED_S, UNREADABLE
         try:
             await parts.transactions.write(
-                lambda session: slices.give_back(session, lease, wait_s=wait_s, reason=reason),
+                lambda session: leases.give_back(session, lease, wait_s=wait_s, reason=reason),
                 about=lease.batch_ref,
             )
         except LeaseLost as error:
@@ -243,7 +243,7 @@ class Runtime:
 
         def beat(session: Session) -> set[int]:
             workers.beat(session, card, in_flight)
-            return slices.renew(session, card.id, held)
+            return leases.renew(session, card.id, held)
 
         at_rest = await self.parts.transactions.write(beat, about=card.id, tries=1)
         # Jobs that wait for a paused pool would not hear of it: they never get to the journal.

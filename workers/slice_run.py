@@ -5,7 +5,7 @@ import logging
 
 from jobs.errors import CallBrokeDown, LeaseLost
 from jobs.states import CUT_OFF
-from jobs.store import slices
+from jobs.store import leases
 from jobs.store.jobs import OpenJob
 from workers.job_run import JobRun
 from workers.open_slice import OpenSlice
@@ -84,7 +84,7 @@ class SliceRun:
             return
         if opened.is_left_over:
             await opened.parts.transactions.write(
-                lambda session: slices.give_back(
+                lambda session: leases.give_back(
                     session,
                     opened.lease,
                     wait_s=opened.wait_s,
@@ -96,6 +96,6 @@ class SliceRun:
             )
         else:
             await opened.parts.transactions.write(
-                lambda session: slices.finish(session, opened.lease),
+                lambda session: leases.finish(session, opened.lease),
                 about=opened.lease.batch_ref,
             )

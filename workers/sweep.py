@@ -11,7 +11,17 @@ from celery import Celery
 from jobs.errors import ServiceUnavailable
 from jobs.feed import Feeder
 from jobs.states import BatchState
-from jobs.store import Database, batches, budgets, now, results, slices, uploads, workers
+from jobs.store import (
+    Database,
+    batches,
+    budgets,
+    lost_leases,
+    now,
+    results,
+    slices,
+    uploads,
+    workers,
+)
 from jobs.store.feeding import FedSlice
 
 log = logging.getLogger(__name__)
@@ -86,7 +96,7 @@ class Sweep:
             self._unsure_at = asked_at
         if before_s is None or self._is_unsure():
             with self._database.write() as session:
-                slices.bring_near(session)
+                lost_leases.bring_near(session)
 
     def expire_leases(self) -> None:
         """Take slices from workers that were not heard of, so that others may run them.
@@ -97,14 +107,14 @@ class Sweep:
         if self._is_unsure():
             return
         with self._database.read() as session:
-            expired = slices.expired(session, limit=PER_SWEEP)
+            expired = lost_leases.expired(session, limit=PER_SWEEP)
         fed: list[FedSlice] = []
         for batch_id, slice_no in expired:
             with (
                 self._none_keeps_the_others(f"slice {slice_no} of batch {batch_id}"),
                 self._database.write() as session,
             ):
-                piece = slices.expire(session, batch_id, slice_no)
+                piece = lost_leases.expire(session, batch_id, slice_no)
                 if piece is not None:
                     log.warning("the lease of slice %d of %s ran out", slice_no, piece.batch_ref)
                     fed.append(piece)

@@ -17,9 +17,9 @@ from jobs.store.answers import find
 from jobs.store.bulk import insert_rows
 from jobs.store.database import now
 from jobs.store.jobs import SliceRange
+from jobs.store.leases import Lease, require_held
 from jobs.store.open_jobs import BOUNDS, open_in
 from jobs.store.origins import Origin, costs_of
-from jobs.store.slices import Lease, require_held
 from jobs.tables import BigInt, Job, Result, UtcDateTime
 
 KEPT = "cache"

@@ -6,7 +6,7 @@ import msgspec
 
 from jobs.exchange import Usage
 from jobs.states import Outcome, ResultStatus, is_bad_answer
-from jobs.store.slices import Lease
+from jobs.store.leases import Lease
 
 
 class Journal(msgspec.Struct, frozen=True):

@@ -6,10 +6,10 @@ from sqlalchemy import bindparam, func, select
 from sqlmodel import Session, col
 
 from jobs.store.jobs import SliceRange
+from jobs.store.leases import Lease
 from jobs.store.open_jobs import BOUNDS, open_in
 from jobs.store.origins import Origin
 from jobs.store.parts import parts_between
-from jobs.store.slices import Lease
 from jobs.tables import Batch, Job, Result
 
 LINES_AT_ONCE = 1000

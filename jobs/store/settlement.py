@@ -13,8 +13,8 @@ from sqlmodel import Session, col
 from jobs.store.attempt_keys import KEY, AttemptKey, by_key
 from jobs.store.books import Books, key_of
 from jobs.store.database import now
+from jobs.store.leases import Lease
 from jobs.store.reports import Admission, Correction, Journal, Settlement, Unattempted
-from jobs.store.slices import Lease
 from jobs.store.spending import lock_accounts
 from jobs.store.tallies import lock_tallies
 from jobs.store.unknown import attempts_by_key

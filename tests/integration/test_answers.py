@@ -10,7 +10,7 @@ from jobs.exchange import Usage
 from jobs.queues import make_celery
 from jobs.settings import Settings
 from jobs.states import BatchState, ResultStatus
-from jobs.store import Database, answers, batches, kept, now, slices
+from jobs.store import Database, answers, batches, kept, leases, now
 from jobs.store.kept import Keeping
 from jobs.store.origins import Origin
 from jobs.tables import Answer, Result
@@ -28,7 +28,7 @@ def offered(database: Database) -> list[tuple[int, int]]:
 def test_answers_are_offered_some_at_a_time_and_all_at_the_end(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slices, "OFFERED_TOGETHER", 4)
+    monkeypatch.setattr(leases, "OFFERED_TOGETHER", 4)
     story = Story(database, jobs=6, slice_size=2)
     for seq in (0, 1):
         story.answer(seq, Usage(1))
@@ -51,7 +51,7 @@ def test_a_cancelled_batch_offers_what_it_was_answered(database: Database) -> No
     with database.write() as session:
         batches.move(session, 1, story.ref, BatchState.CANCELLING)
     with database.write() as session:
-        slices.give_back(session, story.lease)
+        leases.give_back(session, story.lease)
     broker = make_celery(Settings(broker_url="redis://127.0.0.1:9"))
     Sweep(database, broker).run()
     assert batch_of(database, story.ref).state == BatchState.CANCELLED
@@ -88,7 +88,7 @@ def test_a_worker_that_lost_its_slice_copies_nothing(database: Database) -> None
     finished(database)
     again = Story(database, jobs=2)
     with database.write() as session:
-        slices.give_back(session, again.lease)
+        leases.give_back(session, again.lease)
     with pytest.raises(LeaseLost), database.write() as session:
         kept.keep(
             session, again.lease, [Keeping(0, ResultStatus.SUCCEEDED, Origin(1, 0), Origin(1, 0))]

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from jobs.exchange import Usage
 from jobs.prices import Price, Rates
 from jobs.states import Outcome
-from jobs.store import Database, batches, slices
+from jobs.store import Database, batches, leases
 from jobs.store.attempt_faults import PRICES
 from jobs.store.balance import balance
 from jobs.store.ledger import UsageQuery, usage
@@ -106,7 +106,7 @@ def test_late_answers_and_a_providers_account_tell_of_savings_too(database: Data
     late, lost = calls.journal(0), calls.journal(1)
     calls.settle(lost, None, cost_nanos=10**6)  # an answer that told no usage
     with database.write() as session:
-        slices.give_back(session, calls.lease)
+        leases.give_back(session, calls.lease)
     assert calls.saved_nanos == 0
     calls.settle(late, READS)
     assert calls.saved_nanos == 1800

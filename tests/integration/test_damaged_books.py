@@ -15,7 +15,7 @@ from sqlmodel import Session
 from jobs.exchange import Usage
 from jobs.slicer import Slicer
 from jobs.states import Outcome
-from jobs.store import Database, batches, budgets, slices, uploads
+from jobs.store import Database, batches, budgets, leases, uploads
 from jobs.store.balance import balance
 from jobs.store.jobs import insert_chunk, insert_slices
 from jobs.store.reports import Correction, Journal, Settlement
@@ -89,7 +89,7 @@ def everything_happens(story: Story) -> None:
     story.settle(story.attempt(5), Outcome.REJECTED, error_code="rejected", result=EXHAUSTED)
     late = story.attempt(6)
     with story.database.write() as session:
-        slices.give_back(session, story.lease)
+        leases.give_back(session, story.lease)
     story.lease = lease_of(story.database, story.ref, 1)
     story.answer(6, Usage(10))
     story.settle(late, Outcome.SUCCEEDED, usage=Usage(7), cost_nanos=7, result=GOOD)

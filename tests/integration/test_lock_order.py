@@ -10,7 +10,7 @@ from jobs.feed import Feeder
 from jobs.queues import make_celery
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, ResultStatus
-from jobs.store import Database, budgets, slices
+from jobs.store import Database, budgets, leases
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.settlement import flush
 from tests.support.rows import batch_of, journal_of, seed_batch
@@ -51,7 +51,7 @@ class Fleet:
 
     def _renew(self) -> None:
         with self._database.write() as session:
-            slices.renew(session, "worker-1", [(1, no) for no in range(60)])
+            leases.renew(session, "worker-1", [(1, no) for no in range(60)])
 
     def _work(self) -> None:
         try:
@@ -59,7 +59,7 @@ class Fleet:
         except queue.Empty:
             return
         with self._database.write() as session:
-            claimed = slices.claim(session, ref, slice_no, "worker-1")
+            claimed = leases.claim(session, ref, slice_no, "worker-1")
         if claimed is None:
             return
         lease, cut = claimed
@@ -67,12 +67,12 @@ class Fleet:
         with self._database.write() as session:
             flush(session, journals, [])
         with self._database.write() as session:
-            slices.mark_draining(session, lease)
+            leases.mark_draining(session, lease)
         self._feeder.feed("sim")
         with self._database.write() as session:
             flush(session, [], [Settlement(j, Outcome.SUCCEEDED, result=GOOD) for j in journals])
         with self._database.write() as session:
-            slices.finish(session, lease)
+            leases.finish(session, lease)
         if all(batch_of(self._database, r).state == BatchState.COMPLETED for r in self._refs):
             self._over.set()
 

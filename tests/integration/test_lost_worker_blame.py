@@ -6,7 +6,7 @@ from sqlalchemy import update
 from sqlmodel import col, select
 
 from jobs.states import CUT_OFF, WORKER_LOST, Outcome, SliceState
-from jobs.store import Database, now, slices, workers
+from jobs.store import Database, leases, lost_leases, now, workers
 from jobs.store.jobs import OpenJob
 from jobs.store.reports import PartDraft, Settlement
 from jobs.store.settlement import flush
@@ -31,7 +31,7 @@ def lose_worker(database: Database, ref: str, name: str) -> None:
         connection.execute(
             update(Slice).where(col(Slice.owner) == name).values(lease_until=long_ago)
         )
-        assert slices.expire(session, lease.batch_id, lease.slice_no)
+        assert lost_leases.expire(session, lease.batch_id, lease.slice_no)
 
 
 def lease_is_over(database: Database) -> None:
@@ -70,7 +70,7 @@ def test_a_part_that_was_answered_speaks_for_its_job(database: Database) -> None
     with database.write() as session:
         flush(session, [journal], [])
         flush(session, [], [answered])
-        slices.give_back(session, lease)
+        leases.give_back(session, lease)
     lose_worker(database, ref, "three")
     first, _second = first_jobs(database, ref)
     assert (first.last_attempt, first.lost_workers, first.parts) == (4, 1, ('"one"',))
@@ -122,7 +122,7 @@ def test_a_call_that_its_worker_cuts_off_to_stop_is_no_lost_worker(database: Dat
         lease, [job, *_] = leased(database, ref)
         with database.write() as session:
             flush(session, [journal_of(lease, job.seq, job.last_attempt + 1)], [])
-            slices.give_back(session, lease)
+            leases.give_back(session, lease)
     first, _second = first_jobs(database, ref)
     assert (first.last_attempt, first.counted_attempts, first.lost_workers) == (3, 0, 0)
 
@@ -133,7 +133,7 @@ def test_unknown_attempts_say_why(database: Database) -> None:
     lease, [job, *_] = leased(database, ref)
     with database.write() as session:
         flush(session, [journal_of(lease, job.seq, job.last_attempt + 1)], [])
-        slices.give_back(session, lease)
+        leases.give_back(session, lease)
     with database.read() as session:
         rows = session.exec(select(Attempt.outcome, Attempt.error_code).order_by(col(Attempt.n)))
         assert rows.all() == [(Outcome.UNKNOWN, WORKER_LOST), (Outcome.UNKNOWN, CUT_OFF)]

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from sqlmodel import func, select
 
 from jobs.states import FED_BATCH_STATES, BatchState, Outcome, PauseCause
-from jobs.store import Database, batches, budgets, slices
+from jobs.store import Database, batches, budgets, leases
 from jobs.store.balance import balance
 from jobs.store.projects import ensure_project
 from jobs.store.reports import Admission, Journal, Settlement
@@ -87,9 +87,9 @@ class Money(RuleBasedStateMachine):
         self.attempts = itertools.count(1)
         self.set_caps(daily=20, monthly=None)
 
-    def lease(self, ref: str) -> slices.Lease:
+    def lease(self, ref: str) -> leases.Lease:
         with self.database.write() as session:
-            claimed = slices.claim(session, ref, 0, "worker-1")
+            claimed = leases.claim(session, ref, 0, "worker-1")
         assert claimed is not None
         return claimed[0]
 
@@ -130,7 +130,7 @@ class Money(RuleBasedStateMachine):
             return
         self.is_held[which] = False
         with self.database.write() as session:
-            slices.give_back(session, self.leases[which])
+            leases.give_back(session, self.leases[which])
         for call in self.calls:
             if call.batch == which and call.is_open:
                 call.is_open, call.is_unknown = False, True
@@ -266,7 +266,7 @@ class Money(RuleBasedStateMachine):
         for which in range(2):
             if not self.is_held[which] and self.batch(which).state in FED_BATCH_STATES:
                 with self.database.write() as session:
-                    claimed = slices.claim(session, self.refs[which], 0, "worker-1")
+                    claimed = leases.claim(session, self.refs[which], 0, "worker-1")
                 if claimed is not None:
                     self.leases[which], self.is_held[which] = claimed[0], True
 

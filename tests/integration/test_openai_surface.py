@@ -19,12 +19,12 @@ from jobs.exchange import Usage
 from jobs.file_store import FileStore
 from jobs.scopes import Scope
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, batches, file_batches, now, slices, uploads
+from jobs.store import Database, batches, file_batches, leases, now, slices, uploads
+from jobs.store.leases import Lease
 from jobs.store.projects import create_key, ensure_project
 from jobs.store.reports import ResultDraft, Settlement, Unattempted
 from jobs.store.results import cancel_jobs
 from jobs.store.settlement import flush
-from jobs.store.slices import Lease
 from tests.support.eventually import eventually_async
 from tests.support.openai_surface import ENDPOINT, make, put, request_line, show, validated
 from tests.support.rows import journal_of, lease_of
@@ -341,7 +341,7 @@ async def test_a_cancelled_batch_keeps_its_answers_and_tells_of_the_rest(
 def cancel_rest(database: Database, lease: Lease) -> None:
     """Let the worker give the slice back, and the sweep answer what is open."""
     with database.write() as session:
-        slices.give_back(session, lease)
+        leases.give_back(session, lease)
     with database.write() as session:
         batch = batches.lock(session, lease.batch_id)
         for piece in slices.idle_slices(session, lease.batch_id, limit=10):

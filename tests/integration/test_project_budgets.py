@@ -10,11 +10,11 @@ from sqlalchemy import update
 from sqlmodel import select
 
 from jobs.states import BatchState, Outcome, PauseCause, ResultStatus
-from jobs.store import Database, batches, budgets, slices
+from jobs.store import Database, batches, budgets, leases
 from jobs.store.budgets import CapName
+from jobs.store.leases import Lease
 from jobs.store.reports import Admission, Journal, ResultDraft, Settlement
 from jobs.store.settlement import flush
-from jobs.store.slices import Lease
 from jobs.tables import LedgerDay, SpendDay
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
 from workers.sweep import Sweep
@@ -171,7 +171,7 @@ def test_a_lost_call_stays_charged_to_its_day_and_a_late_answer_corrects_it_ther
     admit(database, lost)
     clock.moment += timedelta(hours=3)
     with database.write() as session:
-        slices.give_back(session, lease)
+        leases.give_back(session, lease)
     assert days(database) == {date(2026, 3, 30): (100, 0)}
     for _ in range(2):
         settle(database, lost, 40)

@@ -15,7 +15,7 @@ from sqlmodel import func, select
 from jobs.exchange import Usage
 from jobs.money import format_usd, parse_usd
 from jobs.states import Outcome
-from jobs.store import Database, batches, budgets, slices
+from jobs.store import Database, batches, budgets, leases
 from jobs.store.balance import balance
 from jobs.store.reports import Admission, Correction
 from jobs.store.settlement import flush, reconcile
@@ -130,7 +130,7 @@ async def test_late_and_second_answers_are_told_as_wasted(
     story = Story(database, jobs=2)
     late = story.attempt(0)
     with database.write() as session:
-        slices.give_back(session, story.lease)
+        leases.give_back(session, story.lease)
     story.lease = lease_of(database, story.ref)
     story.answer(0, Usage(10))
     story.answer(1, Usage(10))
@@ -369,7 +369,7 @@ async def test_a_late_answer_after_the_account_changes_nothing(
     story = Story(database, jobs=1)
     late = story.attempt(0)
     with database.write() as session:
-        slices.give_back(session, story.lease)
+        leases.give_back(session, story.lease)
     story.lease = lease_of(database, story.ref)
     story.answer(0, Usage(10))
     call = call_of(0, Usage(20))

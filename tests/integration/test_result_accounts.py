@@ -9,7 +9,7 @@ import pytest
 
 from jobs.exchange import Usage
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, slices
+from jobs.store import Database, leases
 from jobs.store.reports import Journal, ResultDraft, Settlement, Unattempted
 from jobs.store.settlement import flush
 from tests.support.rows import journal_of, lease_of, seed_batch
@@ -49,7 +49,7 @@ def lose(database: Database, ref: str, seq: int, n: int, *, is_priced: bool = Tr
     with database.write() as session:
         flush(session, [journal], [])
     with database.write() as session:
-        slices.give_back(session, lease)
+        leases.give_back(session, lease)
 
 
 async def results_of(client: httpx.AsyncClient, ref: str, **query: Any) -> list[dict[str, Any]]:

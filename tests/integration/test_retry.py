@@ -13,7 +13,7 @@ from jobs.defaults import JobDefaults
 from jobs.exchange import Usage
 from jobs.settings import Settings
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, kept, slices
+from jobs.store import Database, kept, leases
 from jobs.store.projects import create_key, ensure_project
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.retried import LINES_AT_ONCE, earlier_jobs, lines_after, retried
@@ -94,7 +94,7 @@ def run(database: Database, ref: str) -> None:
             )
             flush(session, [], [settled])
     with database.write() as session:
-        slices.finish(session, lease)
+        leases.finish(session, lease)
 
 
 async def retry(

@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from jobs.errors import CallBrokeDown
 from jobs.exchange import Usage
 from jobs.states import BatchState, Outcome, PauseCause, ResultStatus
-from jobs.store import Database, batches, slices
+from jobs.store import Database, batches, leases
 from jobs.store.ledger import UsageQuery, usage
 from jobs.store.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
 from jobs.store.settlement import flush
@@ -115,7 +115,7 @@ def test_a_late_worker_changes_no_result_but_its_cost_is_booked(database: Databa
     late = journal_of(lease_of(database, ref, owner="late"), 0)
     admit(database, late)
     with database.write() as session:
-        slices.give_back(session, late.lease)
+        leases.give_back(session, late.lease)
     lost = batch_of(database, ref)
     assert (lost.unknown_attempts, lost.spent_nanos, lost.in_flight) == (1, 100, 0)
 
@@ -138,7 +138,7 @@ def test_a_late_worker_may_not_journal_another_attempt(database: Database) -> No
     ref = seed_batch(database)
     late = lease_of(database, ref, owner="late")
     with database.write() as session:
-        slices.give_back(session, late)
+        leases.give_back(session, late)
     assert admit(database, journal_of(late, 0)) == [Admission.LEASE_LOST]
 
 
@@ -179,7 +179,7 @@ def test_a_retried_journal_is_not_admitted_on_the_attempt_of_another_worker(
     ref = seed_batch(database)
     late = journal_of(lease_of(database, ref, owner="late"), 0)
     with database.write() as session:
-        slices.give_back(session, late.lease)
+        leases.give_back(session, late.lease)
     admit(database, journal_of(lease_of(database, ref, owner="next"), 0))
     with database.write() as session:
         assert flush(session, [late], [], again=True) == [Admission.LEASE_LOST]
@@ -192,7 +192,7 @@ def test_a_late_answer_that_was_held_through_an_outage_is_booked_all_the_same(
     late = journal_of(lease_of(database, ref, owner="late"), 0)
     admit(database, late)
     with database.write() as session:
-        slices.give_back(session, late.lease)
+        leases.give_back(session, late.lease)
     for _ in range(2):
         settle(database, answered(late, 40), again=True)
     batch = batch_of(database, ref)
@@ -238,7 +238,7 @@ def test_an_attempt_whose_end_was_lost_by_a_fault_of_our_own_counts(database: Da
     lease = lease_of(database, ref)
     admit(database, journal_of(lease, 0))
     with database.write() as session:
-        slices.give_back(session, lease, error_code=CallBrokeDown.code)
+        leases.give_back(session, lease, error_code=CallBrokeDown.code)
     _lease, [job, *_] = leased(database, ref)
     assert (job.last_attempt, job.counted_attempts, job.lost_workers) == (1, 1, 0)
     assert batch_of(database, ref).spent_nanos == 100

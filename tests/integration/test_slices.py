@@ -9,7 +9,7 @@ from sqlmodel import col, select
 
 from jobs.errors import IllegalTransition, LeaseLost, NotFound
 from jobs.states import BatchState, Outcome, Priority, ResultStatus, SliceState
-from jobs.store import Database, batches, now, slices, workers
+from jobs.store import Database, batches, leases, lost_leases, now, slices, workers
 from jobs.store.feeding import OWN_PLACES_PER_WORKER, WINDOW_PER_WORKER, feed
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.results import cancel_jobs
@@ -30,7 +30,7 @@ def fed(database: Database, queue: str = "sim") -> list[tuple[str, int]]:
         return [(piece.batch_ref, piece.slice_no) for piece in feed(session, queue)]
 
 
-def answer_all(database: Database, lease: slices.Lease, seqs: range) -> None:
+def answer_all(database: Database, lease: leases.Lease, seqs: range) -> None:
     journals = [journal_of(lease, seq) for seq in seqs]
     good = ResultDraft(ResultStatus.SUCCEEDED, output='""')
     with database.write() as session:
@@ -42,7 +42,7 @@ def test_a_slice_is_leased_by_one_worker_only(database: Database) -> None:
     ref = seed_batch(database)
     lease_of(database, ref)
     with database.write() as session:
-        assert slices.claim(session, ref, 0, "another") is None
+        assert leases.claim(session, ref, 0, "another") is None
 
 
 @pytest.mark.parametrize(("ref", "slice_no"), [("bat_unknown", 0), (None, 99)])
@@ -51,7 +51,7 @@ def test_a_message_about_nothing_does_nothing(
 ) -> None:
     known = seed_batch(database)
     with database.write() as session:
-        assert slices.claim(session, ref or known, slice_no, "worker-1") is None
+        assert leases.claim(session, ref or known, slice_no, "worker-1") is None
 
 
 def test_a_new_lease_leaves_out_the_jobs_that_have_results(database: Database) -> None:
@@ -59,7 +59,7 @@ def test_a_new_lease_leaves_out_the_jobs_that_have_results(database: Database) -
     first = lease_of(database, ref)
     answer_all(database, first, range(4))
     with database.write() as session:
-        slices.give_back(session, first)
+        leases.give_back(session, first)
     lease, jobs = leased(database, ref, owner="next")
     assert [job.seq for job in jobs] == list(range(4, 10))
     assert lease.fence > first.fence
@@ -72,7 +72,7 @@ def test_the_last_slice_finishes_its_batch(database: Database) -> None:
         assert batch_of(database, ref).state == BatchState.RUNNING
         answer_all(database, lease, range(number * 10, number * 10 + 10))
         with database.write() as session:
-            slices.finish(session, lease)
+            leases.finish(session, lease)
     batch = batch_of(database, ref)
     assert (batch.state, batch.succeeded) == (BatchState.COMPLETED, 20)
     assert batch.finished_at is not None
@@ -83,7 +83,7 @@ def test_a_slice_with_open_jobs_is_given_back_instead_of_finished(database: Data
     lease = lease_of(database, ref)
     answer_all(database, lease, range(9))
     with database.write() as session:
-        assert not slices.finish(session, lease)
+        assert not leases.finish(session, lease)
     assert state_of(database) == SliceState.WAITING
 
 
@@ -93,16 +93,16 @@ def test_an_expired_lease_is_voided_and_its_attempts_are_unknown(database: Datab
     with database.write() as session:
         flush(session, [journal_of(lease, 0)], [])
     with database.write() as session:
-        assert slices.expired(session, limit=10) == []
-        assert not slices.expire(session, 1, 0)
+        assert lost_leases.expired(session, limit=10) == []
+        assert not lost_leases.expire(session, 1, 0)
         past = now(session) - timedelta(seconds=1)
         session.connection().execute(update(Slice).values(lease_until=past))
     with database.write() as session:
-        assert slices.expired(session, limit=10) == [(1, 0)]
-        assert slices.expire(session, 1, 0)
+        assert lost_leases.expired(session, limit=10) == [(1, 0)]
+        assert lost_leases.expire(session, 1, 0)
     assert batch_of(database, ref).unknown_attempts == 1
     with pytest.raises(LeaseLost), database.write() as session:
-        slices.finish(session, lease)
+        leases.finish(session, lease)
     assert lease_of(database, ref, owner="next").fence > lease.fence
 
 
@@ -111,13 +111,13 @@ def test_a_heartbeat_keeps_the_lease(database: Database) -> None:
     lease_of(database, ref)
     with database.write() as session:
         session.connection().execute(update(Slice).values(lease_until=now(session)))
-        slices.renew(session, "another", [(1, 0)])
-        slices.renew(session, "worker-1", [])
+        leases.renew(session, "another", [(1, 0)])
+        leases.renew(session, "worker-1", [])
     with database.read() as session:
-        assert len(slices.expired(session, limit=10)) == 1
+        assert len(lost_leases.expired(session, limit=10)) == 1
     with database.write() as session:
-        slices.renew(session, "worker-1", [(1, 0)])
-        assert slices.expired(session, limit=10) == []
+        leases.renew(session, "worker-1", [(1, 0)])
+        assert lost_leases.expired(session, limit=10) == []
 
 
 def test_a_heartbeat_tells_of_batches_that_rest(database: Database) -> None:
@@ -126,25 +126,25 @@ def test_a_heartbeat_tells_of_batches_that_rest(database: Database) -> None:
         lease_of(database, ref)
     running = [(1, 0), (2, 0)]
     with database.write() as session:
-        assert slices.renew(session, "worker-1", running) == set()
+        assert leases.renew(session, "worker-1", running) == set()
     with database.write() as session:
         batches.move(session, 1, refs[1], BatchState.PAUSED)
         batches.move(session, 1, refs[2], BatchState.PAUSED)
-        assert slices.renew(session, "worker-1", running) == {2}
-        assert slices.renew(session, "worker-1", []) == set()
+        assert leases.renew(session, "worker-1", running) == {2}
+        assert leases.renew(session, "worker-1", []) == set()
 
 
 def test_a_slice_that_must_wait_may_hold_its_batch_back_on_that_queue(database: Database) -> None:
     ref = seed_batch(database, jobs=30)
     lease = lease_of(database, ref)
     with database.write() as session:
-        slices.give_back(
+        leases.give_back(
             session, lease, wait_s=30.0, reason="the quota is used up", holds_queue=True
         )
     assert fed(database) == []
     assert batch_of(database, ref).waiting_for == "the quota is used up"
     with database.write() as session:
-        assert slices.claim(session, ref, 0, "next") is None
+        assert leases.claim(session, ref, 0, "next") is None
 
 
 @pytest.mark.parametrize("reason", [None, "model large is forbidden"])
@@ -154,7 +154,7 @@ def test_a_job_that_must_wait_holds_only_its_own_slice_back(
     ref = seed_batch(database, jobs=30)
     lease = lease_of(database, ref)
     with database.write() as session:
-        slices.give_back(session, lease, wait_s=30.0, reason=reason)
+        leases.give_back(session, lease, wait_s=30.0, reason=reason)
     assert fed(database) == [(ref, 1), (ref, 2)]
     assert batch_of(database, ref).waiting_for == reason
 
@@ -204,7 +204,7 @@ def test_a_slice_that_has_dispatched_its_last_job_makes_room(database: Database)
     lease = lease_of(database, ref)
     assert fed(database) == []
     with database.write() as session:
-        slices.mark_draining(session, lease)
+        leases.mark_draining(session, lease)
     assert fed(database) == [(ref, WINDOW_PER_WORKER)]
 
 
@@ -235,7 +235,7 @@ def drain_in_order(database: Database, rounds: int) -> list[str]:
             order.append(piece[0])
         lease = lease_of(database, *waiting.pop(0))
         with database.write() as session:
-            slices.mark_draining(session, lease)
+            leases.mark_draining(session, lease)
     return order
 
 
@@ -266,7 +266,7 @@ def test_a_cancelled_batch_gives_each_open_job_one_result(database: Database) ->
     answer_all(database, lease, range(3))
     with database.write() as session:
         batches.move(session, 1, ref, BatchState.CANCELLING)
-        slices.give_back(session, lease)
+        leases.give_back(session, lease)
     with database.write() as session:
         batch = batches.lock(session, 1)
         for piece in slices.idle_slices(session, 1, limit=10):

@@ -9,7 +9,7 @@ from sqlalchemy import event, text
 
 from jobs.errors import ServiceUnavailable
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, check_schema, open_database, slices
+from jobs.store import Database, check_schema, leases, open_database
 from jobs.store.jobs import SliceRange, has_open_jobs, open_jobs
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.settlement import flush
@@ -102,7 +102,7 @@ def test_a_slice_of_a_batch_that_the_planner_does_not_know_costs_what_a_slice_ha
     cut = SliceRange(last, "sim", last * SLICE, JOBS - 1, SLICE)
     with RowsRead(database) as read, database.write() as session:
         assert len(open_jobs(session, batch_id, cut, is_first_lease=False)) == SLICE
-        slices.finish(session, lease)
+        leases.finish(session, lease)
     assert len(read.rows) >= 3
     assert max(read.rows.values()) < 10 * SLICE, read.rows
 

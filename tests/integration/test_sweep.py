@@ -23,7 +23,7 @@ from jobs.reading import CHUNK_JOBS
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, ResultStatus, SliceState
-from jobs.store import Database, batches, now, slices, workers
+from jobs.store import Database, batches, leases, now, slices, workers
 from jobs.store.projects import ensure_project
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.settlement import flush
@@ -69,7 +69,7 @@ def age_uploads(database: Database, silent: timedelta) -> None:
         session.connection().execute(update(Batch).values(touched_at=now(session) - silent))
 
 
-def answer(database: Database, lease: slices.Lease, seqs: range) -> None:
+def answer(database: Database, lease: leases.Lease, seqs: range) -> None:
     journals = [journal_of(lease, seq) for seq in seqs]
     good = ResultDraft(ResultStatus.SUCCEEDED, output='""')
     with database.write() as session:
@@ -95,7 +95,7 @@ def test_a_dead_workers_slices_are_free_again_and_its_open_calls_unknown(
     batch = batch_of(database, ref)
     assert (batch.unknown_attempts, batch.in_flight, batch.spent_nanos) == (2, 0, 200)
     with database.write() as session:
-        assert not slices.finish(session, alive)  # it still holds its own, and that has open jobs
+        assert not leases.finish(session, alive)  # it still holds its own, and that has open jobs
 
 
 def test_more_leases_than_one_sweep_takes_are_left_to_the_next(
@@ -160,7 +160,7 @@ def test_a_clock_that_was_set_forward_takes_no_slice_from_a_living_worker(
     watching.run()
     assert slice_states(database) == [SliceState.LEASED, SliceState.LEASED]
     with database.write() as session:
-        slices.renew(session, "alive", [(alive.batch_id, 0)])
+        leases.renew(session, "alive", [(alive.batch_id, 0)])
     steady.seconds += slices.LEASE.total_seconds()
     watching._ahead_s = None  # those seconds have passed for the database as well
     watching.run()
@@ -174,7 +174,7 @@ def test_what_a_clock_that_was_set_back_puts_off_is_due_as_usual(
     lease_of(database, ref, 0, "dead")
     waits = lease_of(database, ref, 1)
     with database.write() as session:
-        slices.give_back(session, waits, wait_s=30.0)
+        leases.give_back(session, waits, wait_s=30.0)
     watching.feed()  # messages for the other two
     shift_slices(database, HOUR)
     steady.seconds += HOUR.total_seconds()
@@ -218,7 +218,7 @@ def test_a_slice_of_a_cancelled_batch_that_a_worker_holds_is_left_to_it(
     batch = batch_of(database, ref)
     assert (batch.state, batch.cancelled) == (BatchState.CANCELLING, 10)
     with database.write() as session:
-        slices.give_back(session, lease)
+        leases.give_back(session, lease)
     sweep.cancel_batches()
     batch = batch_of(database, ref)
     assert (batch.state, batch.succeeded, batch.cancelled) == (BatchState.CANCELLED, 4, 16)

@@ -10,9 +10,9 @@ from jobs.feed import LOST_AFTER
 from jobs.states import Priority
 from jobs.store import Database, batches, migrate, now, open_database, uploads
 from jobs.store.jobs import OpenJob, SliceRange, insert_chunk, insert_slices, open_jobs
+from jobs.store.leases import Lease, claim
 from jobs.store.projects import ensure_project
 from jobs.store.reports import Journal
-from jobs.store.slices import Lease, claim
 from jobs.store.uploads import BatchDraft
 from jobs.tables import Batch, Slice
 

@@ -6,7 +6,7 @@ from typing import Any
 from jobs.exchange import Usage
 from jobs.prices import Price, Rates
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, slices
+from jobs.store import Database, leases
 from jobs.store.reports import Journal, PartDraft, ResultDraft, Settlement, Unattempted
 from jobs.store.settlement import flush
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
@@ -116,7 +116,7 @@ class Story:
             if usage is not None:
                 self.account.append(call_of(seq, usage))
         with self.database.write() as session:
-            slices.give_back(session, self.lease)
+            leases.give_back(session, self.lease)
         self.lease = lease_of(self.database, self.ref)
 
     def give_up(self, seq: int) -> None:
@@ -126,10 +126,10 @@ class Story:
     def next_slice(self) -> None:
         """End the slice whose jobs are all answered, and lease the one after it."""
         with self.database.write() as session:
-            slices.finish(session, self.lease)
+            leases.finish(session, self.lease)
         self.lease = lease_of(self.database, self.ref, self.lease.slice_no + 1)
 
     def end(self) -> None:
         with self.database.write() as session:
-            slices.finish(session, self.lease)
+            leases.finish(session, self.lease)
         assert batch_of(self.database, self.ref).state == "completed"

@@ -30,8 +30,8 @@ from jobs.settings import Settings
 from jobs.states import Priority
 from jobs.store import Database, uploads
 from jobs.store.jobs import SliceRange
+from jobs.store.leases import Lease
 from jobs.store.projects import ensure_project
-from jobs.store.slices import Lease
 from jobs.tables import Attempt, Batch, Result, Slice
 from tests.support.fake_gate import FakeGate
 from tests.support.rows import batch_of, claimed, migrated, open_jobs_of

@@ -7,8 +7,8 @@ from sqlmodel import Session
 
 from jobs.states import BatchState, PauseCause
 from jobs.store.admission import LAST_ROUND, admit
+from jobs.store.leases import Lease
 from jobs.store.reports import Admission, Journal
-from jobs.store.slices import Lease
 from jobs.store.spending import Account, DaySpend
 from jobs.store.tallies import Tally
 

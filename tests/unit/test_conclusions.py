@@ -29,8 +29,8 @@ from jobs.exchange import Answer, Finish, Usage
 from jobs.kinds.kind import Bad, Good
 from jobs.prices import Price, Rates
 from jobs.states import COUNTED_OUTCOMES, OUTAGE, USAGE_MISSING, Outcome, ResultStatus
+from jobs.store.leases import Lease
 from jobs.store.reports import Journal
-from jobs.store.slices import Lease
 from workers.conclusions import (
     MESSAGE_CHARACTERS,
     failure,

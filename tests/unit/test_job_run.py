@@ -24,7 +24,7 @@ from jobs.errors import (
 )
 from jobs.exchange import Usage
 from jobs.states import BatchState, Outcome, Priority, SliceState
-from jobs.store import batches, now, slices
+from jobs.store import batches, leases, now
 from jobs.store.attempt_conditions import COUNTS
 from jobs.store.slices import LONGEST_WAIT_S
 from jobs.tables import Attempt
@@ -223,7 +223,7 @@ async def test_the_start_of_a_slice_that_another_worker_has_is_given_back(shop: 
     ref = shop.submit([line()])
     opened, run = shop.open(ref)
     with shop.database.write() as session:
-        slices.give_back(session, opened.lease)
+        leases.give_back(session, opened.lease)
     await run.run()
     assert opened.lease_lost
     assert shop.gate.endings == [UNSENT]

@@ -12,8 +12,8 @@ from jobs.errors import ServiceUnavailable
 from jobs.exchange import Usage
 from jobs.states import BatchState, Outcome, ResultStatus
 from jobs.store import Database, Session, batches, migrate, open_database
+from jobs.store.leases import Lease
 from jobs.store.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
-from jobs.store.slices import Lease
 from jobs.tables import Attempt, Result
 from tests.support.eventually import eventually_async
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
