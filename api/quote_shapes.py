@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from api.shapes import Eta
 from jobs.errors import LineFault
 from jobs.money import format_known, format_usd
-from jobs.quote import Duration, Sufficiency, Sums, Tally, sufficiency
+from jobs.quote import Duration, Sufficiency, Sums, Tally, sufficiency_of
 
 
 class TokenRange(BaseModel):
@@ -100,7 +100,7 @@ def quote_shape(sums: Sums, taking: Duration, max_cost_nanos: int | None) -> Quo
         targets=[_target(tally) for tally in sums.tallies],
         unpriced_models=list(sums.unpriced),
         max_cost_usd=None if max_cost_nanos is None else format_usd(max_cost_nanos),
-        max_cost_suffices=sufficiency(sums.tallies, max_cost_nanos, sums.least_nanos),
+        max_cost_suffices=sufficiency_of(sums.tallies, max_cost_nanos, sums.least_nanos),
         eta=_eta(taking),
         limited_by=taking.limited_by,
         eta_unknown_because=taking.unknown_because,

@@ -5,8 +5,8 @@ from jobs.quote.durations import Duration, Known, duration, known_states
 from jobs.quote.kept import kept_answers
 from jobs.quote.quoting import Quoting, Sums
 from jobs.quote.ratings import Ratings
+from jobs.quote.sufficiency import Sufficiency, sufficiency_of
 from jobs.quote.tally import Tally
-from jobs.quote.verdict import Sufficiency, sufficiency
 
 __all__ = [
     "Duration",
@@ -20,5 +20,5 @@ __all__ = [
     "duration",
     "kept_answers",
     "known_states",
-    "sufficiency",
+    "sufficiency_of",
 ]

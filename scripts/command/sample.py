@@ -16,9 +16,9 @@ from typer.core import TyperCommand
 from scripts.command.ending import Ended, ExitStatus
 from scripts.command.job_lines import as_upload, job_lines, spread
 from scripts.command.quote import between, tell_quote
-from scripts.command.refined import refine
 from scripts.command.render import JsonObject, dollars, print_json, printable, stdout
 from scripts.command.results import Order
+from scripts.command.sample_quote import refine
 from scripts.command.sending import Sending, readable
 from scripts.command.tables import figure, outcome
 from scripts.command.upload import Upload

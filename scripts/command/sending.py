@@ -20,8 +20,8 @@ from rich.progress import (
 from jobs.errors import ServiceUnavailable
 from scripts.command.client import Client
 from scripts.command.ending import Ended, ExitStatus
+from scripts.command.patience import persist
 from scripts.command.render import JsonObject, stderr
-from scripts.command.retries import persist
 from scripts.command.upload import Upload, open_upload
 
 Send = Callable[[Upload], JsonObject]

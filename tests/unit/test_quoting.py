@@ -13,7 +13,7 @@ from jobs.defaults import JobDefaults
 from jobs.errors import EmptySubmission, TooManyJobs
 from jobs.lines import LineReader
 from jobs.prices import PriceBook
-from jobs.quote import Insistence, Quoting, Ratings, Sufficiency, Sums, Tally, sufficiency
+from jobs.quote import Insistence, Quoting, Ratings, Sufficiency, Sums, Tally, sufficiency_of
 from jobs.quote.kept import Answered, nothing_answered
 from jobs.quote.quoting import LISTED, OTHERS
 from jobs.quote.tally import Range
@@ -159,15 +159,15 @@ def test_how_sure_it_is_that_a_budget_lasts(
     max_cost_nanos: int | None, expected: Sufficiency | None
 ) -> None:
     tallies = [costing(10, 100, 1000), costing(10, 100, 1000)]
-    assert sufficiency(tallies, max_cost_nanos, None) is expected
+    assert sufficiency_of(tallies, max_cost_nanos, None) is expected
 
 
 def test_a_budget_below_the_cheapest_call_is_none() -> None:
-    assert sufficiency([costing(10, 100, 1000)], 500, 501) is Sufficiency.NO
+    assert sufficiency_of([costing(10, 100, 1000)], 500, 501) is Sufficiency.NO
 
 
 def test_without_all_prices_nothing_is_sure() -> None:
     unpriced = replace(costing(10, 100, 1000), unpriced_jobs=1)
-    assert sufficiency([unpriced], 5000, None) is None
+    assert sufficiency_of([unpriced], 5000, None) is None
     unbounded = replace(costing(10, 100, 1000), unbounded_jobs=1)
-    assert sufficiency([unbounded], 5000, None) is Sufficiency.PROBABLY
+    assert sufficiency_of([unbounded], 5000, None) is Sufficiency.PROBABLY

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.errors import TidemillError
 from scripts.command.client import Client
-from scripts.command.retries import LONGEST_WISH_S, persist
+from scripts.command.patience import LONGEST_WISH_S, persist
 from scripts.command.upload import Upload, describe
 
 ACCEPTED = httpx.Response(202, json={"id": "bat_1"})

@@ -19,7 +19,7 @@ class Sufficiency(StrEnum):
     """Not even if every call answers briefly, or no call could be sent at all."""
 
 
-def sufficiency(
+def sufficiency_of(
     tallies: Sequence[Tally], max_cost_nanos: int | None, least_nanos: int | None
 ) -> Sufficiency | None:
     """Return whether the budget lasts; None without one, or without the price of a job.

@@ -1,4 +1,4 @@
-"""Sending a submission again until it is answered: what is worth it, how long, and how it is told."""
+"""Sending a request again until it is answered: what is worth it, how long, and how it is told."""
 
 import http
 from collections.abc import Callable
