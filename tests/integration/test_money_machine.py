@@ -275,7 +275,7 @@ def test_money_is_never_over_a_cap_and_never_leaks(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    for module in ("settlement", "attempts", "budgets", "slices", "project_books"):
+    for module in ("settlement", "attempts", "budgets", "leases", "project_books"):
         monkeypatch.setattr(f"jobs.store.{module}.now", clock)
     monkeypatch.setattr("jobs.store.admission.LAST_ROUND", timedelta())
 
