@@ -61,7 +61,7 @@ def require_provider(
         )
 
 
-class Account:
+class ProviderAccount:
     """A provider's account of one batch while it is read; to be used as a context, for its files.
 
     Those are in `folder`, some 200 bytes of the disk for each billed call.

@@ -11,7 +11,7 @@ from api.auth import ReaderProject, require_scope
 from api.encodings import check_encoding, unpacked
 from api.services import COUNTING_S, Services, ServicesDep
 from jobs.money import format_usd
-from jobs.reconcile import Account, require_provider
+from jobs.reconcile import ProviderAccount, require_provider
 from jobs.scopes import Scope
 from jobs.store import batches
 from jobs.store.balance import Balance, Charged, balance
@@ -154,13 +154,13 @@ async def reconcile(
     if query.apply:
         await require_scope(request, services, Scope.ADMIN)
 
-    def open_account() -> Account:
+    def open_account() -> ProviderAccount:
         database = services.database.with_patience(COUNTING_S)
         with database.read() as session:
             batch = batches.find(session, project_id, batch_id)
             assert batch.id is not None  # a stored row has its key
             require_provider(session, batch.id, query.provider, services.configuration.providers)
-        return Account(database, batch, services.settings.home)
+        return ProviderAccount(database, batch, services.settings.home)
 
     with await run_in_threadpool(open_account) as account:
         block = bytearray()
