@@ -6,9 +6,9 @@ from zlib import crc32
 import orjson
 
 from scripts.simulator.calls import CHARACTERS_PER_TOKEN, Answer, Call, Finish
+from scripts.simulator.evidence import has_evidence, quotes_of
 from scripts.simulator.lies import Honest, lie
 from scripts.simulator.options import OutputTokens
-from scripts.simulator.quotes import has_evidence, quotes_of
 from scripts.simulator.schemas import satisfy
 from scripts.simulator.translation import translate
 from scripts.simulator.troubles import Trouble, may_happen
