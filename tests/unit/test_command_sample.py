@@ -15,7 +15,6 @@ from rich.console import Console
 
 from scripts.command.job_lines import as_upload, job_lines, spread
 from scripts.command.quote import about, between, tell_quote
-from scripts.command.sample import LONGEST_INPUT, words_of
 from scripts.command.sample_quote import (
     CONFIDENCE,
     FEWEST,
@@ -24,6 +23,7 @@ from scripts.command.sample_quote import (
     refine,
     student_t,
 )
+from scripts.command.sample_tables import LONGEST_INPUT, words_of
 from scripts.command.upload import Upload, describe
 
 if sys.version_info >= (3, 14):
