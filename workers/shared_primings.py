@@ -3,7 +3,8 @@
 A hint in Redis, never more: without it each process has every cache written once.
 
 `tidemill:prompt-cache:PROVIDER:MODEL:PREFIX` holds `priming PROCESS` while a process has it written, then
-`warm POOL` for as long as the provider keeps it at least. Both run out by themselves.
+`warm POOL` for as long as the provider keeps it at least. Both run out by themselves: a claim within
+`CLAIM_S` of its process's death, as a living one renews it.
 """
 
 import asyncio
@@ -20,6 +21,13 @@ log = logging.getLogger(__name__)
 KEY = "tidemill:prompt-cache"
 LOOK_EVERY_S = 0.1
 """How often is looked whether another process is done: far less than a call takes."""
+
+CLAIM_S = 5.0
+"""How long a claim is believed that its process doesn't renew. A killed one's jobs are with another worker
+some 15 s later, and shall not wait for it then."""
+
+RENEW_EVERY_S = 1.5
+"""Often enough that a busy process or a slow Redis may miss twice."""
 
 _UNREACHABLE = (RedisError, OSError, TimeoutError)
 
@@ -54,13 +62,17 @@ class SharedPrimings:
         self._redis = redis
         self._mine = f"priming {process}"
         self._tellings: set[asyncio.Task[None]] = set()
+        self._claims: dict[Entry, asyncio.Task[None]] = {}
 
     async def claim(self, entry: Entry, patience_s: float) -> Claim | Warm:
-        """Return who has the cache written, waiting for another process for so long."""
+        """Return who has the cache written, waiting for another process for so long.
+
+        A claim of this process's lasts until it says how it ended, and so long at most.
+        """
         loop, key = asyncio.get_running_loop(), _key(entry)
         until = loop.time() + patience_s
         try:
-            while not await self._redis.set(key, self._mine, nx=True, px=round(patience_s * 1000)):
+            while not await self._redis.set(key, self._mine, nx=True, px=round(CLAIM_S * 1000)):
                 said = await self._redis.get(key)
                 word, _, rest = _text(said).partition(" ")
                 if word == "warm":
@@ -71,20 +83,47 @@ class SharedPrimings:
                     await asyncio.sleep(LOOK_EVERY_S)
         except _UNREACHABLE as error:
             log.debug("whether another worker primes %s can't be asked: %s", entry, error)
+            return Claim.OURS
+        self._end(entry)
+        self._claims[entry] = asyncio.create_task(self._keep(entry, patience_s))
         return Claim.OURS
 
     def is_warm(self, entry: Entry, pool: str, kept_s: float) -> None:
         """Tell the other processes that the cache can be read; never waits."""
+        self._end(entry)
         self._tell(self._set(_key(entry), f"warm {pool}", round(kept_s * 1000)))
 
     def gives_up(self, entry: Entry) -> None:
         """Let another process have it written; never waits."""
+        self._end(entry)
         self._tell(self._drop(_key(entry)))
 
     async def close(self) -> None:
         """Wait until everything is told; the connection belongs to whoever made it."""
+        for entry in [*self._claims]:
+            self._end(entry)
         if self._tellings:
             await asyncio.wait(self._tellings)
+
+    async def _keep(self, entry: Entry, for_s: float) -> None:
+        """Renew a claim for so long, or until it is another's."""
+        loop, key = asyncio.get_running_loop(), _key(entry)
+        until = loop.time() + for_s
+        try:
+            while (left_s := until - loop.time()) > 0:
+                await asyncio.sleep(min(RENEW_EVERY_S, left_s))
+                if _text(await self._redis.get(key)) != self._mine:
+                    break
+                await self._redis.pexpire(key, round(CLAIM_S * 1000))
+        except _UNREACHABLE as error:
+            log.debug("a claim of %s can't be renewed, and runs out: %s", entry, error)
+        if self._claims.get(entry) is asyncio.current_task():
+            del self._claims[entry]
+
+    def _end(self, entry: Entry) -> None:
+        """Renew a claim no longer."""
+        if (keeping := self._claims.pop(entry, None)) is not None:
+            keeping.cancel()
 
     async def _set(self, key: str, value: str, for_ms: int) -> None:
         await self._redis.set(key, value, px=for_ms)

@@ -11,11 +11,11 @@ from jobs.configuration import Configuration
 from jobs.exchange import Usage
 from jobs.prices import Price, Rates
 from jobs.routing import Target
-from workers import prompt_caches
+from workers import prompt_caches, shared_primings
 from workers.gate.gate import PoolId
 from workers.prefix import Prefix
 from workers.prompt_caches import PromptCaches
-from workers.shared_primings import KEY, SharedPrimings
+from workers.shared_primings import KEY, Claim, Entry, SharedPrimings
 
 PROVIDERS = Configuration.model_validate(
     {
@@ -29,6 +29,7 @@ PAYS = Price(((0, Rates(1000, 100, 1250, 4000)),))
 PAYS_NOT = Price(((0, Rates(1000, 1000, 1000, 4000)),))
 CLAUDE, GPT = Target("anthropic", "m"), Target("openai", "m")
 PREFIX = Prefix("a" * 32, 2000)
+ENTRY = Entry("anthropic", "m", PREFIX.identity)
 WROTE, READ, NEITHER = Usage(9, 0, 2000), Usage(9, 2000), Usage(2009)
 
 
@@ -289,6 +290,39 @@ async def test_a_process_waits_for_another_no_longer_than_the_patience(
     await second.start(3)
     await asyncio.wait(second.tasks, timeout=5.0)
     assert sorted(second.through) == [0, 1, 2]
+
+
+async def test_nobody_waits_for_a_process_that_died_with_its_claim(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_primings, "CLAIM_S", 0.3)
+    redis = FakeAsyncRedis(server=fleet.redis, decode_responses=True)
+    died = asyncio.create_task(SharedPrimings(redis, "one").claim(ENTRY, 30.0))
+    assert await died is Claim.OURS
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()  # with its process goes who renewed the claim
+    second = Jobs(fleet.worker("two"))
+    await second.start(3)
+    assert second.through == []
+    await asyncio.wait(second.tasks, timeout=2.0, return_when=asyncio.FIRST_COMPLETED)
+    assert second.primer in range(3)
+
+
+async def test_a_claim_is_kept_as_long_as_its_call_takes(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_primings, "CLAIM_S", 0.3)
+    monkeypatch.setattr(shared_primings, "RENEW_EVERY_S", 0.05)
+    first, second = Jobs(fleet.worker("one")), Jobs(fleet.worker("two"))
+    await first.start(2)
+    await second.start(2)
+    await asyncio.wait(second.tasks, timeout=0.9, return_when=asyncio.FIRST_COMPLETED)
+    assert second.through == []
+    for task in first.tasks:
+        task.cancel()  # or the other one would be let through itself
+    first.caches.leave(first.primer)
+    await asyncio.wait(second.tasks, timeout=2.0, return_when=asyncio.FIRST_COMPLETED)
+    assert second.primer in range(2)
 
 
 async def test_without_redis_each_process_does_as_if_it_were_alone(fleet: Fleet) -> None:
