@@ -8,6 +8,9 @@ import msgspec
 Age = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,4}[mhd]$")]
 """A whole number of minutes, hours or days."""
 
+EXPECTED = "expected an age, such as `30m`, `12h` or `7d`"
+"""What a person is told who has written something else."""
+
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 import msgspec
 
-from jobs.ages import Age
+from jobs.ages import EXPECTED, Age
 from jobs.configuration import LONGEST_FAILOVER_S
 from jobs.errors import InvalidParameter
 from jobs.kinds import KINDS
@@ -92,7 +92,8 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 check_template(defaults.template)
         except msgspec.ValidationError as error:
             fault = fault_of(error, b"", cls)
-            raise InvalidParameter(f"the default `{fault.field}`: {fault.message}") from error
+            message = EXPECTED if fault.field == "reuse" else fault.message
+            raise InvalidParameter(f"the default `{fault.field}`: {message}") from error
         except (LooseJson, UnusableSchema) as error:
             raise InvalidParameter(f"the default `schema` {error.message}") from error
         except UnusableTemplate as error:

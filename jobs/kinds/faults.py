@@ -39,7 +39,6 @@ _SECRETS = frozenset(
 _UNSUPPORTED = {
     "stream": "results are collected and read from the batch",
     "stream_options": "results are collected and read from the batch",
-    "n": "one job has one answer; send several jobs",
     "best_of": "one job has one answer; send several jobs",
     "response_format": "give the JSON Schema of the answer as `schema`",
     "output_config": "give the JSON Schema of the answer as `schema`",

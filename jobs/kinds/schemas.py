@@ -108,12 +108,22 @@ def compiled(document: Mapping[str, Any]) -> Schema:
         )
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         place = "".join(f"/{_escaped(str(part))}" for part in getattr(error, "instance_path", ()))
-        reason = getattr(error, "message", str(error))[:ECHOED_CHARACTERS]
+        reason = getattr(error, "message", str(error))
+        told = f"{reason[:ECHOED_CHARACTERS]}{_hint(reason)}"
         raise UnusableSchema(
             "invalid_schema",
-            f"is not a valid JSON Schema at {place[:ECHOED_CHARACTERS] or '/'}: {reason}",
+            f"is not a valid JSON Schema at {place[:ECHOED_CHARACTERS] or '/'}: {told}",
         ) from error
     return Schema(document, validator, msgspec.json.encode(document).decode())
+
+
+def _hint(reason: str) -> str:
+    """Return what a validator's reason leaves out, where what it refuses may be right elsewhere."""
+    if reason.endswith('is not a "regex"'):
+        return "; a pattern has neither look-around nor back-references here"
+    if "not present in a registry" in reason:
+        return "; nothing is fetched, everything has to be within the schema, such as under `$defs`"
+    return ""
 
 
 def judge_json(text: str, schema: Schema) -> Verdict:

@@ -11,6 +11,10 @@ MAX_DEPTH = 6
 """Deeper than this only required properties are written, so that a recursive schema ends."""
 
 
+ENDLESS_DEPTH = 4 * MAX_DEPTH
+"""No document satisfies a schema that requires itself; what is written ends here all the same."""
+
+
 def satisfy(schema: Mapping[str, Any], label: str) -> Any:
     """Return a document that `schema` accepts; its texts begin with `label`."""
     return _Writer(schema, label).document(schema, 0)
@@ -23,9 +27,11 @@ def violate(schema: Mapping[str, Any]) -> Any:
     return ["not what was asked for"]
 
 
-def resolve(root: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def resolve(root: Mapping[str, Any], schema: Mapping[str, Any] | bool) -> Mapping[str, Any]:
     """Follow references and take the first alternative; one that leads nowhere is any text."""
     for _ in range(MAX_DEPTH):
+        if isinstance(schema, bool):
+            break
         reference = schema.get("$ref")
         if isinstance(reference, str) and reference.startswith("#"):
             schema = _at(root, reference)
@@ -59,13 +65,13 @@ def requires_everything(schema: Mapping[str, Any]) -> bool:
 
 
 def _parts(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the schemas directly within `schema`."""
+    """Yield the schemas directly within `schema`, but for those that are `true` or `false`."""
+    parts: list[Any] = [schema.get("items")]
     for name in ("properties", "$defs", "definitions"):
-        yield from schema.get(name, {}).values()
+        parts += schema.get(name, {}).values()
     for name in ("anyOf", "oneOf", "allOf"):
-        yield from schema.get(name, ())
-    if isinstance(schema.get("items"), Mapping):
-        yield schema["items"]
+        parts += schema.get(name, ())
+    yield from (part for part in parts if isinstance(part, Mapping))
 
 
 def _type_of(schema: Mapping[str, Any]) -> str:
@@ -83,8 +89,8 @@ class _Writer:
         self._root = root
         self._label = label
 
-    def document(self, schema: Mapping[str, Any], depth: int) -> Any:
-        schema = resolve(self._root, schema)
+    def document(self, schema: Mapping[str, Any] | bool, depth: int) -> Any:
+        schema = resolve(self._root, schema) if depth <= ENDLESS_DEPTH else {}
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
@@ -114,7 +120,11 @@ class _Writer:
         # One entry shows what entries are like, unless that would go on for ever.
         wanted = 1 if depth < MAX_DEPTH and schema.get("maxItems", 1) else 0
         count = max(schema.get("minItems", 0), wanted)
-        return [self.document(schema.get("items", {}), depth + 1) for _ in range(count)]
+        first = [self.document(entry, depth + 1) for entry in schema.get("prefixItems", ())]
+        items = schema.get("items", {})
+        if items is False:
+            return first
+        return first + [self.document(items, depth + 1) for _ in range(count - len(first))]
 
     def _string(self, schema: Mapping[str, Any]) -> str:
         text = self._label.ljust(schema.get("minLength", 0), "x")

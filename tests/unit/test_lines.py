@@ -336,6 +336,27 @@ FAULTS: list[tuple[str, bytes | dict[str, Any], str, str, str]] = [
         "schema",
         "JSON Schema",
     ),
+    (
+        "another server's schema",
+        {"custom_id": "a", "prompt": "x", "schema": {"$ref": "http://127.0.0.1:9/x"}},
+        "invalid_schema",
+        "schema",
+        "nothing is fetched",
+    ),
+    (
+        "a pattern that could run for ever",
+        {"custom_id": "a", "prompt": "x", "schema": {"pattern": "(?<=a)b"}},
+        "invalid_schema",
+        "schema",
+        "look-around",
+    ),
+    (
+        "samples of a translation",
+        {"custom_id": "a", "kind": "translation", "text": "x", "target": "fr", "n": 2},
+        "unknown_field",
+        "n",
+        "`generation`",
+    ),
     ("deep", b'{"custom_id":"a","schema":' + b"[" * 100_000, "too_deep", "", "nested"),
     *(
         (
@@ -554,6 +575,7 @@ def test_stored_defaults_do_not_depend_on_what_a_later_version_presumes() -> Non
         ({"n": "17"}, "`n`: expected `int` <= 16"),
         ({"part_tokens": "9"}, "`part_tokens`: expected `int` >= 16"),
         ({"kind": "painting"}, "`kind`: expected `generation`"),
+        *(({"reuse": age}, "`reuse`: expected an age, such as `30m`") for age in ("7", "0d", "1w")),
     ],
 )
 def test_defaults_that_can_not_be_are_refused(query: dict[str, str], said: str) -> None:

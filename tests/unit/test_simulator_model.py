@@ -55,6 +55,8 @@ SCHEMAS: list[dict[str, Any]] = [
         },
         "$ref": "#/$defs/node",
     },
+    {"type": "object", "properties": {"any": True}, "unevaluatedProperties": False},
+    {"type": "array", "prefixItems": [{"type": "integer"}, True], "items": False},
 ]
 
 
@@ -115,6 +117,11 @@ def test_a_refusal_and_an_early_stop_can_be_asked_for() -> None:
 @pytest.mark.parametrize("schema", SCHEMAS)
 def test_a_document_satisfies_its_schema(schema: dict[str, Any]) -> None:
     jsonschema_rs.validate(schema, orjson.loads(answer_to(schema=schema).text))
+
+
+def test_a_document_of_a_schema_that_requires_itself_ends() -> None:
+    endless = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
+    assert orjson.loads(answer_to(schema=endless).text)
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
