@@ -5,13 +5,14 @@ what the batch before it has; then any batch may take what others were answered,
 """
 
 import asyncio
+from functools import partial
 
 from jobs.defaults import JobDefaults
 from jobs.store import kept
 from jobs.store.jobs import SliceRange
 from jobs.store.kept import Keeping
 from jobs.store.leases import Lease
-from jobs.store.retried import earlier_jobs, retried
+from jobs.store.retried import earlier_jobs, retried, retried_before
 from workers.recheck import Recheck
 from workers.transactions import Transactions
 
@@ -41,13 +42,30 @@ async def take_kept(
 async def _keepings(
     transactions: Transactions, lease: Lease, cut: SliceRange, defaults: JobDefaults
 ) -> list[Keeping]:
-    """Return what the jobs of a retry get from the batch before it."""
+    """Return what the jobs of a retry get from the batch before it.
+
+    If that is a retry too, and was cancelled or ran out of time before it came to some of them, these
+    get what the one before that has.
+    """
     before = await transactions.read(lambda session: retried(session, lease))
-    recheck = Recheck.of(before, defaults)
-    jobs = await transactions.read(
-        lambda session: earlier_jobs(
-            session, lease, cut, before.batch_id, with_texts=recheck.is_needed
+    seqs: frozenset[int] | None = None
+    keepings: list[Keeping] = []
+    while True:
+        recheck = Recheck.of(before, defaults)
+        jobs = await transactions.read(
+            partial(
+                earlier_jobs,
+                lease=lease,
+                cut=cut,
+                batch_id=before.batch_id,
+                with_texts=recheck.is_needed,
+                among=seqs,
+            )
         )
-    )
-    # A slice of long translations takes its time, and calls of others are waiting.
-    return await asyncio.to_thread(lambda: [*recheck.keepings(jobs)])
+        # A slice of long translations takes its time, and calls of others are waiting.
+        keepings += await asyncio.to_thread(list, recheck.keepings(jobs))
+        seqs = frozenset(job.seq for job in jobs if recheck.is_undecided(job))
+        if not seqs or before.retry_of is None:
+            break
+        before = await transactions.read(partial(retried_before, ref=before.retry_of))
+    return keepings

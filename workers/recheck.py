@@ -22,6 +22,9 @@ from jobs.store.kept import Judged, Keeping
 from jobs.store.retried import Earlier, Retried
 from workers.conclusions import storable
 
+NEVER_RUN = frozenset({ResultStatus.CANCELLED, ResultStatus.EXPIRED})
+"""Ends of jobs whose batch had no time to look what they were answered before."""
+
 log = logging.getLogger(__name__)
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -58,6 +61,10 @@ class Recheck:
                 continue
             if keeping is not None:
                 yield keeping
+
+    def is_undecided(self, job: Earlier) -> bool:
+        """Whether a job that is to be run again was never come to: what was before that counts."""
+        return job.status in NEVER_RUN and self._is_chosen(job)
 
     def _keeping(self, job: Earlier) -> Keeping | None:
         if job.status == ResultStatus.SUCCEEDED:

@@ -1,5 +1,6 @@
 """What became of a slice's jobs in the batch that theirs retries: the same jobs, by the same numbers."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, func, select
@@ -19,11 +20,15 @@ CHARACTERS_AT_ONCE = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """The batch that another one retries. `codes` are of the failures that are run again; None for all."""
+    """The batch that another one retries. `codes` are of the failures that are run again; None for all.
+
+    `retry_of` is the batch that it retries itself, if it does.
+    """
 
     batch_id: int
     defaults: str
     codes: frozenset[str] | None
+    retry_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +82,34 @@ def retried(session: Session, lease: Lease) -> Retried:
     codes = execute(
         select(col(Batch.retry_codes)).where(col(Batch.id) == lease.batch_id)
     ).scalar_one()
-    batch_id, defaults = execute(
-        select(col(Batch.id), col(Batch.defaults)).where(col(Batch.ref) == lease.retry_of)
-    ).one()
+    assert lease.retry_of is not None  # or nobody would ask
+    batch = retried_before(session, lease.retry_of)
+    return replace(batch, codes=None if codes is None else frozenset(codes.split(",")))
+
+
+def retried_before(session: Session, ref: str) -> Retried:
+    """Return a batch that a retry was made of, of which all failures are run again."""
+    batch_id, defaults, retry_of = (
+        session.connection()
+        .execute(
+            select(col(Batch.id), col(Batch.defaults), col(Batch.retry_of)).where(
+                col(Batch.ref) == ref
+            )
+        )
+        .one()
+    )
     assert batch_id is not None  # a stored row has its key
-    return Retried(batch_id, defaults, None if codes is None else frozenset(codes.split(",")))
+    return Retried(batch_id, defaults, None, retry_of)
 
 
 def earlier_jobs(
-    session: Session, lease: Lease, cut: SliceRange, batch_id: int, *, with_texts: bool
+    session: Session,
+    lease: Lease,
+    cut: SliceRange,
+    batch_id: int,
+    *,
+    with_texts: bool,
+    among: Collection[int] | None = None,
 ) -> list[Earlier]:
     """Return what became of the open jobs of a slice in the batch that theirs retries, in order.
 
@@ -97,10 +121,12 @@ def earlier_jobs(
         cut: the slice.
         batch_id: the batch that is retried.
         with_texts: read lines, outputs and parts as well.
+        among: only these; None for all.
     """
     execute = session.connection().execute
     bounds = {"first_seq": cut.first_seq, "last_seq": cut.last_seq, "queue": cut.queue}
-    kinds = {row[0]: row[1] for row in execute(_OPEN, {"batch_id": lease.batch_id, **bounds})}
+    rows = execute(_OPEN, {"batch_id": lease.batch_id, **bounds})
+    kinds = {seq: kind for seq, kind in rows if among is None or seq in among}
     if not kinds:
         return []
     of_jobs = {"batch_id": batch_id, "seqs": [*kinds]}

@@ -15,6 +15,7 @@ from jobs.store import batches
 from jobs.store.balance import balance
 from jobs.tables import Result
 from tests.support.workshop import CHAT, Workshop, line, workshop
+from workers.sweep import Sweep
 
 STRICT = '{"type":"object","required":["hour","place"]}'
 RELAXED = '{"type":"object","required":["hour"]}'
@@ -202,6 +203,42 @@ async def test_a_cancelled_job_runs_again_or_has_failed_for_that(shop: Workshop)
     assert told(chosen) == [("succeeded", "live", None), ("failed", "cache", "cancelled")]
     everything = await ran(shop, shop.retry(ref))
     assert [result.source for result in everything] == ["live", "live"]
+
+
+def cancel(shop: Workshop, ref: str) -> None:
+    with shop.database.write() as session:
+        batches.move(session, 1, ref, BatchState.CANCELLING)
+    Sweep(shop.database, Mock()).cancel_batches()
+    assert shop.batch(ref).state == BatchState.CANCELLED
+
+
+async def test_what_a_cancelled_retry_did_not_come_to_is_looked_for_before_it(
+    shop: Workshop,
+) -> None:
+    ref, _ = await answered(shop, [*said("five", " "), httpx.Response(400)])
+    second = shop.retry(ref, "empty_output")
+    cancel(shop, second)
+    third = shop.retry(second)
+    cancel(shop, third)
+    results = await ran(shop, shop.retry(third, "cancelled"))
+    assert [(result.source, result.output) for result in results] == [
+        ("cache", '"five"'),
+        ("live", '"Hello"'),
+        ("live", '"Hello"'),
+    ]
+    assert results[0].origin_batch_id == shop.batch(ref).id
+
+
+async def test_what_a_cancelled_retry_changed_is_judged_from_where_the_answer_is(
+    shop: Workshop,
+) -> None:
+    texts = said('{"hour":5}', '{"hour":5,"place":"A"}')
+    ref, _ = await answered(shop, texts, schema=STRICT)
+    second = shop.retry(ref, schema=RELAXED)
+    cancel(shop, second)
+    results = await ran(shop, shop.retry(second))
+    assert told(results) == [("succeeded", "cache", None)] * 2
+    assert len(shop.attempts()) == len(texts)
 
 
 @pytest.mark.parametrize(
