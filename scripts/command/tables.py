@@ -57,6 +57,7 @@ def batch_summary(batch: JsonObject) -> Table:
         ("jobs", f"{counts['total']:,}: {', '.join(shown)}"),
         ("tokens", f"{into:,} in, {out:,} out"),
         ("cost", _cost(batch)),
+        ("bad answers", _bad_answers(batch)),
         ("prompt caches", saved_by_caches(batch.get("cache_saved_usd"))),
         ("without price", f"{_jobs(unpriced)}, which the cost leaves out" if unpriced else ""),
         ("unknown", f"{_calls(unknown)}, charged at the worst case" if unknown else ""),
@@ -70,6 +71,12 @@ def batch_summary(batch: JsonObject) -> Table:
         if value:
             table.add_row(Text(name, style="bold"), value)
     return table
+
+
+def _bad_answers(batch: JsonObject) -> str:
+    """Return how many answers were not usable, and which part of the cost is theirs."""
+    count = batch.get("bad_answers")
+    return f"{count:,}, {dollars(batch['bad_answers_cost_usd'])} of the cost" if count else ""
 
 
 def _saved(batch: JsonObject) -> str:

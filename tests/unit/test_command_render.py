@@ -131,6 +131,12 @@ def test_a_summary_tells_what_is_missing_from_the_cost() -> None:
     assert "the budget" in text
 
 
+def test_a_summary_tells_what_bad_answers_cost() -> None:
+    text = text_of(batch_summary(batch(bad_answers=1280, bad_answers_cost_usd="0.011433400")))
+    assert "1,280, $0.0114334 of the cost" in text
+    assert "bad answers" not in text_of(batch_summary(batch(bad_answers=0)))
+
+
 def test_results_are_told_by_their_answer_or_their_error() -> None:
     error = {"code": "invalid_json", "message": "expected \x1b[31mJSON"}
     rows = [
