@@ -72,7 +72,7 @@ def test_whatever_a_model_leaves_out_is_missed(text: str, form: str, data: st.Da
         ("a scheme such as “https://”", "a scheme such as “https://”"),
         ("“https://x.org”", "“<x1/>”"),
         ("Mail bob.x+y@example.co.uk.", "Mail <x1/>."),
-        ("Run `a --b` or ``c`d``.", "Run <x1/> or ``c`d``."),
+        ("Run `a --b` or ``c`d``.", "Run <x1/> or <x2/>."),
         ('<a href="x">y</a>', '<a id="1">y</a>'),
         ('<img src="x"/> <br/>', '<img id="1"> <br/>'),
         ("{\\an8}Hi {% if x %}", "<x1/>Hi <x2/>"),
@@ -85,6 +85,21 @@ def test_addresses_code_and_attributes_are_hidden_and_placeholders_stay(
     text: str, shown: str
 ) -> None:
     assert protect(text, "plain").text == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("![a wheel](img/wheel.png)", "![a wheel](<x1/>)"),
+        ("[the kinds](../kinds.md#same 'Title')", "[the kinds](<x1/> 'Title')"),
+        ("[mill](https://a.b/c_(d)) (and more)", "[mill](<x1/>) (and more)"),
+        ("[a](#b), [c]({d}), [e]( ), (f](g", "[a](<x1/>), [c](<x2/>), [e]( ), (f](g"),
+    ],
+)
+def test_where_links_lead_is_hidden_in_markdown(text: str, shown: str) -> None:
+    protected = protect(text, "markdown")
+    assert protected.text == shown
+    assert restore(shown, shown, protected).text == text
 
 
 def test_blocks_of_code_are_hidden_by_their_format() -> None:

@@ -16,12 +16,16 @@ _TAG = r"<(?P<tag>[A-Za-z][\w:.-]{0,60})\s[^<>]{0,20000}>"
 _ADDRESS = r"[^\s<>\"'`|\\^{}\[\]“”„«»‹›「」]"
 _URL = rf"(?:(?:https?|ftp|file)://(?=[\w.\[/])|(?<![\w.])www\.){_ADDRESS}{{1,4000}}"
 _EMAIL = r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
-_CODE = r"(?<!`)(?P<ticks>`{1,2})(?!`)[^`\n]{1,2000}(?P=ticks)(?!`)"
+_CODE = r"(?<!`)(?:`[^`\n]{1,2000}`|``(?!`)(?:[^`\n]|`(?!`)){1,2000}``)(?!`)"
+_DESTINATION = r"(?<=\]\()(?:[^\s()<>]|\([^\s()<>]{0,200}\)){1,2000}(?=\)|[ \t]+[\"'(])"
+"""Of a link or an image in Markdown: an address within the document's site has no scheme to know it by."""
+
 _OTHER = r"\{\\[^{}\n]{1,80}\}|\{%[^{}\n]{1,400}%\}|<!\[CDATA\[|<![A-Za-z][^<>]{0,2000}>"
 _MARK = r"(?:<|&lt;|＜)\s?[xX]\s?\d{1,9}\s?/?\s?(?:>|&gt;|＞)"
 """What would be read as a token of ours if it stood in an answer."""
 
 _INLINE = re.compile(rf"{_TAG}|{_URL}|{_EMAIL}|{_CODE}|{_OTHER}|{_MARK}")
+_INLINE_MARKDOWN = re.compile(rf"(?P<destination>{_DESTINATION})|{_INLINE.pattern}")
 
 _TOKEN = re.compile(r"<x(\d{1,9})/>|<[A-Za-z][\w:.-]{0,60} id=\"(\d{1,9})\"\s?/?>")
 _ANSWERED = re.compile(
@@ -125,18 +129,19 @@ def _hidden(text: str, form: str) -> Iterator[tuple[int, int, str | None]]:
     """Yield what is hidden, in order: start, end, and the name if it is an opening tag."""
     end = 0
     for start, stop in _blocks(text, form):
-        yield from _inline(text, end, start)
+        yield from _inline(text, end, start, form)
         yield start, stop, None
         end = stop
-    yield from _inline(text, end, len(text))
+    yield from _inline(text, end, len(text), form)
 
 
-def _inline(text: str, start: int, stop: int) -> Iterator[tuple[int, int, str | None]]:
-    for found in _INLINE.finditer(text, start, stop):
+def _inline(text: str, start: int, stop: int, form: str) -> Iterator[tuple[int, int, str | None]]:
+    inline = _INLINE_MARKDOWN if form == "markdown" else _INLINE
+    for found in inline.finditer(text, start, stop):
         name = found["tag"]
         if name is not None:
             yield found.start(), found.end(), None if name.lower() == "x" else name
-        elif found[0][0] in "<`{&＜":
+        elif found[0][0] in "<`{&＜" or found.groupdict().get("destination"):
             yield found.start(), found.end(), None
         else:
             yield found.start(), found.start() + len(_address(found[0])), None
