@@ -18,7 +18,7 @@ from api.openai import batches as openai_batches
 from api.openai import files as openai_files
 from api.openai import models as openai_models
 from api.openai.errors import ERRORS, OpenAIErrors
-from api.openai.reading import Readers
+from api.openai.readers import Readers
 from api.routes import (
     attempts,
     batches,

@@ -11,7 +11,7 @@ from api.audit import note
 from api.auth import ReaderProject, SubmitterProject
 from api.bodies import StrictRoute
 from api.idempotency import Key
-from api.openai.reading import Readers
+from api.openai.readers import Readers
 from api.openai.shapes import BatchPage, FileBatchShape, batch_shape, page_of
 from api.query import WholeNumber
 from api.services import Services, ServicesDep

@@ -1,23 +1,20 @@
-"""Reading the files of new batches, in threads of the API: whichever process is there does it.
+"""Reading the file of one new batch into a batch of jobs, or saying why it is none.
 
-A batch's row says that it is to be read. Whoever claims it gives signs of life while he reads; if he is
-killed, another one begins from the start, in whichever process, and what the dead one stored is dropped
-like any upload that died.
+Which batch it is, and that nobody else reads it, is the matter of `readers`.
 """
 
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from threading import Event, Thread
+from threading import Event
 
-from api.openai.tidying import tidy
 from api.services import Services
 from jobs.defaults import JobDefaults
 from jobs.errors import (
     EmptySubmission,
-    IllegalTransition,
     InvalidSubmission,
     LineFault,
     NotFound,
@@ -29,22 +26,18 @@ from jobs.errors import (
 from jobs.file_store import blocks
 from jobs.ingest import Accepted, Intake
 from jobs.lines import LineReader
-from jobs.store import Session, budgets, file_batches
-from jobs.store.file_batches import BatchFault, Claim
+from jobs.store import Session, budgets, file_claims
+from jobs.store.file_batches import BatchFault
+from jobs.store.file_claims import Claim
 from jobs.store.uploads import BatchDraft
 
 log = logging.getLogger(__name__)
 
-READERS = 2
-"""Threads: a small batch need not wait for one of a million lines."""
-
-LOOK_AGAIN_S = 2.0
-"""Until it is looked for batches whose reader died, or that were made by another process."""
+PAUSE_S = 2.0
+"""After the database or the disk has failed, before the next look: what is wrong is rarely over at once."""
 
 SIGN_EVERY_S = 3.0
 """Between two signs of life of a reader."""
-
-TIDY_EVERY_S = 60.0
 
 MOST_CLAIMS = 5
 """Readers that may die of one batch."""
@@ -61,100 +54,49 @@ class Stopping(Exception):
     """This process ends; another one begins again."""
 
 
-class Readers:
-    """The threads of one process that read new batches."""
+@dataclass(frozen=True, slots=True)
+class FileReading:
+    """One reading of one batch's file, which ends early when the process does: `stopping`."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._stopping = Event()
-        self._woken = Event()
-        self._tidied_at = time.monotonic()
-        self._threads = [
-            Thread(target=self._run, name=f"reader-{number}", daemon=True)
-            for number in range(READERS)
-        ]
+    services: Services
+    claim: Claim
+    stopping: Event
 
-    def start(self) -> None:
-        """Begin to look for batches."""
-        for thread in self._threads:
-            thread.start()
+    def run(self) -> None:
+        """Read the file to its end, and say what came of it.
 
-    def wake(self) -> None:
-        """Look for a batch now: one was made."""
-        self._woken.set()
-
-    def stop(self) -> None:
-        """Return when no thread uses the database any more; what they were at is left to others."""
-        self._stopping.set()
-        self._woken.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                found = self.read_next()
-                self._tidy_at_times()
-            except ServiceUnavailable as error:
-                log.warning("no batches can be read from files: %s", error)
-                found = False
-            except Exception:  # the next look tries again
-                log.exception("looking for batches to be read failed")
-                found = False
-            if not found:
-                self._woken.wait(LOOK_AGAIN_S)
-                self._woken.clear()
-
-    def _tidy_at_times(self) -> None:
-        if time.monotonic() - self._tidied_at > TIDY_EVERY_S:
-            self._tidied_at = time.monotonic()
-            tidy(self._services)
-
-    def read_next(self) -> bool:
-        """Read the next batch that waits for it; return whether there was one."""
-        database = self._services.database
-        with database.read() as session:
-            if not file_batches.is_any_waiting(session):
-                return False
-        with database.write() as session:
-            claim = file_batches.claim_next(session)
-        if claim is None:
-            return False
-        try:
-            self._read(claim)
-        except IllegalTransition as error:
-            log.info("%s: %s", claim.ref, error)
-        return True
-
-    def _read(self, claim: Claim) -> None:
+        Raises:
+            IllegalTransition: somebody else has the claim, or the batch was cancelled.
+        """
+        claim = self.claim
         try:
             if claim.number > MOST_CLAIMS:
                 raise UnreadableFile
-            accepted = self._take_in(claim)
+            accepted = self._take_in()
         except (Stopping, ServiceUnavailable) as error:
             log.warning("%s is left to be read again: %s", claim.ref, error)
-            with suppress(ServiceUnavailable), self._services.database.write() as session:
-                file_batches.release(session, claim)
+            with suppress(ServiceUnavailable), self.services.database.write() as session:
+                file_claims.release(session, claim)
             if isinstance(error, ServiceUnavailable):
-                self._stopping.wait(LOOK_AGAIN_S)
+                self.stopping.wait(PAUSE_S)
         except (SubmissionError, NotFound, UnreadableFile) as error:
-            with self._services.database.write() as session:
-                file_batches.fail(session, claim, faults_of(error))
+            with self.services.database.write() as session:
+                file_claims.fail(session, claim, faults_of(error))
         else:
-            self._services.feed(accepted.queues)
+            self.services.feed(accepted.queues)
 
-    def _take_in(self, claim: Claim) -> Accepted:
-        with self._services.files.open(claim.file_ref) as file:
-            intake = self._intake(claim)
+    def _take_in(self) -> Accepted:
+        with self.services.files.open(self.claim.file_ref) as file:
+            intake = self._intake()
             try:
-                self._take_blocks(claim, blocks(file), intake)
-                return intake.accept(also=partial(_accept, claim))
+                self._take_blocks(blocks(file), intake)
+                return intake.accept(also=partial(_accept, self.claim))
             except BaseException:
                 intake.abandon()
                 raise
 
-    def _intake(self, claim: Claim) -> Intake:
-        services = self._services
+    def _intake(self) -> Intake:
+        services, claim = self.services, self.claim
         defaults = JobDefaults.from_json(claim.defaults)
         has_budget = claim.max_cost_nanos is not None
         if not has_budget:
@@ -182,16 +124,16 @@ class Readers:
             max_jobs=services.settings.max_jobs_per_batch,
         )
 
-    def _take_blocks(self, claim: Claim, content: Iterator[bytes], intake: Intake) -> None:
+    def _take_blocks(self, content: Iterator[bytes], intake: Intake) -> None:
         told_at = time.monotonic()
         for block in content:
-            if self._stopping.is_set():
+            if self.stopping.is_set():
                 raise Stopping("this process ends")
             intake.take(block)
             if time.monotonic() - told_at > SIGN_EVERY_S:
                 told_at = time.monotonic()
-                with self._services.database.write() as session:
-                    file_batches.touch(session, claim)
+                with self.services.database.write() as session:
+                    file_claims.touch(session, self.claim)
 
 
 class UnreadableFile(TidemillError):
@@ -201,7 +143,7 @@ class UnreadableFile(TidemillError):
 
 
 def _accept(claim: Claim, session: Session, batch_id: int) -> None:
-    file_batches.accept(session, claim, batch_id)
+    file_claims.accept(session, claim, batch_id)
 
 
 def faults_of(error: TidemillError) -> list[BatchFault]:

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, file_batches
+from jobs.store import Database, file_batches, file_claims
 from jobs.store.file_batches import FileBatchDraft
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.settlement import flush
@@ -66,9 +66,9 @@ def _of_a_file(database: Database) -> None:
     with database.write() as session:
         file_batches.begin(session, draft)
     with database.write() as session:
-        claim = file_batches.claim_next(session)
+        claim = file_claims.claim_next(session)
         assert claim is not None
-        file_batches.accept(session, claim, 1)
+        file_claims.accept(session, claim, 1)
 
 
 async def test_every_route_that_reads_answers(

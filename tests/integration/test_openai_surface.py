@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from api.openai import reading
+from api.openai.readers import Readers
 from api.openai.tidying import tidy
 from jobs.configuration import Configuration
 from jobs.errors import IllegalTransition, StorageFull
@@ -19,7 +20,7 @@ from jobs.exchange import Usage
 from jobs.file_store import FileStore
 from jobs.scopes import Scope
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, batches, file_batches, leases, now, slices, uploads
+from jobs.store import Database, batches, file_batches, file_claims, leases, now, slices, uploads
 from jobs.store.leases import Lease
 from jobs.store.projects import create_key, ensure_project
 from jobs.store.reports import ResultDraft, Settlement, Unattempted
@@ -372,7 +373,7 @@ async def test_a_batch_is_cancelled_while_its_file_is_read(
             file_batches.cancel(session, 1, ids[0])
         return true_open(self, ref)
 
-    monkeypatch.setattr(reading.Readers, "wake", lambda _self: None)
+    monkeypatch.setattr(Readers, "wake", lambda _self: None)
     file_id = (await put(client, request_line())).json()["id"]
     made = (await make(client, file_id)).json()
     ids.append(made["id"])
@@ -393,22 +394,22 @@ async def test_a_reader_that_died_is_replaced_and_one_taken_for_dead_makes_no_se
     client: httpx.AsyncClient, app: FastAPI, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file_id = (await put(client, request_line())).json()["id"]
-    readers: reading.Readers = app.state.readers
+    readers: Readers = app.state.readers
     await asyncio.to_thread(readers.stop)
     made = (await make(client, file_id)).json()
     with database.write() as session:
-        dead = file_batches.claim_next(session)
+        dead = file_claims.claim_next(session)
     assert dead is not None
     with database.write() as session:
-        assert file_batches.claim_next(session) is None  # it may be alive
-    monkeypatch.setattr(file_batches, "SILENT", -file_batches.SILENT)
-    fresh = reading.Readers(app.state.services)
+        assert file_claims.claim_next(session) is None  # it may be alive
+    monkeypatch.setattr(file_claims, "SILENT", -file_claims.SILENT)
+    fresh = Readers(app.state.services)
     assert await asyncio.to_thread(fresh.read_next)
     assert (await show(client, made["id"]))["status"] == "in_progress"
     with pytest.raises(IllegalTransition), database.write() as session:
-        file_batches.accept(session, dead, 1)
+        file_claims.accept(session, dead, 1)
     with pytest.raises(IllegalTransition), database.write() as session:
-        file_batches.touch(session, dead)
+        file_claims.touch(session, dead)
     assert len((await client.get("/api/batches")).json()["data"]) == 1
     assert not await asyncio.to_thread(fresh.read_next)
 
@@ -419,11 +420,11 @@ async def test_a_file_of_which_reader_after_reader_dies_fails_in_the_end(
     file_id = (await put(client, request_line())).json()["id"]
     await asyncio.to_thread(app.state.readers.stop)
     made = (await make(client, file_id)).json()
-    monkeypatch.setattr(file_batches, "SILENT", -file_batches.SILENT)
+    monkeypatch.setattr(file_claims, "SILENT", -file_claims.SILENT)
     for _ in range(reading.MOST_CLAIMS):
         with database.write() as session:
-            assert file_batches.claim_next(session) is not None
-    await asyncio.to_thread(reading.Readers(app.state.services).read_next)
+            assert file_claims.claim_next(session) is not None
+    await asyncio.to_thread(Readers(app.state.services).read_next)
     shown = await show(client, made["id"])
     assert shown["status"] == "failed"
     assert shown["errors"]["data"][0]["code"] == "unreadable_file"
@@ -435,7 +436,7 @@ async def test_a_reader_that_has_no_room_leaves_the_batch_to_be_read_later(
     file_id = (await put(client, request_line())).json()["id"]
     await asyncio.to_thread(app.state.readers.stop)
     made = (await make(client, file_id)).json()
-    readers = reading.Readers(app.state.services)
+    readers = Readers(app.state.services)
     readers._stopping.set()  # it does not wait before it looks again
 
     def full(_session: object) -> None:
@@ -446,7 +447,7 @@ async def test_a_reader_that_has_no_room_leaves_the_batch_to_be_read_later(
         for _ in range(reading.MOST_CLAIMS + 2):
             assert await asyncio.to_thread(readers.read_next)
     assert (await show(client, made["id"]))["status"] == "validating"
-    fresh = reading.Readers(app.state.services)
+    fresh = Readers(app.state.services)
     assert await asyncio.to_thread(fresh.read_next)
     assert (await show(client, made["id"]))["status"] == "in_progress"
 
@@ -458,7 +459,7 @@ async def test_a_batch_whose_file_was_deleted_before_it_was_read_fails(
     await asyncio.to_thread(app.state.readers.stop)
     made = (await make(client, file_id)).json()
     await client.delete(f"/v1/files/{file_id}")
-    await asyncio.to_thread(reading.Readers(app.state.services).read_next)
+    await asyncio.to_thread(Readers(app.state.services).read_next)
     shown = await show(client, made["id"])
     assert (shown["status"], shown["errors"]["data"][0]["code"]) == ("failed", "not_found")
 
