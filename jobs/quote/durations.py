@@ -5,13 +5,13 @@ share its work, and providers work side by side. How long a call takes is not kn
 only limits the calls in flight tells no time.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from jobs.configuration import Configuration, Limits, Pool
 from jobs.pools import DAILY, KINDS, PERIODS_S, PoolState, model_scope
-from jobs.quote.tally import Tally
+from jobs.quote.tally import Range, Tally
 
 DAY_S = 86_400
 
@@ -63,8 +63,8 @@ def duration(tallies: Sequence[Tally], configuration: Configuration, known: Know
     for provider in sorted({tally.target.provider for tally in tallies}):
         own = [tally for tally in tallies if tally.target.provider == provider]
         pools = configuration.providers[provider].pools
-        low = [_pace(list(map(_low, own)), provider, pool, known) for pool in pools]
-        high = [_pace(list(map(_high, own)), provider, pool, known) for pool in pools]
+        low = [_pace(_work(own, _low_end), provider, pool, known) for pool in pools]
+        high = [_pace(_work(own, _high_end), provider, pool, known) for pool in pools]
         for pool, pace in zip(pools, high, strict=True):
             if pace is None:
                 return Duration(
@@ -78,35 +78,35 @@ def duration(tallies: Sequence[Tally], configuration: Configuration, known: Know
     return Duration(low_s, high_s, limited_by)
 
 
+def _low_end(span: Range) -> int:
+    return span.low
+
+
+def _high_end(span: Range) -> int:
+    return span.high
+
+
+def _work(tallies: Sequence[Tally], end: Callable[[Range], int]) -> list[_Work]:
+    """Return what jobs take at one end of their quote."""
+    return [
+        _Work(
+            tally.target.model,
+            (
+                tally.calls,
+                end(tally.counted_tokens),
+                end(tally.input_tokens),
+                end(tally.output_tokens),
+            ),
+        )
+        for tally in tallies
+    ]
+
+
 def _together_s(paces: Sequence[_Pace | None]) -> float:
     """Return how long pools take together. One without a limit at this end takes no time."""
     if any(pace is None for pace in paces):
         return 0.0
     return 1.0 / sum(pace.share_per_s for pace in paces if pace is not None)
-
-
-def _low(tally: Tally) -> _Work:
-    return _Work(
-        tally.target.model,
-        (
-            tally.calls,
-            tally.counted_tokens.low,
-            tally.input_tokens.low,
-            tally.output_tokens.low,
-        ),
-    )
-
-
-def _high(tally: Tally) -> _Work:
-    return _Work(
-        tally.target.model,
-        (
-            tally.calls,
-            tally.counted_tokens.high,
-            tally.input_tokens.high,
-            tally.output_tokens.high,
-        ),
-    )
 
 
 def _pace(work: Sequence[_Work], provider: str, pool: Pool, known: Known) -> _Pace | None:
