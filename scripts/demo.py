@@ -4,7 +4,6 @@ It drives the same commands that a person would type: `tidemill up`, `submit --w
 """
 
 import json
-import signal
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,13 +14,12 @@ import typer
 from rich.console import Console
 from rich.panel import Panel
 
-from jobs.errors import TidemillError
 from scripts.command.ending import ExitStatus
 from scripts.command.tables import result_table
 from scripts.demo_texts import jobs
 from scripts.launcher import local_model
 from scripts.launcher.ready import free_port
-from scripts.own_tidemill import HOST, OwnTidemill
+from scripts.own_tidemill import HOST, OwnTidemill, failures_told
 
 COMMAND_WITHIN_S = 300.0
 """Ten times what a batch takes on two cores; one that nobody works on is not watched for ever."""
@@ -128,16 +126,10 @@ def main(
     keep: Annotated[bool, typer.Option("--keep", help="Leave it running until Ctrl-C.")] = False,
 ) -> None:
     """Start Tidemill on this machine, run thirty jobs on a small model, and show the bill."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does
     console = Console(highlight=False)
     demo = OwnTidemill(home.resolve(), port=free_port(), flower_port=free_port())
-    try:
+    with failures_told("demo", console):
         status = run(demo, console, keep=keep)
-    except TidemillError as error:
-        console.print(f"demo: {error.message}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(ExitStatus.UNREACHABLE) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(ExitStatus.INTERRUPTED) from None
     raise typer.Exit(status)
 
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import typer
 from rich.console import Console
 
 from jobs.configuration import load_configuration
-from jobs.errors import ServiceUnavailable
+from jobs.errors import ServiceUnavailable, TidemillError
 from scripts.command.client import Client
 from scripts.command.connection import connect
 from scripts.command.ending import ExitStatus
@@ -135,6 +136,23 @@ class OwnTidemill:
         configuration = load_configuration(self.home / "local-model.toml")
         port = urlsplit(configuration.providers[local_model.PROVIDER].base_url).port
         return port is not None and answers(HOST, port, "/health")
+
+
+@contextmanager
+def failures_told(name: str, console: Console) -> Iterator[None]:
+    """Say in one line why the script of this name can't go on; SIGTERM ends it as Ctrl-C does.
+
+    Raises:
+        typer.Exit: it can't go on, or was interrupted.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except TidemillError as error:
+        console.print(f"{name}: {error.message}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(ExitStatus.UNREACHABLE) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(ExitStatus.INTERRUPTED) from None
 
 
 def _stop(up: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,6 @@ answers are found, what is done about them, and that none of them passes for a g
 """
 
 import json
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from jobs.errors import ServiceUnavailable, TidemillError
+from jobs.errors import ServiceUnavailable
 from scripts.command.ending import ExitStatus
 from scripts.command.render import JsonObject
 from scripts.launcher import local_model
@@ -22,7 +21,7 @@ from scripts.launcher.ready import free_port
 from scripts.local_trial import report
 from scripts.local_trial.story import Story, by_job
 from scripts.local_trial.submissions import SUBMISSIONS, Submission, texts
-from scripts.own_tidemill import OwnTidemill
+from scripts.own_tidemill import OwnTidemill, failures_told
 
 ALL_WITHIN_S = 840.0
 """The four batches together. They took 710 s on two cores that others kept busy as well."""
@@ -115,15 +114,9 @@ def main(
     ] = None,
 ) -> None:
     """Translate the Universal Declaration of Human Rights and read real texts with a small model."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does
     console = Console(highlight=False)
-    try:
+    with failures_told("trial", console):
         status = run(OwnTidemill(home.resolve(), port=free_port()), console, limit)
-    except TidemillError as error:
-        console.print(f"trial: {error.message}", style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(ExitStatus.UNREACHABLE) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(ExitStatus.INTERRUPTED) from None
     raise typer.Exit(status)
 
 
