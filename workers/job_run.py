@@ -39,11 +39,11 @@ from workers import conclusions
 from workers.detour import Patience
 from workers.dialogue import Dialogue, Policy
 from workers.gate.gate import Ending, Grant, PoolId
+from workers.next_step import AskAgain, Fail, Retry, RetryPolicy, is_doubtful, next_step
 from workers.open_slice import OpenSlice
 from workers.overloads import Overloads
 from workers.permits import Withdrawn
 from workers.purse import ROOM_S
-from workers.retry import AskAgain, Fail, Retry, RetryPolicy, is_doubtful, next_step
 from workers.sent_call import Failure, SentCall
 from workers.start_search import Again, StartSearch, Work
 from workers.suspicion import is_poison

@@ -23,8 +23,8 @@ from workers import conclusions
 from workers.dialogue import Dialogue
 from workers.echoes import without_echo
 from workers.gate.gate import Ending, Grant
+from workers.next_step import is_doubtful
 from workers.open_slice import OpenSlice
-from workers.retry import is_doubtful
 
 log = logging.getLogger(__name__)
 

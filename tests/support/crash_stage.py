@@ -46,8 +46,8 @@ from tests.support.crash_points import CountedDatabase, CountedTransport, Life, 
 from tests.support.system import Json, configuration, ndjson
 from workers.boot import build_parts
 from workers.calls import Caller
+from workers.next_step import RetryPolicy
 from workers.parts import Parts
-from workers.retry import RetryPolicy
 from workers.runtime import Runtime, RuntimeOptions
 from workers.sweep import SILENT_UPLOAD, Sweep
 

@@ -43,11 +43,11 @@ from workers.forecast import Forecast
 from workers.in_flight import InFlight
 from workers.kept_answers import take_kept
 from workers.keys import Keyring
+from workers.next_step import RetryPolicy
 from workers.open_slice import OpenSlice
 from workers.parts import Parts
 from workers.planning import Planning
 from workers.prompt_caches import PromptCaches
-from workers.retry import RetryPolicy
 from workers.shared_primings import SharedPrimings
 from workers.slice_run import SliceRun
 from workers.suspicion import Quarantine
@@ -251,6 +251,13 @@ def parts_of(settings: Settings, database: Database, gate: FakeGate, provider: P
         transport=AiohttpTransport(),
         caller=Caller(httpx.MockTransport(provider.answer), deadline_s=5.0),
     )
+
+
+def asking(*prompts: str, **fields: Any) -> list[dict[str, Any]]:
+    """Return a line for each prompt, named 0, 1, 2 …, with some fields the same for all."""
+    return [
+        {**line(str(number)), "prompt": prompt, **fields} for number, prompt in enumerate(prompts)
+    ]
 
 
 def make_impatient(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ from workers.conclusions import (
     storable,
 )
 from workers.dialogue import Over
-from workers.retry import AskAgain, RetryPolicy, is_doubtful, next_step
+from workers.next_step import AskAgain, RetryPolicy, is_doubtful, next_step
 
 LEASE = Lease(
     batch_id=1,

@@ -13,7 +13,7 @@ from api.errors import PARAMETER_CODES, STATUSES
 from jobs import errors
 from jobs.errors import Permanent, ProviderError, TidemillError
 from workers import conclusions, job_run
-from workers.retry import is_doubtful
+from workers.next_step import is_doubtful
 
 Kind = TypeVar("Kind", bound=TidemillError)
 

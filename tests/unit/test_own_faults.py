@@ -1,7 +1,6 @@
 """Faults of our own in the way of a job: each call is charged and counted, and the job has an end."""
 
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ from jobs.prices import Price
 from jobs.states import BatchState, Outcome, SliceState
 from jobs.store.reports import Settlement, Unattempted
 from jobs.tables import Slice
-from tests.support.workshop import Workshop, line, workshop
+from tests.support.workshop import Workshop, line, make_impatient, workshop
 from workers import conclusions, job_run
 from workers.gate.gate import Ending
-from workers.retry import RetryPolicy
 from workers.slice_run import BREAKDOWN
 
 TOO_MANY_NANOS = 2**70
@@ -33,7 +31,7 @@ class Panic(BaseException):
 @pytest.fixture
 async def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Workshop]:
     """A worker that has little patience between attempts."""
-    monkeypatch.setattr(job_run, "RetryPolicy", partial(RetryPolicy, first_wait_s=0.001))
+    make_impatient(monkeypatch)
     async with workshop(tmp_path) as shop:
         yield shop
 

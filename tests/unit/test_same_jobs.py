@@ -12,7 +12,7 @@ from jobs.clock import utcnow
 from jobs.states import BatchState, ResultStatus, SliceState
 from jobs.store import batches
 from jobs.store.balance import balance
-from tests.support.workshop import Workshop, line, workshop
+from tests.support.workshop import Workshop, asking, workshop
 
 if TYPE_CHECKING:
     from tests.support.workshop import NoFeed
@@ -26,14 +26,8 @@ async def shop(tmp_path: Path) -> AsyncIterator[Workshop]:
         yield shop
 
 
-def lines(*prompts: str, **fields: Any) -> list[dict[str, Any]]:
-    return [
-        {**line(str(number)), "prompt": prompt, **fields} for number, prompt in enumerate(prompts)
-    ]
-
-
 async def test_one_is_called_for_and_all_get_its_result(shop: Workshop) -> None:
-    ref = shop.submit(lines("a", "b", "a", "a", "b"), given=SAME)
+    ref = shop.submit(asking("a", "b", "a", "a", "b"), given=SAME)
     await shop.run(ref)
     assert len(shop.provider.seen) == 2
     assert [result.source for result in shop.results()] == ["live"] * 2 + ["duplicate"] * 3
@@ -49,7 +43,7 @@ async def test_one_is_called_for_and_all_get_its_result(shop: Workshop) -> None:
 
 async def test_all_get_the_same_failure(shop: Workshop) -> None:
     shop.provider.replies.append(httpx.Response(400))
-    ref = shop.submit(lines("a", "a", "b"), given=SAME)
+    ref = shop.submit(asking("a", "a", "b"), given=SAME)
     await shop.run(ref)
     assert [result.error_code for result in shop.results()] == ["request_rejected"] * 2 + [None]
     assert shop.batch(ref).failed == 2
@@ -68,14 +62,14 @@ async def test_all_get_the_same_failure(shop: Workshop) -> None:
 async def test_who_asks_for_variety_gets_it(
     shop: Workshop, given: dict[str, str], fields: dict[str, Any], calls: int
 ) -> None:
-    ref = shop.submit(lines("a", "a", "a", **fields), given=given)
+    ref = shop.submit(asking("a", "a", "a", **fields), given=given)
     await shop.run(ref)
     assert len(shop.provider.seen) == calls
     assert shop.batch(ref).succeeded == 3
 
 
 async def test_other_lines_are_other_jobs(shop: Workshop) -> None:
-    same = lines("a", "a", "a", "a")
+    same = asking("a", "a", "a", "a")
     same[1]["model"] = "large"
     same[2]["max_tokens"] = 11
     same[3]["system"] = "Be brief."
@@ -84,7 +78,7 @@ async def test_other_lines_are_other_jobs(shop: Workshop) -> None:
 
 
 async def test_a_later_slice_waits_for_the_result_of_an_earlier_one(shop: Workshop) -> None:
-    ref = shop.submit(lines("a", "b", "a", "c"), given=SAME, slice_size=2)
+    ref = shop.submit(asking("a", "b", "a", "c"), given=SAME, slice_size=2)
     await shop.run(ref, 1)
     assert [result.seq for result in shop.results()] == [3]
     waiting = shop.slice(1)
@@ -100,7 +94,7 @@ async def test_a_later_slice_waits_for_the_result_of_an_earlier_one(shop: Worksh
 
 async def test_a_slice_with_nothing_to_send_makes_room_for_the_next(shop: Workshop) -> None:
     """And is looked at less and less often: thousands of them would hold the window."""
-    ref = shop.submit(lines("a", "b", "a", "b"), given=SAME, slice_size=2)
+    ref = shop.submit(asking("a", "b", "a", "b"), given=SAME, slice_size=2)
     waits_s = []
     for looks in range(1, 8):
         await shop.run(ref, 1)
@@ -132,7 +126,7 @@ def due_now(shop: Workshop) -> None:
     ],
 )
 async def test_the_proof_looks_at_copies(shop: Workshop, damage: str) -> None:
-    ref = shop.submit(lines("a", "b", "a"), given=SAME)
+    ref = shop.submit(asking("a", "b", "a"), given=SAME)
     await shop.run(ref)
     with shop.database.snapshot() as session:
         assert balance(session, batches.find(session, 1, ref)).violations == []
