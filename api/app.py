@@ -49,19 +49,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         ConfigurationError: tokens can't be counted in the way that is configured.
         RuntimeError: a route of this version says neither which scope it needs nor that it is public.
     """
-    count_tokens = token_counter(settings.token_counting)
-    database = open_database(settings.resolved_database_url(), patience_s=PATIENCE_S)
-    services = Services(
-        settings=settings,
-        configuration=configuration,
-        catalogue=Catalogue(configuration),
-        prices=PriceBook(configuration),
-        database=database,
-        count_tokens=count_tokens,
-        feeder=Feeder(database, make_celery(settings)),
-        feeding=ThreadPoolExecutor(1, thread_name_prefix="feed"),
-    )
-
+    services = _services(settings, configuration)
     readers = Readers(services)
 
     @asynccontextmanager
@@ -70,7 +58,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         yield
         await run_in_threadpool(readers.stop)
         services.feeding.shutdown(cancel_futures=True)
-        database.close()
+        services.database.close()
 
     app = FastAPI(
         title="Tidemill",
@@ -89,6 +77,27 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     app.add_middleware(FrontDoor)
     app.add_middleware(BrowserRules)
     app.add_middleware(OpenAIErrors)
+    _include_routes(app)
+    require_declared(app)
+    return app
+
+
+def _services(settings: Settings, configuration: Configuration) -> Services:
+    count_tokens = token_counter(settings.token_counting)
+    database = open_database(settings.resolved_database_url(), patience_s=PATIENCE_S)
+    return Services(
+        settings=settings,
+        configuration=configuration,
+        catalogue=Catalogue(configuration),
+        prices=PriceBook(configuration),
+        database=database,
+        count_tokens=count_tokens,
+        feeder=Feeder(database, make_celery(settings)),
+        feeding=ThreadPoolExecutor(1, thread_name_prefix="feed"),
+    )
+
+
+def _include_routes(app: FastAPI) -> None:
     app.include_router(health.router, responses=PROBLEMS)
     app.include_router(front.router)
     for router in (
@@ -104,5 +113,3 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         app.include_router(router, prefix="/api", responses=PROBLEMS)
     for router in (openai_files.router, openai_batches.router, openai_models.router):
         app.include_router(router, prefix="/v1", responses=ERRORS)
-    require_declared(app)
-    return app

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlmodel import Session, col
 
 from jobs.states import FileContent, ResultStatus
@@ -54,17 +54,7 @@ def page(session: Session, batch_id: int, content: FileContent, *, after: int, u
         col(Result.position).between(after + 1, last),
         is_answer if content is FileContent.ANSWERS else ~is_answer,
     )
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
-    # Before its 3.43 SQLite counts characters only; PostgreSQL's bytes are told without unpacking.
-    size: Any = func.length if is_sqlite else func.octet_length
-    sum_bytes, fits = 0, after
-    sizes = select(col(Result.position), size(col(Result.output))).where(*wanted)
-    for position, size_bytes in session.connection().execute(sizes.order_by(col(Result.position))):
-        sum_bytes += size_bytes or 0
-        if fits > after and sum_bytes > PAGE_BYTES:
-            last = fits
-            break
-        fits = position
+    last = _last_that_fits(session, wanted, after, last)
     rows = session.connection().execute(
         select(
             col(Result.position),
@@ -80,3 +70,20 @@ def page(session: Session, batch_id: int, content: FileContent, *, after: int, u
         .order_by(col(Result.position))
     )
     return Page([FileLine(*row) for row in rows], last)
+
+
+def _last_that_fits(
+    session: Session, wanted: Sequence[ColumnElement[bool]], after: int, last: int
+) -> int:
+    """Return up to which position there is room on the page for all that is wanted; at most `last`."""
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    # Before its 3.43 SQLite counts characters only; PostgreSQL's bytes are told without unpacking.
+    size: Any = func.length if is_sqlite else func.octet_length
+    sizes = select(col(Result.position), size(col(Result.output))).where(*wanted)
+    sum_bytes, fits = 0, after
+    for position, size_bytes in session.connection().execute(sizes.order_by(col(Result.position))):
+        sum_bytes += size_bytes or 0
+        if fits > after and sum_bytes > PAGE_BYTES:
+            return fits
+        fits = position
+    return last
