@@ -120,7 +120,7 @@ def test_a_picture_counts_as_one_and_not_by_its_bytes() -> None:
     assert 0 < most_tokens(seen) - most_tokens(plain) - MOST_TOKENS_PER_IMAGE < 100
 
 
-def test_tools_are_estimated() -> None:
+def test_tools_count_as_input() -> None:
     plain, equipped = request_of(small()), request_of(small(tools=[TOOL] * 10))
     assert estimate_request(equipped) - estimate_request(plain) > 100
 

@@ -88,7 +88,7 @@ def test_the_quantiles_are_those_of_the_tables(degrees: int, table: float) -> No
     assert student_t(degrees) == pytest.approx(table, rel=0.013)
 
 
-def test_an_interval_computed_by_hand() -> None:
+def test_the_interval_is_students_t_narrowed_by_what_was_seen() -> None:
     """Mean 3, deviation sqrt(2.5), five of a hundred seen."""
     found = interval([1, 2, 3, 4, 5], 100)
     assert found is not None
@@ -240,7 +240,7 @@ def test_a_quote_is_shown_with_all_that_there_is_to_say(shown: io.StringIO) -> N
         assert words in text
 
 
-def test_what_is_not_known_is_said(shown: io.StringIO) -> None:
+def test_a_quote_says_which_price_and_which_limit_are_not_known(shown: io.StringIO) -> None:
     unknown = quote(
         cost_usd=None,
         worst_cost_usd=None,

@@ -52,7 +52,7 @@ def test_a_later_part_may_be_told_how_the_one_before_ended() -> None:
     assert call == CallRange(75, 135 + EARLIER_TOKENS, 400 + EARLIER_TOKENS, 50)
 
 
-def test_the_ends_of_a_short_call() -> None:
+def test_a_short_call_answers_in_a_word_or_to_its_bound_and_no_cache_counts() -> None:
     assert low_nanos(SHORT, CHEAP) == 75 * 1000 + 1 * 4000
     assert high_nanos(SHORT, CHEAP) == 135 * 1000 + 50 * 4000
     # Nobody caches so little.
