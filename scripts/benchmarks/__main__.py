@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from rich.console import Console
 
@@ -19,7 +20,7 @@ from scripts.benchmarks.machine import describe_machine
 from scripts.benchmarks.measurement import measure
 from scripts.benchmarks.message_per_job import measure_queue, print_queue
 from scripts.benchmarks.pacing import measure_pace, print_paces
-from scripts.benchmarks.report import print_machine, print_report, write_json
+from scripts.benchmarks.report import Run, print_machine, print_report, write_json
 from scripts.benchmarks.schemas import measure_schemas, print_schemas
 from scripts.benchmarks.stores import version
 from scripts.benchmarks.system import HOMES
@@ -28,6 +29,7 @@ from scripts.benchmarks.trouble_cases import TROUBLES
 from scripts.launcher.descriptors import raise_limit
 
 Say = Callable[[str], None]
+Measured = TypeVar("Measured", bound=Run)
 
 PROGRESS = Console(stderr=True, highlight=False)
 OUTPUT = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -99,11 +101,7 @@ def _pacing(options: Options, interruption: Interruption) -> int:
             paces.append(pace)
             line = f"{title}: {pace.share:.4f} of the limit, {pace.refused:,} answers of 429"
             PROGRESS.print(line, markup=False, soft_wrap=True)
-    machine = describe_machine(HOMES)
-    print_machine(OUTPUT, machine)
-    print_paces(OUTPUT, paces)
-    if options.json is not None:
-        write_json(options.json, machine, paces)
+    _publish(options, paces, print_paces)
     return int(any(pace.breaks_a_promise for pace in paces))
 
 
@@ -115,11 +113,7 @@ def _budget(options: Options, interruption: Interruption) -> int:
             run = measure_budget(store, options.budget, options.servers, about(store))
             runs.append(run)
             PROGRESS.print(f"{store}: {run.first.paused_for}", markup=False, soft_wrap=True)
-    machine = describe_machine(HOMES)
-    print_machine(OUTPUT, machine)
-    print_budgets(OUTPUT, runs)
-    if options.json is not None:
-        write_json(options.json, machine, runs)
+    _publish(options, runs, print_budgets)
     return int(any(run.breaks_a_promise for run in runs))
 
 
@@ -136,11 +130,7 @@ def _trouble(options: Options, interruption: Interruption) -> int:
             PROGRESS.print(line, markup=False, soft_wrap=True)
             for finding in aftermath.findings:
                 PROGRESS.print(f"WRONG: {finding}", style="bold red", markup=False, soft_wrap=True)
-    machine = describe_machine(HOMES)
-    print_machine(OUTPUT, machine)
-    print_aftermaths(OUTPUT, seen)
-    if options.json is not None:
-        write_json(options.json, machine, seen)
+    _publish(options, seen, print_aftermaths)
     return int(any(aftermath.breaks_a_promise for aftermath in seen))
 
 
@@ -153,11 +143,7 @@ def _answers(options: Options, interruption: Interruption) -> int:
             runs.append(run)
             for wrong in (*run.findings, *run.judgement.examples, *run.judgement.refusals):
                 PROGRESS.print(f"WRONG: {wrong}", style="bold red", markup=False, soft_wrap=True)
-    machine = describe_machine(HOMES)
-    print_machine(OUTPUT, machine)
-    print_answers(OUTPUT, runs)
-    if options.json is not None:
-        write_json(options.json, machine, runs)
+    _publish(options, runs, print_answers)
     return int(any(run.breaks_a_promise for run in runs))
 
 
@@ -167,23 +153,28 @@ def _collapse(options: Options, interruption: Interruption) -> int:
         run = measure_collapse(options.collapse, about(""))
     for finding in run.findings:
         PROGRESS.print(f"WRONG: {finding}", style="bold red", markup=False, soft_wrap=True)
-    machine = describe_machine(HOMES)
-    print_machine(OUTPUT, machine)
-    print_collapse(OUTPUT, run)
-    if options.json is not None:
-        write_json(options.json, machine, [run])
+    _publish(options, [run], lambda output, runs: print_collapse(output, runs[0]))
     return int(bool(run.findings))
 
 
 def _schemas(options: Options, interruption: Interruption) -> int:
     with _progress(interruption) as about:
         costs = measure_schemas(about(""))
+    _publish(options, costs, print_schemas)
+    return 0
+
+
+def _publish(
+    options: Options,
+    runs: Sequence[Measured],
+    print_runs: Callable[[Console, Sequence[Measured]], None],
+) -> None:
+    """Print the machine and what was measured on it, and write both where the options say."""
     machine = describe_machine(HOMES)
     print_machine(OUTPUT, machine)
-    print_schemas(OUTPUT, costs)
+    print_runs(OUTPUT, runs)
     if options.json is not None:
-        write_json(options.json, machine, costs)
-    return 0
+        write_json(options.json, machine, runs)
 
 
 @contextmanager

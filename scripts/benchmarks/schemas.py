@@ -6,7 +6,7 @@ timed in turn with `json.loads` of the honest one, so that a machine that wavers
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -114,7 +114,7 @@ def _timed(one: Callable[[], object], other: Callable[[], object]) -> tuple[floa
     return median(both[0]), median(both[1])
 
 
-def print_schemas(output: Console, costs: list[SchemaCost]) -> None:
+def print_schemas(output: Console, costs: Sequence[SchemaCost]) -> None:
     """Print the figures as a table."""
     table = Table(
         *("schema", "answer", "schema bytes", "answer bytes", "json.loads µs", "judged µs"),
