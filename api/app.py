@@ -17,6 +17,7 @@ from api.known_keys import Guesses, KnownKeys
 from api.openai import batches as openai_batches
 from api.openai import files as openai_files
 from api.openai import models as openai_models
+from api.openai import uploads as openai_uploads
 from api.openai.errors import ERRORS, OpenAIErrors
 from api.openai.readers import Readers
 from api.routes import (
@@ -111,5 +112,10 @@ def _include_routes(app: FastAPI) -> None:
         pools.router,
     ):
         app.include_router(router, prefix="/api", responses=PROBLEMS)
-    for router in (openai_files.router, openai_batches.router, openai_models.router):
+    for router in (
+        openai_uploads.router,
+        openai_files.router,
+        openai_batches.router,
+        openai_models.router,
+    ):
         app.include_router(router, prefix="/v1", responses=ERRORS)

@@ -120,7 +120,7 @@ async def test_a_file_that_is_too_large_or_has_no_room_leaves_nothing(
     client: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = app.state.services.settings
-    monkeypatch.setattr("api.openai.files.FORM_BYTES", -settings.max_upload_bytes + 1000)
+    monkeypatch.setattr("api.openai.uploads.FORM_BYTES", -settings.max_upload_bytes + 1000)
     reply = await put(client, b"x" * 2000)
     assert (reply.status_code, reply.json()["error"]["code"]) == (413, "body_too_large")
     monkeypatch.undo()
