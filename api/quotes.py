@@ -15,7 +15,6 @@ from jobs.defaults import JobDefaults
 from jobs.errors import ServiceUnavailable
 from jobs.lines import LineReader
 from jobs.quote import Insistence, Known, Quoting, Ratings, duration, kept_answers, known_states
-from jobs.store import budgets
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +49,13 @@ async def quote(
 
 
 def _begin(services: Services, request: QuoteRequest) -> Quoting:
-    has_budget = request.max_cost_nanos is not None
-    if not has_budget:
-        with services.database.read() as session:
-            has_budget = budgets.is_capped(session, request.project_id)
+    with services.database.read() as session:
+        prices = services.prices_if_budgeted(session, request.project_id, request.max_cost_nanos)
     reader = LineReader(
         request.defaults,
         services.catalogue,
         services.count_tokens,
-        prices=services.prices if has_budget else None,
+        prices=prices,
         sizes_calls=True,
     )
     return Quoting(

@@ -13,7 +13,7 @@ from jobs.file_store import FileStore
 from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings
-from jobs.store import Database
+from jobs.store import Database, Session, budgets
 from jobs.tokens import CountTokens
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,14 @@ class Services:
     def files(self) -> FileStore:
         """The bytes of uploaded files."""
         return FileStore(self.settings.files_folder())
+
+    def prices_if_budgeted(
+        self, session: Session, project_id: int, max_cost_nanos: int | None
+    ) -> PriceBook | None:
+        """Return the prices if every job needs one: its batch has a budget, or its project a cap."""
+        if max_cost_nanos is not None or budgets.is_capped(session, project_id):
+            return self.prices
+        return None
 
     def feed(self, queues: tuple[str, ...]) -> None:
         """Feed queues soon; whatever goes wrong, the sweep does it."""

@@ -26,7 +26,7 @@ from jobs.errors import (
 from jobs.file_store import blocks
 from jobs.ingest import Accepted, Intake
 from jobs.lines import LineReader
-from jobs.store import Session, budgets, file_claims
+from jobs.store import Session, file_claims
 from jobs.store.file_batches import BatchFault
 from jobs.store.file_claims import Claim
 from jobs.store.uploads import BatchDraft
@@ -98,15 +98,13 @@ class FileReading:
     def _intake(self) -> Intake:
         services, claim = self.services, self.claim
         defaults = JobDefaults.from_json(claim.defaults)
-        has_budget = claim.max_cost_nanos is not None
-        if not has_budget:
-            with services.database.read() as session:
-                has_budget = budgets.is_capped(session, claim.project_id)
+        with services.database.read() as session:
+            prices = services.prices_if_budgeted(session, claim.project_id, claim.max_cost_nanos)
         reader = LineReader(
             defaults,
             services.catalogue,
             services.count_tokens,
-            prices=services.prices if has_budget else None,
+            prices=prices,
             mixes_kinds=False,
         )
         draft = BatchDraft(

@@ -142,13 +142,10 @@ async def submit(
     claim = None if idempotency_key is None else Claim.of(project_id, idempotency_key)
 
     def begin() -> Intake | Receipt:
-        has_budget = draft.max_cost_nanos is not None
         with services.database.read() as session:
             if claim is not None and (receipt := idempotency.receipt(session, claim)) is not None:
                 return receipt
-            if not has_budget:
-                has_budget = budgets.is_capped(session, project_id)
-        prices = services.prices if has_budget else None
+            prices = services.prices_if_budgeted(session, project_id, max_cost_nanos)
         return Intake(
             services.database,
             draft,

@@ -19,7 +19,7 @@ from jobs.ingest import Accepted, Intake
 from jobs.lines import LineReader
 from jobs.money import parse_usd
 from jobs.retry import Prepared, Retry, prepare, read_again
-from jobs.store import budgets, idempotency
+from jobs.store import idempotency
 from jobs.store.idempotency import Claim, Receipt
 
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
@@ -96,9 +96,8 @@ def _begin(
         if claim is not None and (receipt := idempotency.receipt(session, claim)) is not None:
             return receipt
         prepared = prepare(session, wanted)
-        has_budget = prepared.draft.max_cost_nanos is not None
-        has_budget = has_budget or budgets.is_capped(session, wanted.project_id)
-    prices = services.prices if has_budget else None
+        max_cost_nanos = prepared.draft.max_cost_nanos
+        prices = services.prices_if_budgeted(session, wanted.project_id, max_cost_nanos)
     reader = LineReader(prepared.defaults, services.catalogue, services.count_tokens, prices=prices)
     return prepared, Intake(
         services.database,
