@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from jobs.kinds.kind import Plan
 from jobs.states import BatchState, ResultStatus
 from tests.support.workshop import Workshop, line, workshop
 from workers import job_run
-from workers.planning import LONG_CHARACTERS
+from workers import planning as planning_module
+from workers.planning import LONG_CHARACTERS, Planning
 
 PLANNING_S = 0.3
 
@@ -62,3 +64,52 @@ async def test_a_slice_that_closes_plans_no_more(shop: Workshop) -> None:
     await task
     assert time.monotonic() - began < 5 * PLANNING_S
     assert shop.provider.seen == []
+
+
+@pytest.fixture
+async def planning() -> AsyncIterator[Planning]:
+    planning = Planning()
+    yield planning
+    planning.close()
+
+
+async def order_of(planning: Planning, lengths: list[int]) -> list[int]:
+    """Return in which order lines of these lengths become plans, which all come at once."""
+    begun: list[int] = []
+
+    def plan(characters: int) -> None:
+        begun.append(characters)
+        time.sleep(0.01)
+
+    await asyncio.gather(
+        *(planning.run(partial(plan, characters), characters) for characters in lengths)
+    )
+    return begun
+
+
+async def test_a_letter_does_not_stand_behind_books(planning: Planning) -> None:
+    book, letter = 1_000_000, 5_000
+    assert await order_of(planning, [book, book, book, letter]) == [book, letter, book, book]
+
+
+async def test_a_book_that_has_waited_its_time_is_passed_by_nobody(
+    planning: Planning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, letter, longest_s = 16_000_000, 5_000, 0.3
+    monkeypatch.setattr(planning_module, "LONGEST_PASSED_S", longest_s)
+    waiting = asyncio.create_task(order_of(planning, [letter] * 60 + [book]))
+    await asyncio.sleep(longest_s)
+    late = asyncio.create_task(order_of(planning, [letter]))
+    await waiting
+    assert not late.done()
+    assert await late == [letter]
+
+
+async def test_who_is_called_off_while_waiting_holds_up_nobody(planning: Planning) -> None:
+    tasks = [asyncio.create_task(order_of(planning, [1_000_000])) for _ in range(4)]
+    await asyncio.sleep(0.005)
+    tasks[0].cancel()
+    tasks[2].cancel()
+    done = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 5)
+    assert [isinstance(each, asyncio.CancelledError) for each in done] == [True, False, True, False]
+    assert await order_of(planning, [5_000]) == [5_000]
