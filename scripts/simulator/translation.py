@@ -98,13 +98,11 @@ def _line(line: str, target: str, terms: Mapping[str, str]) -> str:
 
 
 def _prose(language: str, chance: int, letters: int) -> list[str]:
-    """Return words of the language with so many letters or a few more, from any word of its sentences on.
-
-    Not from where a sentence begins: there are so few that different lines would say the same.
-    """
-    said = [word for sentence in SENTENCES[language] for word in sentence.split()]
-    first = chance % len(said)
-    words = said[first:] + said[:first]
+    """Return words of the language with so many letters or a few more, from where a sentence begins."""
+    sentences = SENTENCES[language]
+    first = chance % len(sentences)
+    ordered = sentences[first:] + sentences[:first]
+    words = [word for sentence in ordered for word in sentence.split()]
     has, count = 0, 0
     while has < letters:
         has += sum(map(str.isalpha, words[count % len(words)]))

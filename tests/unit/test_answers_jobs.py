@@ -22,7 +22,7 @@ TRANSLATIONS = [line for line in lines(DIFFERENT) if line.get("kind") == "transl
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_no_honest_translation_is_refused(target: str) -> None:
-    """One that said the same in two lines was, and rightly so."""
+    """One that answers two items alike is, and rightly so: no such pair is among the jobs."""
     for line in TRANSLATIONS:
         if line["target"] == target:
             assert_taken(line)
