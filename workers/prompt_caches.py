@@ -138,7 +138,7 @@ class PromptCaches:
             (now := loop.time()) < until and not known.is_warm(now) and now >= known.useless_until
         ):
             if (priming := known.priming) is None:
-                await self._prime(owner, entry, known)
+                await self._prime(owner, entry, known, until)
                 return
             await asyncio.wait({priming.ended}, timeout=until - now)
             if not (priming.ended.done() and priming.ended.result()):
@@ -179,12 +179,12 @@ class PromptCaches:
         """Wait until the other processes are told what there is to tell."""
         await self._shared.close()
 
-    async def _prime(self, owner: Hashable, entry: Entry, known: _Known) -> None:
+    async def _prime(self, owner: Hashable, entry: Entry, known: _Known, until: float) -> None:
         """Let the owner's call write the cache, unless another process has it done meanwhile."""
         loop = asyncio.get_running_loop()
         priming = _Priming(entry, known, loop.create_future())
         known.priming = self._primings[owner] = priming
-        claim = await self._shared.claim(entry, PATIENCE_S)
+        claim = await self._shared.claim(entry, PATIENCE_S, until - loop.time())
         if claim is Claim.OURS:
             return
         if isinstance(claim, Warm):

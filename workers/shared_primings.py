@@ -64,10 +64,10 @@ class SharedPrimings:
         self._tellings: set[asyncio.Task[None]] = set()
         self._claims: dict[Entry, asyncio.Task[None]] = {}
 
-    async def claim(self, entry: Entry, patience_s: float) -> Claim | Warm:
-        """Return who has the cache written, waiting for another process for so long.
+    async def claim(self, entry: Entry, held_s: float, patience_s: float) -> Claim | Warm:
+        """Return who has the cache written, waiting for another process for `patience_s`.
 
-        A claim of this process's lasts until it says how it ended, and so long at most.
+        A claim of this process's lasts until it says how it ended, and `held_s` at most.
         """
         loop, key = asyncio.get_running_loop(), _key(entry)
         until = loop.time() + patience_s
@@ -85,7 +85,7 @@ class SharedPrimings:
             log.debug("whether another worker primes %s can't be asked: %s", entry, error)
             return Claim.OURS
         self._end(entry)
-        self._claims[entry] = asyncio.create_task(self._keep(entry, patience_s))
+        self._claims[entry] = asyncio.create_task(self._keep(entry, held_s))
         return Claim.OURS
 
     def is_warm(self, entry: Entry, pool: str, kept_s: float) -> None:

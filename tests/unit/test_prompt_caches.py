@@ -297,7 +297,7 @@ async def test_nobody_waits_for_a_process_that_died_with_its_claim(
 ) -> None:
     monkeypatch.setattr(shared_primings, "CLAIM_S", 0.3)
     redis = FakeAsyncRedis(server=fleet.redis, decode_responses=True)
-    died = asyncio.create_task(SharedPrimings(redis, "one").claim(ENTRY, 30.0))
+    died = asyncio.create_task(SharedPrimings(redis, "one").claim(ENTRY, 30.0, 30.0))
     assert await died is Claim.OURS
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()  # with its process goes who renewed the claim
@@ -323,6 +323,28 @@ async def test_a_claim_is_kept_as_long_as_its_call_takes(
     first.caches.leave(first.primer)
     await asyncio.wait(second.tasks, timeout=2.0, return_when=asyncio.FIRST_COMPLETED)
     assert second.primer in range(2)
+
+
+async def test_who_has_waited_for_its_own_process_waits_for_another_only_for_the_rest(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, patience_s = asyncio.get_running_loop(), 1.0
+    monkeypatch.setattr(prompt_caches, "PATIENCE_S", patience_s)
+    first, second = Jobs(fleet.worker("one")), Jobs(fleet.worker("two"))
+    began = loop.time()
+    await first.start(2)
+    await asyncio.sleep(0.6 * patience_s)
+    first.fail()
+    redis = FakeAsyncRedis(server=fleet.redis, decode_responses=True)
+    for key in await redis.keys():  # before this process tries again, another one does
+        await redis.delete(key)
+    await second.start(2)
+    assert second.primer in range(2)
+    first.caches.leave(first.primer)
+    await asyncio.wait(first.tasks, timeout=5.0)
+    assert loop.time() - began < 1.3 * patience_s
+    for caches in (first.caches, second.caches):
+        await caches.close()
 
 
 async def test_without_redis_each_process_does_as_if_it_were_alone(fleet: Fleet) -> None:
