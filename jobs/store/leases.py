@@ -222,7 +222,8 @@ def give_back(
 ) -> None:
     """Return a slice with open jobs to the waiting ones, due `wait_s` from now.
 
-    Attempts that are still open were sent and will not be heard of: they become `unknown`.
+    Attempts that are still open were sent and will not be heard of: they become `unknown`. Jobs that wait
+    for the result of an earlier one get it if it is there: the others of the slice may wait for hours.
 
     Args:
         session: a write transaction.
@@ -238,6 +239,9 @@ def give_back(
     """
     batch = batches.lock(session, lease.batch_id)
     piece = require_held(session, lease)
+    if batch.collapsed_jobs:
+        cut = SliceRange(piece.no, piece.queue, piece.first_seq, piece.last_seq, piece.jobs)
+        answer_twins(session, batch, cut)
     void(session, batch, piece, error_code)
     if wait_s <= 0:
         return

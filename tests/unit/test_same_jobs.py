@@ -109,6 +109,22 @@ async def test_a_slice_with_nothing_to_send_makes_room_for_the_next(shop: Worksh
     assert shop.batch(ref).state == BatchState.COMPLETED
 
 
+async def test_copies_do_not_wait_for_the_other_jobs_of_their_slice(shop: Workshop) -> None:
+    """Those may be of a provider that is away for an hour."""
+    ref = shop.submit(lines("a", "b", "a", "c"), given=SAME, slice_size=2)
+    await shop.run(ref, 0)
+    opened, run = shop.open(ref, 1)
+    opened.close(wait_s=3600.0, reason="its provider")
+    await run.run()
+    assert sorted(result.seq for result in shop.results()) == [0, 1, 2]
+    assert shop.batch(ref).succeeded == 3
+    due_now(shop)
+    await shop.run(ref, 1)
+    assert shop.batch(ref).state == BatchState.COMPLETED
+    assert sorted(result.position for result in shop.results()) == [1, 2, 3, 4]
+    assert len(shop.provider.seen) == 3
+
+
 def due_now(shop: Workshop) -> None:
     piece = shop.slice(1)
     piece.not_before = None
