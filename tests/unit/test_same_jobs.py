@@ -111,7 +111,7 @@ async def test_a_slice_with_nothing_to_send_makes_room_for_the_next(shop: Worksh
 
 async def test_copies_do_not_wait_for_the_other_jobs_of_their_slice(shop: Workshop) -> None:
     """Those may be of a provider that is away for an hour."""
-    ref = shop.submit(lines("a", "b", "a", "c"), given=SAME, slice_size=2)
+    ref = shop.submit(asking("a", "b", "a", "c"), given=SAME, slice_size=2)
     await shop.run(ref, 0)
     opened, run = shop.open(ref, 1)
     opened.close(wait_s=3600.0, reason="its provider")
