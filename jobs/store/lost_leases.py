@@ -2,15 +2,21 @@
 
 from datetime import timedelta
 
-from sqlalchemy import or_
+from sqlalchemy import ColumnElement, or_, update
 from sqlmodel import Session, col, select
 
-from jobs.states import WORKER_LOST, SliceState
+from jobs.states import WORKER_LOST, BatchState, FileBatchState, SliceState
 from jobs.store import batches
 from jobs.store.database import now
 from jobs.store.feeding import FedSlice
 from jobs.store.slices import LEASE, LONGEST_WAIT_S, OWNED, void
-from jobs.tables import Slice
+from jobs.tables import Batch, FileBatch, Slice
+
+_ARRIVING: tuple[tuple[type[Batch] | type[FileBatch], ColumnElement[bool]], ...] = (
+    (Batch, col(Batch.state) == BatchState.RECEIVING),
+    (FileBatch, col(FileBatch.state) == FileBatchState.VALIDATING),
+)
+"""What lives as long as it gives signs of life, and which rows do."""
 
 
 def expired(session: Session, *, limit: int) -> list[tuple[int, int]]:
@@ -46,10 +52,17 @@ def expire(session: Session, batch_id: int, slice_no: int) -> FedSlice | None:
 def bring_near(session: Session) -> None:
     """Bring times that lie further ahead than any is ever set to where they may be: a clock was set back.
 
-    Else a dead worker's slice, a lost message and whatever waits would rest until it has caught up.
+    Else a dead worker's slice, a lost message and whatever waits would rest until it has caught up, and so
+    would the key of an upload that died, and the file that a dead reader read.
     Slices that somebody writes to are left for the next time, as by `renew`.
     """
     moment = now(session)
+    # Before any slice is held: whoever holds those waits for no batch.
+    for arriving, is_arriving in _ARRIVING:
+        ahead = col(arriving.touched_at) > moment
+        session.connection().execute(
+            update(arriving).where(is_arriving, ahead).values(touched_at=moment)
+        )
     leased_until = moment + LEASE
     due = moment + timedelta(seconds=LONGEST_WAIT_S)
     too_far = session.exec(

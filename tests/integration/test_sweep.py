@@ -23,7 +23,7 @@ from jobs.reading import CHUNK_JOBS
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, ResultStatus, SliceState
-from jobs.store import Database, batches, leases, now, slices, workers
+from jobs.store import Database, batches, leases, now, slices, uploads, workers
 from jobs.store.projects import ensure_project
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.settlement import flush
@@ -188,6 +188,22 @@ def test_what_a_clock_that_was_set_back_puts_off_is_due_as_usual(
     assert waiting.not_before <= moment + timedelta(seconds=slices.LONGEST_WAIT_S)
     assert len(fed) == 2
     assert all(piece.fed_at is not None and piece.fed_at <= moment for piece in fed)
+
+
+def test_an_upload_that_died_before_the_clock_was_set_back_is_known_to_be_dead(
+    database: Database, watching: Sweep, steady: Steady
+) -> None:
+    """It held its key for the hour, and whoever sent it again was told that it is in progress."""
+    with database.write() as session:
+        project_id = ensure_project(session, "default")
+        draft = BatchDraft(project_id=project_id, defaults="{}", max_cost_nanos=None)
+        batch_id, _ref = uploads.begin(session, draft)
+        ahead = now(session) + HOUR
+        session.execute(update(Batch).where(col(Batch.id) == batch_id).values(touched_at=ahead))
+    steady.seconds += HOUR.total_seconds()
+    watching.run()
+    with database.read() as session:
+        assert uploads.abandoned(session, now(session)) == [batch_id]
 
 
 # Cancelled batches
