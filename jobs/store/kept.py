@@ -6,6 +6,7 @@ Outputs are copied within the database, however large they are.
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Integer, Text, bindparam, insert, literal, select
 from sqlmodel import Session, col
@@ -18,7 +19,7 @@ from jobs.store.bulk import insert_rows
 from jobs.store.database import now
 from jobs.store.jobs import SliceRange
 from jobs.store.leases import Lease, require_held
-from jobs.store.open_jobs import BOUNDS, open_in
+from jobs.store.open_jobs import BOUNDS, answered_between, open_in
 from jobs.store.origins import Origin, costs_of
 from jobs.tables import BigInt, Job, Result, UtcDateTime
 
@@ -52,10 +53,6 @@ class Keeping:
 # Built once: putting a statement together costs more than running it.
 _OPEN_QUESTIONS = open_in(select(col(Job.seq), col(Job.fingerprint)), BOUNDS).where(
     col(Job.first_seq).is_(None), col(Job.fingerprint) != b""
-)
-_ANSWERED = select(col(Result.seq)).where(
-    col(Result.batch_id) == bindparam("batch_id"),
-    col(Result.seq).between(bindparam("first_seq"), bindparam("last_seq")),
 )
 _COPIED = ("output", "finish_reason", "error_code", "error_message", "mended")
 _WRITTEN = (
@@ -130,14 +127,13 @@ def keep(session: Session, lease: Lease, keepings: Collection[Keeping]) -> None:
     if not keepings:
         return
     seqs = [keeping.seq for keeping in keepings]
-    bounds = {"batch_id": batch.id, "first_seq": min(seqs), "last_seq": max(seqs)}
-    answered = {*session.connection().execute(_ANSWERED, bounds).scalars()}
+    answered = answered_between(session, lease.batch_id, min(seqs), max(seqs))
     due = [keeping for keeping in keepings if keeping.seq not in answered]
     if not due:
         return
-    placed = [*enumerate(due, start=batch.finished_jobs + 1)]
-    _copy(session, lease.batch_id, [each for each in placed if each[1].judged is None])
-    _write(session, lease.batch_id, [each for each in placed if each[1].judged is not None])
+    moment, placed = now(session), [*enumerate(due, start=batch.finished_jobs + 1)]
+    _copy(session, lease.batch_id, moment, [each for each in placed if each[1].judged is None])
+    _write(session, lease.batch_id, moment, [each for each in placed if each[1].judged is not None])
     costs = costs_of(session, (keeping.origin for keeping in due))
     statuses = Counter(keeping.status for keeping in due)
     batch.succeeded += statuses[ResultStatus.SUCCEEDED]
@@ -148,9 +144,10 @@ def keep(session: Session, lease: Lease, keepings: Collection[Keeping]) -> None:
     session.flush()
 
 
-def _copy(session: Session, batch_id: int, placed: Sequence[tuple[int, Keeping]]) -> None:
+def _copy(
+    session: Session, batch_id: int, moment: datetime, placed: Sequence[tuple[int, Keeping]]
+) -> None:
     """Copy results to their places."""
-    moment = now(session)
     if not placed:
         return
     session.connection().execute(
@@ -172,9 +169,10 @@ def _copy(session: Session, batch_id: int, placed: Sequence[tuple[int, Keeping]]
     )
 
 
-def _write(session: Session, batch_id: int, placed: Sequence[tuple[int, Keeping]]) -> None:
+def _write(
+    session: Session, batch_id: int, moment: datetime, placed: Sequence[tuple[int, Keeping]]
+) -> None:
     """Write the results of judged answers to their places."""
-    moment = now(session)
     rows = [
         (
             *(batch_id, keeping.seq, position, keeping.status.value, KEPT, moment, *keeping.origin),

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple, TypeVarTuple
 
-from sqlalchemy import BindParameter, Select, and_, bindparam
-from sqlmodel import col
+from sqlalchemy import BindParameter, Select, and_, bindparam, select
+from sqlmodel import Session, col
 
 from jobs.tables import Job, Result, Slice
 
@@ -22,6 +22,18 @@ class SliceBounds(NamedTuple):
 BOUNDS = SliceBounds(
     bindparam("batch_id"), bindparam("first_seq"), bindparam("last_seq"), bindparam("queue")
 )
+
+# Built once: putting a statement together costs more than running it.
+_ANSWERED = select(col(Result.seq)).where(
+    col(Result.batch_id) == BOUNDS.batch_id,
+    col(Result.seq).between(BOUNDS.first_seq, BOUNDS.last_seq),
+)
+
+
+def answered_between(session: Session, batch_id: int, first_seq: int, last_seq: int) -> set[int]:
+    """Return the numbers of those jobs, of a batch's from one to another, that have a result."""
+    bounds = {"batch_id": batch_id, "first_seq": first_seq, "last_seq": last_seq}
+    return {*session.connection().execute(_ANSWERED, bounds).scalars()}
 
 
 def open_in(statement: Select[*Columns], of: Slice | SliceBounds) -> Select[*Columns]:

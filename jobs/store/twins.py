@@ -14,6 +14,7 @@ from jobs.states import ResultStatus
 from jobs.store.bulk import insert_rows
 from jobs.store.database import now
 from jobs.store.jobs import SliceRange
+from jobs.store.open_jobs import answered_between
 from jobs.store.origins import Origin, costs_of
 from jobs.tables import Batch, Job, Result
 
@@ -29,10 +30,6 @@ _TWINS = select(col(Job.seq), col(Job.first_seq)).where(
     col(Job.seq).between(bindparam("first_seq"), bindparam("last_seq")),
     col(Job.queue) == bindparam("queue"),
     col(Job.first_seq).is_not(None),
-)
-_ANSWERED = select(col(Result.seq)).where(
-    col(Result.batch_id) == bindparam("batch_id"),
-    col(Result.seq).between(bindparam("first_seq"), bindparam("last_seq")),
 )
 _RESULTS = select(
     col(Result.seq),
@@ -59,14 +56,19 @@ def answer_twins(session: Session, batch: Batch, cut: SliceRange) -> None:
     batch_id, execute = batch.id, session.connection().execute
     of_batch = {"batch_id": batch_id}
     bounds = of_batch | {"first_seq": cut.first_seq, "last_seq": cut.last_seq}
-    answered = set(execute(_ANSWERED, bounds).scalars())
+    copies = execute(_TWINS, bounds | {"queue": cut.queue}).all()
+    if not copies:
+        return
+    answered = answered_between(session, batch_id, cut.first_seq, cut.last_seq)
     twins = [
         (seq, first_seq)
-        for seq, first_seq in execute(_TWINS, bounds | {"queue": cut.queue})
+        for seq, first_seq in copies
         if first_seq is not None and seq not in answered
     ]
+    if not twins:
+        return
     firsts = of_batch | {"seqs": list({first_seq for _, first_seq in twins})}
-    found = execute(_RESULTS, firsts).all() if twins else []
+    found = execute(_RESULTS, firsts).all()
     results = {row[0]: row[3:] for row in found}
     due = [(seq, first_seq) for seq, first_seq in twins if first_seq in results]
     if not due:
