@@ -156,6 +156,7 @@ class LineReader:
             return fault
         if self._prices is not None:
             self._note_cost(resolved, requests[0], self._prices)
+        estimated = [estimate_request(request, self._count_tokens) for request in requests]
         canonical = self._encode((kind.name, resolved.targets, requests, plan.judged_by))
         return JobLine(
             line.custom_id,
@@ -163,15 +164,11 @@ class LineReader:
             line.model,
             resolved,
             text,
-            sum(estimate_request(request, self._count_tokens) for request in requests),
+            sum(estimated),
             blake2b(canonical, digest_size=FINGERPRINT_BYTES).digest(),
             self._collapses(plan),
-            tuple(map(self._size, requests)) if self._sizes_calls else (),
+            tuple(map(_size, requests, estimated)) if self._sizes_calls else (),
         )
-
-    def _size(self, request: ModelRequest) -> CallSize:
-        estimated_tokens = estimate_request(request, self._count_tokens)
-        return CallSize(estimated_tokens, most_tokens(request), request.most_output_tokens)
 
     def _collapses(self, plan: Plan) -> bool:
         match self._defaults.collapse:
@@ -211,6 +208,10 @@ class LineReader:
             if self._prices.price(target.provider, target.model, utcnow()) is None:
                 return f"{target.provider}/{target.model}"
         return None
+
+
+def _size(request: ModelRequest, estimated_tokens: int) -> CallSize:
+    return CallSize(estimated_tokens, most_tokens(request), request.most_output_tokens)
 
 
 def rebuild(kind_name: str, request_text: str, defaults: JobDefaults) -> Any:
