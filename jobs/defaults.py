@@ -58,6 +58,7 @@ class JobDefaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     schema: str | None = None
     template: str | None = None
     n: Samples | None = None
+    keep_truncated: bool | None = None
     instructions: str | None = None
     evidence: bool | None = None
     merge_key: str | None = None

@@ -36,6 +36,7 @@ class GenerationLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     With `variables`, or without a prompt, the template is filled in and is the prompt. Of several
     samples (`n`) each has a seed of its own where a seed is given, and the output is their list.
+    `keep_truncated` takes a text that was cut off at `max_tokens` for what it is: a beginning.
     """
 
     custom_id: str
@@ -53,6 +54,7 @@ class GenerationLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     stop: Stop | None = None
     seed: Seed | None = None
     schema: msgspec.Raw = NO_SCHEMA
+    keep_truncated: bool = False
 
 
 class Generation:
@@ -106,6 +108,11 @@ class GenerationPlan(Plan):
         return self._line.n > 1 or super().wants_variety
 
     @property
+    def judged_by(self) -> Any:
+        """Whether a text must be complete."""
+        return None if self._takes_truncated() else "complete"
+
+    @property
     def head_characters(self) -> int:
         """Those before the first variable of a template."""
         return len(head_of(self._line.template or "")) if _is_templated(self._line) else 0
@@ -113,13 +120,17 @@ class GenerationPlan(Plan):
     def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
         """Return the text, or with a schema the JSON value that satisfies it.
 
-        A truncated text is an answer (its finish reason says so); truncated JSON is not.
+        A truncated text is an answer where the line says so; truncated JSON never is.
         """
         raw = _schema_bytes(self._line)
         may_deny = denied(answer.text) and self._quotes(answer.text)
-        if (bad := no_answer(answer, may_be_cut=raw is None, may_deny=may_deny)) is not None:
+        may_be_cut = self._takes_truncated()
+        if (bad := no_answer(answer, may_be_cut=may_be_cut, may_deny=may_deny)) is not None:
             return bad
         return Good(answer.text) if raw is None else judge_json(answer.text, read_schema(raw))
+
+    def _takes_truncated(self) -> bool:
+        return self._line.keep_truncated and _schema_bytes(self._line) is None
 
     def _quotes(self, text: str) -> bool:
         """Whether the prompt has the text in it, as one that asks for just that."""
@@ -131,8 +142,13 @@ class GenerationPlan(Plan):
         return Good(kept[0] if self._line.n == 1 else list(kept))
 
     def recheck(self, output: Any, was: Plan) -> Verdict | None:
-        """Judge each sample as if it had just been answered."""
+        """Judge each sample as if it had just been answered.
+
+        Which of them were cut off is not known any more: where that matters now and didn't, nothing is told.
+        """
         if not isinstance(was, GenerationPlan) or was._line.n != self._line.n:
+            return None
+        if was._takes_truncated() and not self._takes_truncated():
             return None
         kept: list[Any] = []
         mended = None

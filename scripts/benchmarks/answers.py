@@ -171,7 +171,7 @@ def print_answers(output: Console, runs: Sequence[AnswersRun]) -> None:
 def _lies(judged: Judgement) -> Table:
     table = Table(
         *("lie", "calls", "jobs", "repaired", "asked again", "more room", "next model"),
-        *("told as cut", "failed", "bad passed", "wasted $", "of the useful"),
+        *("failed", "bad passed", "wasted $", "of the useful"),
     )
     for column in table.columns[1:]:
         column.justify = "right"
@@ -184,7 +184,7 @@ def _cells(tally: Tally, useful_nanos: int) -> list[str]:
     failed = ", ".join(f"{count} {code}" for code, count in sorted(tally.failed.items()))
     counts = (
         *(tally.calls, tally.jobs, tally.repaired, tally.asked_again, tally.given_room),
-        *(tally.escalated, tally.told_as_cut),
+        tally.escalated,
     )
     return [
         *(f"{count:,}" for count in counts),

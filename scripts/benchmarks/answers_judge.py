@@ -19,16 +19,13 @@ LANGUAGES = {"fr": "French", "de": "German", "es": "Spanish", "it": "Italian"}
 CUT = "length"
 """The lie of an answer that stops early."""
 
-TOLD_AS_CUT = "truncated"
-"""The finish reason by which a result tells that its text is only a beginning."""
-
 
 @dataclass(slots=True)
 class Tally:
     """What came of the jobs of which the first lie was this one; calls and costs are of all such lies.
 
     `wasted_nanos` is what those calls cost whose answers were no job's output. A `bad` answer passed for a
-    good one; one `told_as_cut` is the beginning of a text, and its result says so.
+    good one.
     """
 
     calls: int = 0
@@ -37,7 +34,6 @@ class Tally:
     asked_again: int = 0
     given_room: int = 0
     escalated: int = 0
-    told_as_cut: int = 0
     bad: int = 0
     failed: dict[str, int] = field(default_factory=dict)
     wasted_nanos: int = 0
@@ -135,8 +131,6 @@ class _Bench:
         elif is_honest(line, result["output"], {row["truth"] for row in calls}):
             if lies:
                 _note_recovery(tally, calls, taken)
-        elif calls[-1]["lie"] == CUT and result["finish_reason"] == TOLD_AS_CUT:
-            tally.told_as_cut += 1
         else:
             tally.bad += 1
             self.examples.append(f"{result['custom_id']}, {lies}: {result['output']!r}")

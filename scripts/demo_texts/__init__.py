@@ -126,4 +126,7 @@ def _job(task: Task, text: JsonObject) -> JsonObject:
         "max_tokens": task.max_tokens,
         "temperature": 0.0,
     }
-    return job | ({"stop": ["\n"]} if task.schema is None else {"schema": task.schema})
+    if task.schema is not None:
+        return job | {"schema": task.schema}
+    # This model doesn't know when it has said enough; a beginning is as good.
+    return job | {"stop": ["\n"], "keep_truncated": True}

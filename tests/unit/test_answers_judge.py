@@ -68,8 +68,6 @@ def test_an_honest_answer_that_was_not_taken_is_a_refusal() -> None:
     assert found.tallies["denial"].failed == {"refused": 1}
 
 
-def test_the_beginning_of_a_text_is_no_lie_where_it_is_told() -> None:
-    truth = fingerprint("The tide comes in.")
-    cut = call("length", truth=truth)
-    assert judged(result("The tide", "truncated"), cut).tallies["length"].told_as_cut == 1
-    assert judged(result("The tide"), cut).bad == 1
+def test_the_beginning_of_a_text_is_bad_also_where_that_is_told() -> None:
+    cut = call("length", truth=fingerprint("The tide comes in."))
+    assert judged(result("The tide", "truncated"), cut).bad == 1

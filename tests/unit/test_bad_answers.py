@@ -72,6 +72,26 @@ async def test_the_call_that_follows_reserves_what_it_may_cost(shop: Workshop) -
     assert [request["max_tokens"] for request in asked(shop)] == [10, 20]
 
 
+async def test_a_text_that_was_cut_off_gets_more_room_and_then_fails_with_its_beginning(
+    shop: Workshop,
+) -> None:
+    shop.provider.replies.extend([chat("High", "length"), chat("High wa", "length")])
+    ref = shop.submit([line()])
+    await shop.run(ref)
+    (result,) = shop.results()
+    assert (result.status, result.error_code) == (ResultStatus.FAILED, "truncated")
+    assert (result.output, result.finish_reason) == ('"High wa"', "truncated")
+    assert [request["max_tokens"] for request in asked(shop)] == [10, 20]
+
+
+async def test_the_beginning_of_a_text_is_taken_where_the_batch_says_so(shop: Workshop) -> None:
+    shop.provider.replies.append(chat("High", "length"))
+    await shop.run(shop.submit([line()], given={"keep_truncated": "true"}))
+    (result,) = shop.results()
+    assert (result.status, result.output) == (ResultStatus.SUCCEEDED, '"High"')
+    assert (result.finish_reason, len(asked(shop))) == ("truncated", 1)
+
+
 async def test_a_job_that_only_gets_bad_answers_fails_for_the_last_ones_reason(
     shop: Workshop,
 ) -> None:

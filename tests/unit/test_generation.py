@@ -218,11 +218,11 @@ def test_a_good_line_has_no_fault(fields: dict[str, Any]) -> None:
 TEXT_VERDICTS: list[tuple[Answer, Good | str]] = [
     (answer("High water."), Good("High water.")),
     (answer(" High\n"), Good(" High\n")),
-    (answer("High wa", Finish.TRUNCATED), Good("High wa")),
+    (answer("High wa", Finish.TRUNCATED), "truncated"),
     (answer("High wa", Finish.OTHER), Good("High wa")),
     (answer(""), "empty_output"),
     (answer(" \n"), "empty_output"),
-    (answer("", Finish.TRUNCATED), "empty_output"),
+    (answer("", Finish.TRUNCATED), "truncated"),
     (answer("I can't.", Finish.REFUSED), "refused"),
     (answer("", Finish.REFUSED, "No."), "refused"),
     (answer("oops", Finish.MALFUNCTION), "model_malfunction"),
@@ -233,6 +233,18 @@ TEXT_VERDICTS: list[tuple[Answer, Good | str]] = [
 def test_the_verdict_on_a_text(given: Answer, expected: Good | str) -> None:
     verdict = judged(line(prompt="x"), given)
     assert (verdict.code if isinstance(verdict, Bad) else verdict) == expected
+
+
+def test_the_beginning_of_a_text_is_an_answer_where_the_line_says_so() -> None:
+    cut = answer("High wa", Finish.TRUNCATED)
+    assert judged(line(prompt="x", keep_truncated=True), cut) == Good("High wa")
+    nothing = judged(line(prompt="x", keep_truncated=True), answer("", Finish.TRUNCATED))
+    assert isinstance(nothing, Bad)
+    assert (nothing.code, nothing.remedy) == ("empty_output", Remedy.RAISE)
+    asked_json = line(prompt="x", keep_truncated=True, schema=HOURS)
+    verdict = judged(asked_json, answer('{"hour": 5}', Finish.TRUNCATED))
+    assert isinstance(verdict, Bad)
+    assert (verdict.code, verdict.remedy) == ("truncated", Remedy.RAISE)
 
 
 JSON_VERDICTS: list[tuple[str, Finish, Good | Bad | str]] = [

@@ -86,11 +86,8 @@ def test_a_lie_is_found_out_or_put_right(trouble: Trouble) -> None:
             continue
         answer, verdict = heard(plan, [], trouble)
         told += bool(answer.lie)
-        is_text = line.get("kind") is None and "schema" not in line
         if isinstance(verdict, Bad):
             assert verdict.code in FOUND_OUT[trouble], (verdict, answer.text)
-        elif trouble is Trouble.LENGTH and is_text:
-            assert verdict.output == answer.text  # its finish reason says that it is a beginning
         else:
             assert is_honest(line, verdict.output, {answer.truth}), answer.text
             assert bool(verdict.mended) == bool(answer.lie)

@@ -70,6 +70,13 @@ def test_every_sample_is_judged() -> None:
     assert plan("generation", {"prompt": "x", "n": 3}).recheck(output, was) is None
 
 
+def test_a_text_that_may_have_been_cut_off_is_asked_for_again_where_it_may_not_be() -> None:
+    was = plan("generation", {"prompt": "x"}, keep_truncated="true")
+    output = brought(was, "High wa")
+    assert plan("generation", {"prompt": "x"}).recheck(output, was) is None
+    assert was.recheck(output, plan("generation", {"prompt": "x"})) == Good(output)
+
+
 SCHEMA = '{"type":"object","properties":{"name":{"type":"string"}}}'
 QUOTED = '{"value": {"name": "Eling"}, "evidence": [{"path": "/name", "quote": "at Eling"}]}'
 

@@ -241,6 +241,19 @@ async def test_what_a_cancelled_retry_changed_is_judged_from_where_the_answer_is
     assert len(shop.attempts()) == len(texts)
 
 
+async def test_the_beginnings_that_a_batch_has_paid_for_are_taken_for_nothing(
+    shop: Workshop,
+) -> None:
+    shop.provider.replies.extend(said("High", finish="length") * 2)
+    ref = shop.submit([line("1")], given=ONCE)
+    (first,) = await ran(shop, ref)
+    assert first.error_code == "truncated"
+    calls = len(shop.attempts())
+    (second,) = await ran(shop, shop.retry(ref, keep_truncated="true"))
+    assert (second.status, second.source, second.output) == ("succeeded", "cache", '"High"')
+    assert len(shop.attempts()) == calls
+
+
 @pytest.mark.parametrize(
     ("given", "changes", "sources"),
     [
