@@ -5,6 +5,7 @@ what the batch before it has; then any batch may take what others were answered,
 """
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 
 from jobs.defaults import JobDefaults
@@ -26,16 +27,20 @@ async def take_kept(
         LeaseLost: another worker has the slice.
     """
     if lease.retry_of is not None:
-        keepings = await _keepings(transactions, lease, cut, defaults)
-        if keepings:
-            await transactions.write(
-                lambda session: kept.keep(session, lease, keepings), about=lease.batch_ref
-            )
+        await _keep(transactions, lease, await _keepings(transactions, lease, cut, defaults))
     age = defaults.reuse
     if age is not None:
+        reusable = await transactions.read(
+            lambda session: kept.reusable(session, lease, cut, age, takes_mended=defaults.repair)
+        )
+        await _keep(transactions, lease, reusable)
+
+
+async def _keep(transactions: Transactions, lease: Lease, keepings: Sequence[Keeping]) -> None:
+    """Keep what was found, if anything was: looking for it locks nothing."""
+    if keepings:
         await transactions.write(
-            lambda session: kept.reuse(session, lease, cut, age, takes_mended=defaults.repair),
-            about=lease.batch_ref,
+            lambda session: kept.keep(session, lease, keepings), about=lease.batch_ref
         )
 
 

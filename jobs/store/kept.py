@@ -78,26 +78,25 @@ _COPY = insert(Result).from_select(
 )
 
 
-def reuse(session: Session, lease: Lease, cut: SliceRange, age: Age, *, takes_mended: bool) -> None:
-    """Give jobs of a slice that has just been leased the answers that earlier batches have to them.
+def reusable(
+    session: Session, lease: Lease, cut: SliceRange, age: Age, *, takes_mended: bool
+) -> list[Keeping]:
+    """Return what jobs of a slice that has just been leased may get of earlier batches.
 
     Jobs that get the result of an earlier one of their batch wait for that.
 
     Args:
-        session: a write transaction.
+        session: any transaction.
         lease: of the slice.
         cut: the slice.
         age: how old an answer may be.
         takes_mended: whether it may have been put right without asking.
-
-    Raises:
-        LeaseLost: the fence is newer; nothing was changed.
     """
     bounds = {"first_seq": cut.first_seq, "last_seq": cut.last_seq, "queue": cut.queue}
     rows = session.connection().execute(_OPEN_QUESTIONS, {"batch_id": lease.batch_id, **bounds})
     questions: dict[int, bytes] = {row[0]: row[1] for row in rows}
     if not questions:
-        return
+        return []
     answers = find(
         session,
         lease.project_id,
@@ -105,15 +104,11 @@ def reuse(session: Session, lease: Lease, cut: SliceRange, age: Age, *, takes_me
         since=now(session) - span(age),
         takes_mended=takes_mended,
     )
-    keep(
-        session,
-        lease,
-        [
-            Keeping(seq, ResultStatus.SUCCEEDED, answers[fingerprint], answers[fingerprint])
-            for seq, fingerprint in questions.items()
-            if fingerprint in answers
-        ],
-    )
+    return [
+        Keeping(seq, ResultStatus.SUCCEEDED, answers[fingerprint], answers[fingerprint])
+        for seq, fingerprint in questions.items()
+        if fingerprint in answers
+    ]
 
 
 def keep(session: Session, lease: Lease, keepings: Collection[Keeping]) -> None:

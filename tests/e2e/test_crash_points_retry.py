@@ -81,7 +81,7 @@ def test_a_worker_may_die_while_it_keeps_answers(
     assert sources_of_the_second(retried_stage) == ["cache", "cache", "live"]
 
 
-@each([Point("reuse", 1, Moment.AFTER)])
+@each([Point("keep", 1, Moment.AFTER)])
 def test_a_worker_may_die_while_it_takes_an_earlier_batchs_answers(
     ended_stage: Stage, simulator: "Simulator", point: Point
 ) -> None:

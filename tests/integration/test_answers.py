@@ -101,7 +101,7 @@ def test_a_slice_takes_what_its_project_was_answered(database: Database) -> None
     ref = seed_batch(database, jobs=3)
     lease, cut = claimed(database, ref)
     with database.write() as session:
-        kept.reuse(session, lease, cut, "1h", takes_mended=True)
+        kept.keep(session, lease, kept.reusable(session, lease, cut, "1h", takes_mended=True))
     batch = batch_of(database, ref)
     assert (batch.reused_jobs, batch.saved_nanos) == (3, 3 * 100)
 

@@ -232,7 +232,6 @@ KEEPER = Play(
         "beat": 1,
         "claim": 2,
         "keep": 2,
-        "reuse": 2,
         "ask": 1,
         "journal": 1,
         "call": 1,
