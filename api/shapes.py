@@ -5,8 +5,10 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
+from api.outlooks import NOTHING, Told
 from jobs.exchange import Usage
 from jobs.money import format_known, format_usd
+from jobs.outlook import Judgement, Outlook
 from jobs.store.results import ResultRow
 from jobs.tables import Batch
 
@@ -40,6 +42,27 @@ class Eta(BaseModel):
     high: float
 
 
+class FinalCost(BaseModel):
+    """What all of a batch will have cost, as a range of dollars."""
+
+    low: str
+    high: str
+
+
+class ForecastJudged(BaseModel):
+    """How good the forecasts of an ended batch were.
+
+    Of `looks`, taken at even distances, the share whose `eta` held the time that it really took, and whose
+    `final_cost_usd` held the cost. `time_error` is how far the middle of `eta` was off, in the median, as a
+    share of the truth.
+    """
+
+    looks: int
+    time_held: float
+    cost_held: float
+    time_error: float
+
+
 class BatchShape(BaseModel):
     """A batch, as it is read.
 
@@ -51,6 +74,7 @@ class BatchShape(BaseModel):
     have saved `saved_usd` up to now. `retry_of` is the batch whose jobs these are, if it is a retry.
     `cache_saved_usd` is how much less the calls cost than without the providers' prompt caches: below
     zero while those were written and hardly read, null of a batch that is older than the figure.
+    `eta` and `final_cost_usd` are there while it runs, after some seconds; `forecast` once it has ended.
     """
 
     id: str
@@ -77,6 +101,8 @@ class BatchShape(BaseModel):
     retry_of: str | None
     waiting_for: str | None
     eta: Eta | None
+    final_cost_usd: FinalCost | None
+    forecast: ForecastJudged | None
 
 
 class BatchPage(BaseModel):
@@ -86,8 +112,8 @@ class BatchPage(BaseModel):
     next_cursor: str | None
 
 
-def batch_shape(batch: Batch, project: str) -> BatchShape:
-    """Return a batch as it is read. Nothing is forecast yet, so `eta` is null."""
+def batch_shape(batch: Batch, project: str, told: Told = NOTHING) -> BatchShape:
+    """Return a batch as it is read, with what is told of its end."""
     finished = batch.finished_jobs
     running = min(batch.in_flight, batch.total_jobs - finished)
     return BatchShape(
@@ -122,7 +148,32 @@ def batch_shape(batch: Batch, project: str) -> BatchShape:
         cache_saved_usd=_usd_or_none(batch.cache_saved_nanos),
         retry_of=batch.retry_of,
         waiting_for=batch.waiting_for,
-        eta=None,
+        eta=None if told.outlook is None else _eta(told.outlook),
+        final_cost_usd=None if told.outlook is None else _final_cost(batch, told.outlook),
+        forecast=None if told.judgement is None else _judged(told.judgement),
+    )
+
+
+def _eta(told: Outlook) -> Eta:
+    return Eta(low=round(told.left_s.low, 1), high=round(told.left_s.high, 1))
+
+
+def _final_cost(batch: Batch, told: Outlook) -> FinalCost | None:
+    """Return the range, within the budget; None where jobs have no price."""
+    if _unpriced(batch):
+        return None
+    low, high = (round(nanos) for nanos in told.final_nanos)
+    if batch.max_cost_nanos is not None:
+        low, high = min(low, batch.max_cost_nanos), min(high, batch.max_cost_nanos)
+    return FinalCost(low=format_usd(low), high=format_usd(high))
+
+
+def _judged(judgement: Judgement) -> ForecastJudged:
+    return ForecastJudged(
+        looks=judgement.looks,
+        time_held=round(judgement.time_held, 3),
+        cost_held=round(judgement.cost_held, 3),
+        time_error=round(judgement.time_error, 3),
     )
 
 

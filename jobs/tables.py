@@ -13,6 +13,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     Dialect,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -200,6 +201,28 @@ class Batch(SQLModel, table=True):
     def finished_jobs(self) -> int:
         """How many jobs have their result: also the position of the newest one."""
         return self.succeeded + self.failed + self.cancelled + self.expired
+
+
+class Progress(SQLModel, table=True):
+    """Where a batch stood at a moment of its work, and what was told of its end: a mark of some hundred."""
+
+    batch_id: int = Field(sa_type=BigInt, primary_key=True)
+    number: int = Field(sa_type=Integer, primary_key=True)
+    """Periods of work before it (`jobs.store.progress.PERIOD_S`)."""
+    at: datetime = Field(sa_type=UtcDateTime)
+    working_s: float = Field(sa_type=Double)
+    """Since the batch began to run, its pauses left out."""
+    done_jobs: int = Field(sa_type=BigInt)
+    failed_jobs: int = Field(sa_type=BigInt)
+    tokens: int = Field(sa_type=BigInt)
+    """Of input and output."""
+    spent_nanos: int = Field(sa_type=BigInt)
+    low_s: float | None = Field(default=None, sa_type=Double)
+    """The work that was left, as it was told then; these four are null while nothing was told."""
+    high_s: float | None = Field(default=None, sa_type=Double)
+    low_nanos: int | None = Field(default=None, sa_type=BigInt)
+    """The final cost, as it was told then."""
+    high_nanos: int | None = Field(default=None, sa_type=BigInt)
 
 
 class IdempotencyKey(SQLModel, table=True):

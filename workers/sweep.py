@@ -23,6 +23,7 @@ from jobs.store import (
     workers,
 )
 from jobs.store.feeding import FedSlice
+from workers.progress import ProgressWatch
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Sweep:
         self._database = database
         self._feeder = Feeder(database, celery)
         self._steady = steady
+        self._progress = ProgressWatch(database, steady)
         self._ahead_s: float | None = None  # the database's clock, of the steady one
         self._unsure_at: float | None = None  # when it could not be told, last, who is alive
 
@@ -69,6 +71,7 @@ class Sweep:
             self.publish_lost,
             self.drop_abandoned_uploads,
             self.forget_silent_workers,
+            self.mark_progress,
         ):
             try:
                 duty()
@@ -162,6 +165,10 @@ class Sweep:
         """Delete the cards of workers that are long gone."""
         with self._database.write() as session:
             workers.forget_silent(session)
+
+    def mark_progress(self) -> None:
+        """Note how running batches go on."""
+        self._progress.look()
 
     def _is_unsure(self) -> bool:
         unsure_at = self._unsure_at

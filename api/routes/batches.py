@@ -13,6 +13,7 @@ from api.auth import ReaderProject, SubmitterProject
 from api.bodies import StrictRoute
 from api.described import SUBMISSION
 from api.idempotency import Body, Key
+from api.outlooks import NOTHING, told_of
 from api.query import Flag, WholeNumber
 from api.quote_shapes import QuoteShape
 from api.quotes import QuoteRequest, quote
@@ -75,6 +76,7 @@ class SubmissionQuery(BaseModel):
     )
     template: str | None = None
     n: str | None = None
+    keep_truncated: str | None = None
     instructions: str | None = None
     evidence: str | None = None
     merge_key: str | None = None
@@ -182,10 +184,13 @@ def list_batches(
     with services.database.read() as session:
         found = batches.page(session, project_id, before=cursor, limit=limit + 1)
         project = batches.project_name(session, project_id)
-    shown = found[:limit]
+        shown = found[:limit]
+        all_told = [told_of(session, batch) if _runs(batch) else NOTHING for batch in shown]
     more = len(found) > limit
     return BatchPage(
-        data=[batch_shape(batch, project) for batch in shown],
+        data=[
+            batch_shape(batch, project, told) for batch, told in zip(shown, all_told, strict=True)
+        ],
         next_cursor=shown[-1].ref if more else None,
     )
 
@@ -243,10 +248,15 @@ def cancel(services: ServicesDep, project_id: SubmitterProject, batch_id: str) -
 def _read(services: Services, project_id: int, ref: str) -> BatchShape:
     with services.database.read() as session:
         batch = batches.find(session, project_id, ref)
-        shape = batch_shape(batch, batches.project_name(session, project_id))
+        project = batches.project_name(session, project_id)
+        shape = batch_shape(batch, project, told_of(session, batch))
         if shape.waiting_for is None and shape.counts.waiting and not shape.counts.running:
             shape.waiting_for = _missing_workers(session, batch)
         return shape
+
+
+def _runs(batch: Batch) -> bool:
+    return batch.finished_at is None
 
 
 def _missing_workers(session: Session, batch: Batch) -> str | None:

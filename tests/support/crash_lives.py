@@ -259,6 +259,7 @@ SWEEP = Play(
         "publish": 5,
         "discard": 4,
         "forget_silent": 1,
+        "add_mark": 2,
     },
     prepare=litter,
 )
