@@ -7,7 +7,6 @@ Mistral and the servers that speak OpenAI's protocol take the real total.
 """
 
 from enum import Enum
-from urllib.parse import urlsplit
 
 from jobs.configuration import Charges, ProtocolName, Provider
 
@@ -37,9 +36,7 @@ def charging_of(provider: Provider) -> Charging:
         return CONFIGURED[provider.charges]
     match provider.protocol:
         case ProtocolName.OPENAI:
-            host = urlsplit(provider.base_url).hostname or ""
-            is_openai = f".{host}".endswith(".openai.com")
-            return Charging.UP_FRONT if is_openai else Charging.TOTAL
+            return Charging.UP_FRONT if provider.is_openais_own else Charging.TOTAL
         case ProtocolName.ANTHROPIC:
             return Charging.UNCACHED
         case ProtocolName.GEMINI:

@@ -23,6 +23,7 @@ from pydantic import (
 
 from jobs import wording
 from jobs.errors import ConfigurationError
+from jobs.exchange import Endpoint
 from jobs.money import read_decimal
 
 
@@ -156,6 +157,8 @@ class Provider(Section):
     pools: Annotated[tuple[Pool, ...], Field(min_length=1)] = (Pool(),)
     charges: Charges | None = None
     """None leaves it to what is known of the protocol and the host."""
+    responses: bool | None = None
+    """Whether it answers `/responses`; None leaves it to the host, of which OpenAI's own do."""
 
     @model_validator(mode="after")
     def _pools_have_different_names(self) -> Self:
@@ -175,6 +178,22 @@ class Provider(Section):
                         "would be used twice: keys that share a quota belong into one pool"
                     )
         return self
+
+    @property
+    def is_openais_own(self) -> bool:
+        """Whether its host is one of OpenAI's, not a server that speaks the same."""
+        host = urlsplit(self.base_url).hostname or ""
+        return self.protocol is ProtocolName.OPENAI and f".{host}".endswith(".openai.com")
+
+    def takes(self, endpoint: Endpoint) -> bool:
+        """Whether it is sent a body that was written for this endpoint as it was written."""
+        if self.protocol is not ProtocolName.OPENAI:
+            return False
+        match endpoint:
+            case Endpoint.CHAT:
+                return True
+            case Endpoint.RESPONSES:
+                return self.is_openais_own if self.responses is None else self.responses
 
     def serves(self, model: str) -> bool:
         """Whether one of the `models` patterns matches the model's name."""

@@ -24,16 +24,26 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content: str
 
 
+class Endpoint(StrEnum):
+    """What a body was written for, by its path at OpenAI."""
+
+    CHAT = "/chat/completions"
+    RESPONSES = "/responses"
+
+
 class Passed(msgspec.Struct, frozen=True):
-    """A body of chat completions that a provider of that format gets as it was written.
+    """A body that a provider with the endpoint that it was written for gets as it is.
 
     Only the model's name and the bound of the output are put in. For all other providers the rest of
     the request says the same, but for the fields that `unmapped` names: with one of those no provider
-    of another format can be asked.
+    without the endpoint can be asked.
 
     Attributes:
         body: the JSON object, byte by byte.
+        endpoint: what it was written for.
         unmapped: paths in the line, such as `body.tools`.
+        unbounded: paths of what may cost more than can be reckoned beforehand, or of which nothing is
+            known: under a budget nobody is asked with one.
         samples: answers to the one request, each of up to `max_tokens`.
         beside: the JSON text of what goes in beside the messages' texts: tools, calls of them.
         images: how many there are.
@@ -41,7 +51,9 @@ class Passed(msgspec.Struct, frozen=True):
     """
 
     body: msgspec.Raw
+    endpoint: Endpoint = Endpoint.CHAT
     unmapped: tuple[str, ...] = ()
+    unbounded: tuple[str, ...] = ()
     samples: int = 1
     beside: str = ""
     images: int = 0
@@ -52,7 +64,7 @@ class ModelRequest(msgspec.Struct, frozen=True):
     """One call's content. `system` is apart from `messages`, which are user and assistant turns only.
 
     `max_tokens` bounds the output, hidden reasoning included. `schema` is a JSON Schema that the
-    answer must satisfy. `passed` is the request as a provider of chat completions gets it, where it
+    answer must satisfy. `passed` is the request as a provider of OpenAI's format gets it, where it
     was written for one. `stop` are texts that end the answer; from `goes_on` on nothing of it is
     wanted either, and it is cut off there by whoever asks, so that it is sent only where no model
     refuses it.
@@ -122,7 +134,8 @@ class Usage(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """A provider's complete answer. `usage` is None where the provider did not report a credible one.
 
-    `reply` is the whole of it as it came, from a provider of OpenAI's chat completions.
+    `reply` is the whole of it as it came, from a provider of OpenAI's format; `endpoint` is whose reply
+    it is.
     """
 
     text: str
@@ -133,3 +146,4 @@ class Answer(msgspec.Struct, frozen=True):
     refusal: str | None = None
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     reply: bytes | None = None
+    endpoint: Endpoint = Endpoint.CHAT

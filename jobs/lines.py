@@ -181,14 +181,16 @@ class LineReader:
 
     def _check_mapped(self, resolved: Resolved, request: ModelRequest) -> FieldFault | None:
         """Find what a target can't be asked that speaks another format than the request's own."""
-        if request.passed is None or not request.passed.unmapped:
+        passed = request.passed
+        if passed is None or not passed.unmapped:
             return None
         for target in resolved.targets:
-            if not self._catalogue.speaks_chat(target.provider):
+            if not self._catalogue.takes(target.provider, passed.endpoint):
                 return FieldFault(
                     "unsupported_parameter",
-                    request.passed.unmapped[0],
-                    f"can't be said to {target.provider}, which speaks another format than OpenAI's",
+                    passed.unmapped[0],
+                    f"can't be said to {target.provider}, which does not speak OpenAI's "
+                    f"{passed.endpoint}",
                 )
         return None
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from jobs.configuration import FAILOVER_AFTER_S, Configuration, ProtocolName, Route
+from jobs.configuration import FAILOVER_AFTER_S, Configuration, Route
 from jobs.errors import UnknownModel
+from jobs.exchange import Endpoint
 
 KNOWN_NAMES = 1024
 """Resolved names that are kept. A batch shares a few; a hostile one could invent a million."""
@@ -84,9 +85,9 @@ class Catalogue:
             return resolution
         raise UnknownModel(model, resolution, has_providers=bool(self._providers))
 
-    def speaks_chat(self, provider: str) -> bool:
-        """Whether a configured provider takes bodies of OpenAI's chat completions as they are."""
-        return self._providers[provider].protocol is ProtocolName.OPENAI
+    def takes(self, provider: str, endpoint: Endpoint) -> bool:
+        """Whether a configured provider is sent bodies for this endpoint as they are written."""
+        return self._providers[provider].takes(endpoint)
 
     def names(self) -> dict[str, str]:
         """Return the names that can be listed, each with who serves it: a provider, or `tidemill`.

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 import httpx
+import msgspec
 from pydantic import SecretStr
 
 from jobs.clock import utcnow
-from jobs.configuration import ProtocolName, Provider
+from jobs.configuration import Provider
 from jobs.errors import (
     ConnectFailed,
     ConnectionLost,
@@ -20,7 +21,7 @@ from jobs.errors import (
     SchemaRefused,
     TimedOut,
 )
-from jobs.exchange import Answer, ModelRequest
+from jobs.exchange import Answer, Endpoint, ModelRequest
 from workers.deadline import Deadline
 from workers.gate.gate import Reading
 from workers.prefix import Prefix
@@ -39,7 +40,7 @@ class Caller:
     def __init__(self, transport: httpx.AsyncBaseTransport, *, deadline_s: float) -> None:
         self._transport = transport
         self._deadline = Deadline(deadline_s)
-        self._protocols: dict[tuple[str, str], Protocol] = {}
+        self._protocols: dict[tuple[str, str, str], Protocol] = {}
         self._refused = RefusedSchemas()
 
     async def call(
@@ -82,8 +83,8 @@ class Caller:
         request: ModelRequest,
         kept: Prefix | None,
     ) -> Answer:
-        protocol = self._protocol(provider)
-        _check_mapped(provider, request)
+        request = _said(provider, request)
+        protocol = self._protocol(provider, request)
         try:
             wire = protocol.request(request, model, key, kept=kept)
             url = _url(provider.base_url + wire.path)
@@ -97,16 +98,18 @@ class Caller:
     def readings(self, provider: Provider, headers: Mapping[str, str]) -> tuple[Reading, ...]:
         """Return what the headers of an answer, or of an error, of this provider say of limits."""
         # An address that can't be called has no protocol, and its errors have no headers.
-        return self._protocol(provider).readings(headers, utcnow()) if headers else ()
+        return self._protocol(provider, None).readings(headers, utcnow()) if headers else ()
 
-    def _protocol(self, provider: Provider) -> Protocol:
+    def _protocol(self, provider: Provider, request: ModelRequest | None) -> Protocol:
+        passed = None if request is None else request.passed
+        endpoint = Endpoint.CHAT if passed is None else passed.endpoint
         # Not keyed by the provider itself, all of whose pools would be hashed for every call.
-        name = (provider.protocol, provider.base_url)
+        name = (provider.protocol, provider.base_url, endpoint)
         protocol = self._protocols.get(name)
         if protocol is None:
             try:
                 _url(provider.base_url)
-                protocol = self._protocols[name] = protocol_of(provider)
+                protocol = self._protocols[name] = protocol_of(provider, endpoint)
             except (httpx.InvalidURL, ValueError) as error:
                 raise ConnectFailed("the provider's base_url is no address") from error
         return protocol
@@ -167,19 +170,23 @@ def _without_schema(error: RequestRejected) -> RequestRejected:
 
 def _is_passed(provider: Provider, request: ModelRequest) -> bool:
     """Whether the request goes to this provider as somebody else wrote it."""
-    return request.passed is not None and provider.protocol is ProtocolName.OPENAI
+    return request.passed is not None and provider.takes(request.passed.endpoint)
 
 
-def _check_mapped(provider: Provider, request: ModelRequest) -> None:
-    """Send nothing of which a part would be missing: the configuration has changed since it was taken.
+def _said(provider: Provider, request: ModelRequest) -> ModelRequest:
+    """Return the request as this provider is asked: as it was written, or in words of its own format.
+
+    Nothing is asked of which a part would be missing: the configuration has changed since it was taken.
 
     Raises:
         RequestRejected: the request says what this provider's format can't.
     """
     passed = request.passed
-    if passed is None or not passed.unmapped or _is_passed(provider, request):
-        return
-    raise RequestRejected(f"{passed.unmapped[0]} can't be said to a provider of another format")
+    if passed is None or _is_passed(provider, request):
+        return request
+    if passed.unmapped:
+        raise RequestRejected(f"{passed.unmapped[0]} can't be said to a provider of another format")
+    return msgspec.structs.replace(request, passed=None)
 
 
 def _because(what: str, error: Exception) -> str:

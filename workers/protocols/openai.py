@@ -1,4 +1,7 @@
-"""OpenAI's chat completions, and the many servers that speak the same: vLLM, llama.cpp, Ollama."""
+"""OpenAI's chat completions, and the many servers that speak the same: vLLM, llama.cpp, Ollama.
+
+Its `/responses` are sent only what was written for them; their replies are read in `responses`.
+"""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +22,7 @@ from jobs.errors import (
     SchemaRefused,
     ServerFailed,
 )
-from jobs.exchange import Answer, Finish, Message, ModelRequest, Passed
+from jobs.exchange import Answer, Endpoint, Finish, Message, ModelRequest, Passed
 from workers.gate.gate import Reading
 from workers.prefix import Prefix
 from workers.protocols import dialects, readings
@@ -27,6 +30,7 @@ from workers.protocols.chat import read_answer, response_format, strict_format
 from workers.protocols.encoding import bearer, json_body
 from workers.protocols.faults import Fault, kind_by_status, read_fault
 from workers.protocols.protocol import WireRequest
+from workers.protocols.responses import read_response
 from workers.protocols.schemas import form_of
 
 FINISHES = {
@@ -64,6 +68,8 @@ MAX_STOPS = 4
 LIMITS = ("max_completion_tokens", "max_tokens")
 """How the bound of the output is called: at OpenAI, and at the servers that speak the same."""
 
+LIMIT_OF_RESPONSES = "max_output_tokens"
+
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _TOO_LARGE = re.compile(r"Limit:? ([\d,]{1,20}).{0,80}?Requested:? ([\d,]{1,20})", re.ASCII)
@@ -78,7 +84,7 @@ without such a thing: `response_format.type must be 'text'`."""
 
 
 class OpenAI:
-    """Chat completions. `base_url` decides how the bound on the output is called.
+    """One endpoint of a server. `base_url` decides how the bound on a completion is called.
 
     OpenAI's reasoning models refuse `max_tokens`; other servers may not know
     `max_completion_tokens`, and those that ignore unknown fields would then write without a bound.
@@ -86,10 +92,15 @@ class OpenAI:
     which every such server has.
     """
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, endpoint: Endpoint = Endpoint.CHAT) -> None:
         host = urlsplit(base_url).hostname or ""
         self._is_openai = f".{host}".endswith(".openai.com")
-        self._limit = LIMITS[0] if self._is_openai else LIMITS[1]
+        self._endpoint = endpoint
+        match endpoint:
+            case Endpoint.CHAT:
+                self._limit = LIMITS[0] if self._is_openai else LIMITS[1]
+            case Endpoint.RESPONSES:
+                self._limit = LIMIT_OF_RESPONSES
 
     def request(
         self,
@@ -99,18 +110,18 @@ class OpenAI:
         *,
         kept: Prefix | None = None,
     ) -> WireRequest:
-        """Return the POST to `/chat/completions`."""
+        """Return the POST to the endpoint."""
         headers = (("content-type", "application/json"), *bearer(key))
         if request.passed is not None:
             body = self._body(request.passed, model, request.max_tokens)
         else:
             body = self._written(request, model)
-        return WireRequest("/chat/completions", headers, json_body(body))
+        return WireRequest(self._endpoint.value, headers, json_body(body))
 
     def _body(self, passed: Passed, model: str, max_tokens: int) -> dict[str, object]:
         """Return a body as it was written, for this model and with this bound of each sample."""
         document: dict[str, object] = {**_fields.decode(passed.body)}
-        for name in LIMITS:
+        for name in (*LIMITS, LIMIT_OF_RESPONSES):
             document.pop(name, None)
         return document | {"model": model, self._limit: max_tokens}
 
@@ -159,11 +170,19 @@ class OpenAI:
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer, or raise what the reply says instead."""
         if status == 200:
-            answer = read_answer(headers, body, FINISHES, "x-request-id")
-            return msgspec.structs.replace(answer, reply=body)
+            return msgspec.structs.replace(
+                self._read(headers, body), reply=body, endpoint=self._endpoint
+            )
         fault = read_fault(body)
         kind = kind_of(status, fault)
         raise fault.error(kind, status, headers, request_id=headers.get("x-request-id"))
+
+    def _read(self, headers: Mapping[str, str], body: bytes) -> Answer:
+        match self._endpoint:
+            case Endpoint.CHAT:
+                return read_answer(headers, body, FINISHES, "x-request-id")
+            case Endpoint.RESPONSES:
+                return read_response(headers, body, kind_of)
 
     def readings(self, headers: Mapping[str, str], now: datetime) -> tuple[Reading, ...]:
         """Return what the headers say of limits."""

@@ -12,17 +12,13 @@ from typing import Any, Literal
 import msgspec
 
 from jobs.clock import utcnow
-from jobs.exchange import Answer, Finish, ModelRequest
+from jobs.exchange import Answer, ModelRequest
+from jobs.kinds.bodies import TIERS, UNDECODABLE, one_line, text_of, undecodable, unsupported
 from jobs.kinds.chat.body import Body
 from jobs.kinds.chat.completion import completion
-from jobs.kinds.chat.mapping import request_of, schema_of
-from jobs.kinds.faults import fault_of
+from jobs.kinds.chat.mapping import asked_schema, request_of
 from jobs.kinds.generation import DEFAULT_MAX_TOKENS, MaxTokens
 from jobs.kinds.kind import FieldFault, Good, Plan, Verdict
-from jobs.kinds.schemas import judge_json
-
-TIERS = frozenset({None, "auto", "default", "flex"})
-"""Of service; the others cost more than the prices that budgets reckon with."""
 
 _UNBOUNDED = {
     "audio": "its tokens have a price of their own",
@@ -75,17 +71,17 @@ class Chat:
         """Return what is wrong with the body, or what of it could cost more than is known."""
         try:
             body = line.asked
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return _within_body(fault_of(error, bytes(line.body), Body))
+        except UNDECODABLE as error:
+            return undecodable(error, line.body, Body, _WORDS)
         if body.stream:
-            return _unsupported("stream", "results are collected and read from the batch")
+            return unsupported("stream", "results are collected and read from the batch")
         for name, why in _UNBOUNDED.items():
             if getattr(body, name) is not None:
-                return _unsupported(name, why)
+                return unsupported(name, why)
         if body.modalities is not None and set(body.modalities) != {"text"}:
-            return _unsupported("modalities", "answers are texts")
+            return unsupported("modalities", "answers are texts")
         if body.service_tier not in TIERS:
-            return _unsupported("service_tier", "this tier has a price of its own")
+            return unsupported("service_tier", "this tier has a price of its own")
         return None
 
     def plan(self, line: ChatLine) -> Plan:
@@ -113,17 +109,11 @@ class ChatPlan(Plan):
     def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
         """Return the completion: the provider's own, or one that is made of its answer."""
         if answer.reply is not None:
-            return Good(msgspec.Raw(_one_line(answer.reply)))
-        text, mended = answer.text, None
-        schema = schema_of(self._body)
-        if schema is not None and answer.finish is Finish.COMPLETE:
-            verdict = judge_json(answer.text, schema)
-            if not isinstance(verdict, Good):
-                return verdict
-            mended = verdict.mended
-            if mended is not None:
-                text = msgspec.json.encode(verdict.output).decode()
-        return Good(completion(answer, text, utcnow()), mended)
+            return Good(one_line(answer.reply))
+        verdict = text_of(answer, asked_schema(self._body))
+        if not isinstance(verdict, Good):
+            return verdict
+        return Good(completion(answer, verdict.output, utcnow()), verdict.mended)
 
     def recheck(self, output: Any, was: Plan) -> Verdict | None:
         """Keep a completion, unless it was cut off and may be longer now."""
@@ -139,21 +129,3 @@ def _is_cut_off(output: Any) -> bool:
             return any(choice.get("finish_reason") == "length" for choice in choices)
         case _:
             return False
-
-
-def _one_line(reply: bytes) -> bytes:
-    """Return JSON without the white space between its tokens; not a digit of it is another."""
-    # What is no UTF-8 in a text that nobody has looked at would be no line of a file.
-    return msgspec.json.format(reply.decode("utf-8", "replace").encode(), indent=-1)
-
-
-def _within_body(fault: FieldFault) -> FieldFault:
-    field = f"body.{fault.field}" if fault.field else "body"
-    message = fault.message
-    if fault.code == "invalid_value":
-        message = _WORDS[field.rpartition(".")[2]]
-    return FieldFault(fault.code, field, message)
-
-
-def _unsupported(name: str, why: str) -> FieldFault:
-    return FieldFault("unsupported_parameter", f"body.{name}", f"is not supported: {why}")

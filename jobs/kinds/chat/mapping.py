@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import msgspec
 
 from jobs.exchange import Message, ModelRequest, Passed
-from jobs.kinds.chat.body import ABSENT, Body, ResponseFormat, Turn
-from jobs.kinds.schemas import Schema, UnusableSchema, read_schema
+from jobs.kinds.bodies import WITHOUT_EFFECT, is_there, schema_of, spoken, unreckoned_tools
+from jobs.kinds.chat.body import Body, ResponseFormat, Turn
+from jobs.kinds.schemas import Schema
 
 MAPPED = frozenset(
     {
@@ -16,13 +17,8 @@ MAPPED = frozenset(
 )
 """Fields that every provider can be told, in its own words."""
 
-WITHOUT_EFFECT = frozenset(
-    {
-        *("user", "metadata", "store", "safety_identifier", "service_tier"),
-        *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
-    }
-)
-"""Fields that change nothing about the answer, so that a provider of another format needs none."""
+SILENT = WITHOUT_EFFECT | {"store"}
+"""Fields that no other provider needs to be told; nobody reads a stored completion of a batch."""
 
 NEUTRAL = {
     "n": (b"1",),
@@ -41,9 +37,28 @@ NEUTRAL = {
 """How fields are written that say no more than if they weren't there; what they are about is told
 by another field."""
 
-ANY_OBJECT = b'{"type":"object"}'
+RECKONED = (
+    MAPPED
+    | SILENT
+    | NEUTRAL.keys()
+    | {"reasoning_effort", "verbosity", "function_call", "stream_options"}
+)
+"""Fields that make a call no dearer than its bytes, its samples and their bound."""
 
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+RECKONED_OF_TURN = frozenset(
+    {"role", "content", "name", "refusal", "tool_calls", "tool_call_id", "function_call"}
+)
+"""The same of a message: an earlier answer's `audio` is named by its id, of whatever length."""
+
+TOOLS = frozenset({"function", "custom"})
+"""Types of tools that the caller runs."""
+
+
+class _Messages(msgspec.Struct):
+    messages: list[dict[str, msgspec.Raw]]
+
+
+_messages = msgspec.json.Decoder(_Messages)
 
 
 def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRequest:
@@ -57,7 +72,9 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
     schema, is_usable = _schema_of(body.response_format)
     told = _leading_system(body.messages)
     turns = body.messages[told:]
-    unmapped = [*_unmapped_fields(raw), *_unmapped_turns(body.messages, told)]
+    said = spoken(raw, NEUTRAL)
+    unmapped = [f"body.{name}" for name in sorted(said - MAPPED - SILENT)]
+    unmapped += _unmapped_turns(body.messages, told)
     if not is_usable:
         unmapped.append("body.response_format")
     pictures = [url for turn in body.messages for url in turn.pictures]
@@ -74,6 +91,7 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
         passed=Passed(
             body=raw,
             unmapped=tuple(unmapped),
+            unbounded=tuple(_unbounded(raw, body, said)),
             samples=body.n or 1,
             beside=_beside(body),
             images=len(pictures),
@@ -82,24 +100,17 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
     )
 
 
-def schema_of(body: Body) -> Schema | None:
+def asked_schema(body: Body) -> Schema | None:
     """Return the schema that the answer of a provider of another format must satisfy; None for a text."""
     return _schema_of(body.response_format)[0]
 
 
 def _schema_of(wanted: ResponseFormat | None) -> tuple[Schema | None, bool]:
     """Return the schema that is asked for, and whether anybody but its own provider can be asked."""
-    if wanted is None or wanted.type == "text":
+    if wanted is None:
         return None, True
-    if wanted.type == "json_object":
-        return read_schema(ANY_OBJECT), True
-    if wanted.type != "json_schema" or wanted.json_schema is None:
-        return None, False
-    raw = bytes(wanted.json_schema.schema)
-    try:
-        return read_schema(raw or b"{}"), True
-    except UnusableSchema:
-        return None, False
+    named = wanted.json_schema
+    return schema_of(wanted.type, None if named is None else named.schema)
 
 
 def _leading_system(turns: tuple[Turn, ...]) -> int:
@@ -114,13 +125,13 @@ def _message(turn: Turn) -> Message:
     return Message("assistant" if turn.role == "assistant" else "user", turn.text)
 
 
-def _unmapped_fields(raw: msgspec.Raw) -> Iterator[str]:
-    for name, value in _fields.decode(raw).items():
-        if name in MAPPED or name in WITHOUT_EFFECT:
-            continue
-        written = bytes(value)
-        if written != b"null" and written not in NEUTRAL.get(name, ()):
-            yield f"body.{name}"
+def _unbounded(raw: msgspec.Raw, body: Body, said: frozenset[str]) -> Iterator[str]:
+    for name in sorted(said - RECKONED):
+        yield f"body.{name}"
+    for place, turn in enumerate(_messages.decode(raw).messages):
+        for name in sorted(turn.keys() - RECKONED_OF_TURN):
+            yield f"body.messages[{place}].{name}"
+    yield from unreckoned_tools(body.tools, TOOLS)
 
 
 def _unmapped_turns(turns: tuple[Turn, ...], told: int) -> Iterator[str]:
@@ -134,17 +145,13 @@ def _unmapped_turns(turns: tuple[Turn, ...], told: int) -> Iterator[str]:
             yield f"{where}.name"
         if turn.pictures:
             yield f"{where}.content"
-        if _is_there(turn.tool_calls):
+        if is_there(turn.tool_calls):
             yield f"{where}.tool_calls"
-        if _is_there(turn.function_call):
+        if is_there(turn.function_call):
             yield f"{where}.function_call"
 
 
 def _beside(body: Body) -> str:
     pieces = [body.tools, body.functions]
     pieces += [piece for turn in body.messages for piece in (turn.tool_calls, turn.function_call)]
-    return "\n".join(bytes(piece).decode() for piece in pieces if _is_there(piece))
-
-
-def _is_there(raw: msgspec.Raw) -> bool:
-    return raw is not ABSENT and bytes(raw) != b"null"
+    return "\n".join(bytes(piece).decode() for piece in pieces if is_there(piece))
