@@ -259,6 +259,8 @@ class Configuration(Section):
     routes: dict[Annotated[str, Field(pattern=wording.ROUTE)], Route] = {}
     prices: dict[str, PriceOverride] = {}
     default_max_tokens: PositiveInt = 1024
+    max_image_tokens: PositiveInt | None = None
+    """The most that one picture is billed as, by any model in use; without it no budget takes pictures."""
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:

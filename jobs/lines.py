@@ -16,7 +16,7 @@ from jobs.characters import has_hidden
 from jobs.clock import utcnow
 from jobs.defaults import JSON_TEXTS, JobDefaults, expected_kinds
 from jobs.errors import InvalidSubmission, LineFault, UnknownModel
-from jobs.exchange import ModelRequest
+from jobs.exchange import ModelRequest, Passed
 from jobs.kinds import KINDS
 from jobs.kinds.faults import BYTE_ORDER_MARK, fault_of, fault_of_json
 from jobs.kinds.kind import FieldFault, Kind, Plan
@@ -152,7 +152,7 @@ class LineReader:
             return FieldFault("unpriced_model", "model", no_price(unpriced))
         plan = kind.plan(line)
         requests = plan.requests
-        if (fault := self._check_mapped(resolved, requests[0])) is not None:
+        if (fault := self._check_passed(resolved, requests[0])) is not None:
             return fault
         if self._prices is not None:
             self._note_cost(resolved, requests[0], self._prices)
@@ -167,7 +167,7 @@ class LineReader:
             sum(estimated),
             blake2b(canonical, digest_size=FINGERPRINT_BYTES).digest(),
             self._collapses(plan),
-            tuple(map(_size, requests, estimated)) if self._sizes_calls else (),
+            tuple(map(self._size, requests, estimated)) if self._sizes_calls else (),
         )
 
     def _collapses(self, plan: Plan) -> bool:
@@ -179,10 +179,18 @@ class LineReader:
             case "never":
                 return False
 
-    def _check_mapped(self, resolved: Resolved, request: ModelRequest) -> FieldFault | None:
-        """Find what a target can't be asked that speaks another format than the request's own."""
-        passed = request.passed
-        if passed is None or not passed.unmapped:
+    def _check_passed(self, resolved: Resolved, request: ModelRequest) -> FieldFault | None:
+        """Find what of a body can't be said to a target, or not be held within a budget."""
+        if request.passed is None:
+            return None
+        fault = self._check_mapped(resolved, request.passed)
+        if fault is None and self._prices is not None:
+            return self._check_bounded(request.passed)
+        return fault
+
+    def _check_mapped(self, resolved: Resolved, passed: Passed) -> FieldFault | None:
+        """Find what a target can't be asked that has not the endpoint of the request."""
+        if not passed.unmapped:
             return None
         for target in resolved.targets:
             if not self._catalogue.takes(target.provider, passed.endpoint):
@@ -194,8 +202,32 @@ class LineReader:
                 )
         return None
 
+    def _check_bounded(self, passed: Passed) -> FieldFault | None:
+        """Find what may cost more than the most that is reckoned beforehand."""
+        if passed.unbounded:
+            return FieldFault(
+                "unbounded_cost",
+                passed.unbounded[0],
+                "may cost more than its tokens, or nobody knows what, so no budget can hold it: leave "
+                "it out, or send the line in a batch without a budget",
+            )
+        if passed.images and self._catalogue.max_image_tokens is None:
+            return FieldFault(
+                "unbounded_cost",
+                "body",
+                "has a picture, of which nobody knows how many tokens it is billed as, so no budget can "
+                "hold it: the operator may say so (`max_image_tokens` in tidemill.toml)",
+            )
+        return None
+
+    def _size(self, request: ModelRequest, estimated_tokens: int) -> CallSize:
+        return CallSize(estimated_tokens, self._most_tokens(request), request.most_output_tokens)
+
+    def _most_tokens(self, request: ModelRequest) -> int:
+        return most_tokens(request, self._catalogue.max_image_tokens)
+
     def _note_cost(self, resolved: Resolved, request: ModelRequest, prices: PriceBook) -> None:
-        now, most_input_tokens = utcnow(), most_tokens(request)
+        now, most_input_tokens = utcnow(), self._most_tokens(request)
         for target in resolved.targets:
             price = prices.price(target.provider, target.model, now)
             assert price is not None  # the line would have been refused
@@ -210,10 +242,6 @@ class LineReader:
             if self._prices.price(target.provider, target.model, utcnow()) is None:
                 return f"{target.provider}/{target.model}"
         return None
-
-
-def _size(request: ModelRequest, estimated_tokens: int) -> CallSize:
-    return CallSize(estimated_tokens, most_tokens(request), request.most_output_tokens)
 
 
 def rebuild(kind_name: str, request_text: str, defaults: JobDefaults) -> Any:

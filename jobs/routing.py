@@ -68,6 +68,7 @@ class Catalogue:
 
     def __init__(self, configuration: Configuration) -> None:
         self._providers = configuration.providers
+        self.max_image_tokens = configuration.max_image_tokens
         self._routes = {name: _resolved(route) for name, route in configuration.routes.items()}
         # Unknown names are remembered as well: the million lines of a batch may share one.
         self._resolutions = lru_cache(maxsize=KNOWN_NAMES)(self._look_up)

@@ -33,7 +33,8 @@ TOKENS_PER_IMAGE = 1_000
 """What a picture is estimated at; by its size and the model it is some 85 to 50,000."""
 
 MOST_TOKENS_PER_IMAGE = 50_000
-"""What one can be at most: of the models in use, a small one that counts 5,667 for each of 8 tiles."""
+"""What is reserved for one where the operator doesn't say what it is at most. That is no promise: so no
+batch with a budget has pictures then."""
 
 _PER_TOKEN = 32
 
@@ -127,9 +128,10 @@ def estimate_request(request: ModelRequest, count_tokens: CountTokens = estimate
     return tokens
 
 
-def most_tokens(request: ModelRequest) -> int:
+def most_tokens(request: ModelRequest, max_image_tokens: int | None = None) -> int:
     """Return how many tokens can go in with `request` at most, for reserving money.
 
+    `max_image_tokens` is what a picture is billed as at most, where that is configured.
     No vocabulary in use makes more tokens than bytes; a turn's frame is counted twice over. Of a body
     that is passed on, what isn't text is framed by more bytes of JSON than it makes tokens.
     """
@@ -141,7 +143,7 @@ def most_tokens(request: ModelRequest) -> int:
     if (passed := request.passed) is None:
         return most
     written = len(bytes(passed.body)) - passed.image_bytes + 2 * TOKENS_PER_MESSAGE * len(texts)
-    return max(most, written + MOST_TOKENS_PER_IMAGE * passed.images)
+    return max(most, written + (max_image_tokens or MOST_TOKENS_PER_IMAGE) * passed.images)
 
 
 def _sum_of_bytes(values: bytes) -> int:

@@ -80,13 +80,14 @@ class Dialogue:
     `prefix` is how the request begins, if others that begin so may have it from a prompt cache.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part of where a job stands
         self,
         plan: Plan,
         policy: Policy,
         targets: tuple[Target, ...],
         *,
         estimated_tokens: int,
+        max_image_tokens: int | None = None,
         kept: Sequence[Any] = (),
         bad_answers: int = 0,
     ) -> None:
@@ -97,6 +98,7 @@ class Dialogue:
             policy: of its batch.
             targets: that may serve it, in the order in which they are tried.
             estimated_tokens: of all its parts' input, as they were counted when it was accepted.
+            max_image_tokens: what a picture is billed as at most, where that is configured.
             kept: the outputs of the parts that have theirs; fewer than the plan has requests.
             bad_answers: to the part that is next. What they were is not known any more, so it is
                 asked for as if for the first time, by whom it would be.
@@ -104,6 +106,7 @@ class Dialogue:
         self._plan = plan
         self._parts = len(plan.requests)
         self._policy = policy
+        self._max_image_tokens = max_image_tokens
         self._kept = list(kept)
         self._all_targets = self.targets = targets
         self._asked_again = 0
@@ -202,7 +205,7 @@ class Dialogue:
 
     def _put(self, request: ModelRequest) -> None:
         self.request = request
-        self.most_input_tokens = most_tokens(request)
+        self.most_input_tokens = most_tokens(request, self._max_image_tokens)
         self.prefix = prefix_of(request, self._plan.head_characters)
         self._estimated_tokens = None
 

@@ -149,6 +149,7 @@ class JobRun:
             Policy.of(self._opened.defaults),
             resolved.order(self._opened.lease.batch_id, self._job.seq),
             estimated_tokens=self._job.estimated_tokens,
+            max_image_tokens=self._parts.configuration.max_image_tokens,
             kept=[msgspec.json.decode(output) for output in self._job.parts],
             bad_answers=self._job.bad_answers,
         )

@@ -24,7 +24,7 @@ from jobs.store.file_batches import FileBatchDraft
 
 router = APIRouter(tags=["openai: batches"], route_class=StrictRoute)
 
-KINDS = {"/v1/chat/completions": "chat"}
+KINDS = {"/v1/chat/completions": "chat", "/v1/responses": "responses"}
 """The kind of jobs that the lines for an endpoint are."""
 
 WINDOW = "24h"

@@ -10,9 +10,12 @@ from jobs.kinds.extraction import Extraction
 from jobs.kinds.generation import Generation
 from jobs.kinds.kind import Kind
 from jobs.kinds.registry import with_installed
+from jobs.kinds.responses import Responses
 from jobs.kinds.translation import Translation
 
 __all__ = ["KINDS"]
 
-KINDS: Mapping[str, Kind] = with_installed((Generation(), Extraction(), Translation(), Chat()))
+KINDS: Mapping[str, Kind] = with_installed(
+    (Generation(), Extraction(), Translation(), Chat(), Responses())
+)
 """Every kind, by the name that lines use."""

@@ -11,6 +11,7 @@ GEMINI_METHOD = ":generateContent"
 
 PATHS = {
     "/v1/chat/completions": "openai",
+    "/v1/responses": "responses",
     "/mistral/v1/chat/completions": "mistral",
     "/anthropic/v1/messages": "anthropic",
 }

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.configuration import ProtocolName
+from jobs.configuration import Configuration, ProtocolName
 from jobs.defaults import JobDefaults
 from jobs.errors import LineFault, RequestRejected
 from jobs.exchange import Answer, Finish, Message, ModelRequest, Usage
@@ -39,8 +39,11 @@ def _json(body: Any) -> bytes:
     return body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
-def read(body: Any, **line: Any) -> JobLine | LineFault:
-    reader = LineReader(DEFAULTS, Catalogue(CONFIGURATION), mixes_kinds=False)
+def read(
+    body: Any, configuration: Configuration = CONFIGURATION, *, budget: bool = False, **line: Any
+) -> JobLine | LineFault:
+    prices = PriceBook(configuration) if budget else None
+    reader = LineReader(DEFAULTS, Catalogue(configuration), prices=prices, mixes_kinds=False)
     return reader.read(1, written(body, **line))
 
 
@@ -133,6 +136,49 @@ def test_a_budget_reckons_with_every_sample() -> None:
     assert reader.least_nanos >= 5 * 1000 * 1000  # at a dollar for a million
 
 
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"of_tomorrow": 1}, "body.of_tomorrow"),
+        ({"tools": [TOOL, {"type": "web_search"}]}, "body.tools[1]"),
+        ({"messages": [SAY, {"role": "assistant", "audio": {"id": "a"}}]}, "body.messages[1].audio"),
+        ({"messages": [{"role": "user", "content": [PICTURE]}]}, "body"),
+    ],
+)
+def test_no_budget_has_what_may_cost_more_than_is_reserved(
+    fields: dict[str, Any], field: str
+) -> None:
+    assert isinstance(read(small(**fields)), JobLine)
+    fault = read(small(**fields), budget=True)
+    assert isinstance(fault, LineFault)
+    assert (fault.code, fault.field) == ("unbounded_cost", field)
+
+
+def test_a_budget_has_what_costs_no_more_than_its_bytes_and_its_bound() -> None:
+    turns = [
+        SAY,
+        {"role": "assistant", "tool_calls": [{"id": "c", "function": {}}]},
+        {"role": "tool", "content": "x", "tool_call_id": "c"},
+    ]
+    body = small(
+        messages=turns,
+        tools=[TOOL],
+        reasoning_effort="high",
+        verbosity="low",
+        n=3,
+        logprobs=True,
+        seed=7,
+    )
+    assert isinstance(read(body, budget=True), JobLine)
+
+
+def test_a_budget_has_pictures_once_it_is_configured_what_one_is_at_most() -> None:
+    body = small(messages=[{"role": "user", "content": [PICTURE]}])
+    told = Configuration.model_validate(CONFIGURATION.model_dump() | {"max_image_tokens": 300})
+    assert isinstance(read(body, told, budget=True), JobLine)
+    assert most_tokens(request_of(body), 300) - most_tokens(request_of(body), 200) == 100
+
+
 def test_other_formats_are_asked_in_their_own_words() -> None:
     request = request_of(
         {
@@ -189,6 +235,7 @@ def test_other_formats_are_asked_in_their_own_words() -> None:
         ),
         ({"messages": [SAY, {"role": "assistant", "tool_calls": [{}]}]}, "messages[1].tool_calls"),
         ({"messages": [{**SAY, "name": "Ann"}]}, "messages[0].name"),
+        ({"messages": [{**SAY, "of_tomorrow": 1}]}, "messages[0].of_tomorrow"),
         ({"messages": [{"role": "user", "content": [PICTURE]}]}, "messages[0].content"),
         ({"response_format": {"type": "grammar"}}, "response_format"),
     ],

@@ -75,6 +75,8 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
     said = spoken(raw, NEUTRAL)
     unmapped = [f"body.{name}" for name in sorted(said - MAPPED - SILENT)]
     unmapped += _unmapped_turns(body.messages, told)
+    unknown = _unknown_of_turns(raw)
+    unmapped += unknown
     if not is_usable:
         unmapped.append("body.response_format")
     pictures = [url for turn in body.messages for url in turn.pictures]
@@ -91,7 +93,11 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
         passed=Passed(
             body=raw,
             unmapped=tuple(unmapped),
-            unbounded=tuple(_unbounded(raw, body, said)),
+            unbounded=(
+                *(f"body.{name}" for name in sorted(said - RECKONED)),
+                *unknown,
+                *unreckoned_tools(body.tools, TOOLS),
+            ),
             samples=body.n or 1,
             beside=_beside(body),
             images=len(pictures),
@@ -125,13 +131,12 @@ def _message(turn: Turn) -> Message:
     return Message("assistant" if turn.role == "assistant" else "user", turn.text)
 
 
-def _unbounded(raw: msgspec.Raw, body: Body, said: frozenset[str]) -> Iterator[str]:
-    for name in sorted(said - RECKONED):
-        yield f"body.{name}"
-    for place, turn in enumerate(_messages.decode(raw).messages):
-        for name in sorted(turn.keys() - RECKONED_OF_TURN):
-            yield f"body.messages[{place}].{name}"
-    yield from unreckoned_tools(body.tools, TOOLS)
+def _unknown_of_turns(raw: msgspec.Raw) -> list[str]:
+    return [
+        f"body.messages[{place}].{name}"
+        for place, turn in enumerate(_messages.decode(raw).messages)
+        for name in sorted(turn.keys() - RECKONED_OF_TURN)
+    ]
 
 
 def _unmapped_turns(turns: tuple[Turn, ...], told: int) -> Iterator[str]:

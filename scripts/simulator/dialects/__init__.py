@@ -8,13 +8,14 @@ from typing import Any, Protocol
 
 from scripts.simulator.buckets import Reading
 from scripts.simulator.calls import Answer, Call, ErrorReply, Failure
-from scripts.simulator.dialects import anthropic, gemini, mistral, openai
+from scripts.simulator.dialects import anthropic, gemini, mistral, openai, responses
 
 
 class Dialect(Protocol):
     """What a module of this package offers."""
 
     NAME: str
+    """The provider's, whose limits and account it shares with its other endpoints."""
     USAGE_FIELD: str
     """Where an answer's body has its usage."""
     BILLS_REFUSALS: bool
@@ -49,4 +50,5 @@ DIALECTS: dict[str, Dialect] = {
     "anthropic": anthropic,
     "gemini": gemini,
     "mistral": mistral,
+    "responses": responses,
 }

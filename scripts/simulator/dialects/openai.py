@@ -144,16 +144,25 @@ def _check_format(wanted: ResponseFormat, turns: Sequence[str]) -> None:
         raise Rejected("'messages' must contain the word 'json' in some form.")
     named = wanted.json_schema
     if named and named.strict:
-        if not is_closed(named.schema):
-            raise Rejected(
-                f"Invalid schema for response_format {named.name!r}: "
-                "'additionalProperties' is required to be supplied and to be false."
-            )
-        if not requires_everything(named.schema):
-            raise Rejected(
-                f"Invalid schema for response_format {named.name!r}: "
-                "'required' is required to be an array including every key in properties."
-            )
+        check_strict("response_format", named.name, named.schema)
+
+
+def check_strict(field: str, name: str, schema: dict[str, Any]) -> None:
+    """Find out whether strict mode takes a schema.
+
+    Raises:
+        Rejected: it doesn't.
+    """
+    if not is_closed(schema):
+        raise Rejected(
+            f"Invalid schema for {field} {name!r}: "
+            "'additionalProperties' is required to be supplied and to be false."
+        )
+    if not requires_everything(schema):
+        raise Rejected(
+            f"Invalid schema for {field} {name!r}: "
+            "'required' is required to be an array including every key in properties."
+        )
 
 
 def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
