@@ -284,6 +284,8 @@ def configuration(simulator_url: str, protocols: Sequence[str] = ("openai",)) ->
             f'[providers.{protocol}]\nprotocol = "{protocol}"\nmodels = {models}\n'
             f'base_url = "{simulator_url}{PATHS[protocol]}"\n'
         )
+        if protocol == "openai":
+            sections.append("responses = true\n")
         sections += [
             f'[prices."{protocol}/{model}"]\ninput = "{paid_in}"\noutput = "{paid_out}"\n'
             for model, (paid_in, paid_out) in PRICES.items()

@@ -141,7 +141,10 @@ def test_a_budget_reckons_with_every_sample() -> None:
     [
         ({"of_tomorrow": 1}, "body.of_tomorrow"),
         ({"tools": [TOOL, {"type": "web_search"}]}, "body.tools[1]"),
-        ({"messages": [SAY, {"role": "assistant", "audio": {"id": "a"}}]}, "body.messages[1].audio"),
+        (
+            {"messages": [SAY, {"role": "assistant", "audio": {"id": "a"}}]},
+            "body.messages[1].audio",
+        ),
         ({"messages": [{"role": "user", "content": [PICTURE]}]}, "body"),
     ],
 )

@@ -437,8 +437,16 @@ def test_a_response_that_failed_raises_what_it_says(
     assert type(caught.value) is raised
 
 
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    found = [tmp_path / "a", tmp_path / "b"]
+    for folder in found:
+        folder.mkdir()
+    return found
+
+
 async def test_the_whole_way_over_all_three_formats(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folders: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = json.loads(reply(extra=[0.5]))
     chat = {
@@ -447,7 +455,6 @@ async def test_the_whole_way_over_all_three_formats(
     }
 
     async def outputs(folder: Path, *models: tuple[str, Any]) -> list[Any]:
-        folder.mkdir()
         async with workshop(folder) as shop:
             for model, answer in models:
                 line = {"kind": "responses", **json.loads(written(asks(model=model)))}
@@ -457,7 +464,7 @@ async def test_the_whole_way_over_all_three_formats(
             return [paths, *(json.loads(result.output or "") for result in shop.results())]
 
     paths, by_chat, by_message = await outputs(
-        tmp_path / "a", ("first/small", chat), ("second/tiny", MESSAGE)
+        folders[0], ("first/small", chat), ("second/tiny", MESSAGE)
     )
     assert paths == ["/v1/chat/completions", "/messages"]
     for output in (by_chat, by_message):
@@ -466,6 +473,6 @@ async def test_the_whole_way_over_all_three_formats(
         assert response.usage is not None
         assert response.usage.total_tokens == 5
     monkeypatch.setattr("tests.support.workshop.CONFIGURATION", HAS_IT)
-    paths, as_it_came = await outputs(tmp_path / "b", ("first/small", said))
+    paths, as_it_came = await outputs(folders[1], ("first/small", said))
     assert paths == ["/v1/responses"]
     assert as_it_came == said

@@ -9,7 +9,7 @@ import pytest
 
 from scripts.simulator.buckets import Reading
 from scripts.simulator.calls import Answer, Call, Failure, FailureKind, Finish, Rejected, read_call
-from scripts.simulator.dialects import DIALECTS, anthropic, gemini, mistral, openai
+from scripts.simulator.dialects import DIALECTS, anthropic, gemini, mistral, openai, responses
 from scripts.simulator.routes import find_route
 
 SCHEMA = {
@@ -21,12 +21,17 @@ SCHEMA = {
 OPEN_SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 TURN = {"role": "user", "content": "hello"}
 CHAT = {"model": "m", "messages": [TURN]}
+RESPONSE = {"model": "m", "input": "hello"}
 MESSAGES = {"model": "m", "max_tokens": 5, "messages": [TURN]}
 CONTENTS = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
 
 
 def named(schema: dict[str, Any], *, strict: bool = True) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": strict}}
+
+
+def flat(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "json_schema", "name": "x", "schema": schema, "strict": True}
 
 
 def read(protocol: str, body: dict[str, Any], version: str = "2023-06-01") -> Call:
@@ -92,6 +97,20 @@ def a_call(
             a_call("m", "hello", None, OPEN_SCHEMA, "", 2),
         ),
         (
+            "responses",
+            RESPONSE | {"max_output_tokens": 7, "instructions": "[job:s]"},
+            a_call("m", "[job:s]\nhello", 7, None, "s", 4),
+        ),
+        (
+            "responses",
+            {
+                "model": "m",
+                "input": [{"role": "user", "content": [{"type": "input_text", "text": "hello"}]}],
+                "text": {"format": flat(SCHEMA)},
+            },
+            a_call("m", "hello", None, SCHEMA, "", 2),
+        ),
+        (
             "anthropic",
             MESSAGES | {"system": "[job:s]"},
             a_call("m", "[job:s]\nhello", 5, None, "s", 4, marked=""),
@@ -132,6 +151,11 @@ def test_a_request_is_read(protocol: str, body: dict[str, Any], call: Call) -> N
         ("openai", CHAT | {"response_format": named(OPEN_SCHEMA)}),
         ("openai", CHAT | {"response_format": {"type": "json_object"}}),
         ("openai", CHAT | {"response_format": {"type": "json_schema"}}),
+        ("responses", RESPONSE | {"input": []}),
+        ("responses", RESPONSE | {"stream": True}),
+        ("responses", RESPONSE | {"text": {"format": flat(OPEN_SCHEMA)}}),
+        ("responses", RESPONSE | {"text": {"format": {"type": "json_object"}}}),
+        ("responses", RESPONSE | {"text": {"format": {"type": "json_schema"}}}),
         ("mistral", CHAT | {"max_completion_tokens": 5}),
         ("mistral", CHAT | {"seed": 5}),
         ("mistral", {"model": "m", "messages": [TURN | {"reasoning_content": ""}]}),
@@ -171,6 +195,7 @@ def test_anthropic_needs_its_version_and_its_new_one_takes_no_temperature() -> N
     ("path", "found"),
     [
         ("/v1/chat/completions", ("openai", "")),
+        ("/v1/responses", ("openai", "")),
         ("/mistral/v1/chat/completions", ("mistral", "")),
         ("/anthropic/v1/messages", ("anthropic", "")),
         ("/gemini/v1beta/models/a%2Fb:generateContent", ("gemini", "a/b")),
@@ -190,6 +215,10 @@ def test_usage_is_counted_as_each_provider_counts() -> None:
     assert (cached["prompt_tokens"], cached["completion_tokens"]) == (100, 50)
     assert cached["prompt_tokens_details"]["cached_tokens"] == 64
     assert cached["completion_tokens_details"]["reasoning_tokens"] == 20
+    response = responses.answer(A_CALL, an_answer(), 1)["usage"]
+    assert (response["input_tokens"], response["output_tokens"]) == (100, 50)
+    assert response["input_tokens_details"]["cached_tokens"] == 64
+    assert response["output_tokens_details"]["reasoning_tokens"] == 20
     apart = anthropic.answer(A_CALL, an_answer(), 1)["usage"]
     assert (apart["input_tokens"], apart["cache_read_input_tokens"]) == (36, 64)
     assert (apart["output_tokens"], apart["output_tokens_details"]["thinking_tokens"]) == (50, 20)
@@ -225,6 +254,8 @@ def test_the_reason_to_stop_has_each_providers_word(
 ) -> None:
     answer = an_answer(finish)
     assert openai.answer(A_CALL, answer, 1)["choices"][0]["finish_reason"] == openai_word
+    is_whole = finish is not Finish.TRUNCATED
+    assert (responses.answer(A_CALL, answer, 1)["status"] == "completed") is is_whole
     assert anthropic.answer(A_CALL, answer, 1)["stop_reason"] == anthropic_word
     candidates = gemini.answer(A_CALL, answer, 1).get("candidates", [{"finishReason": None}])
     assert candidates[0]["finishReason"] == gemini_word
@@ -235,6 +266,8 @@ def test_a_refusal_is_told_where_each_provider_tells_it() -> None:
     refused = an_answer(Finish.REFUSED)
     message = openai.answer(A_CALL, refused, 1)["choices"][0]["message"]
     assert (message["content"], message["refusal"]) == (None, "text")
+    (item,) = responses.answer(A_CALL, refused, 1)["output"]
+    assert item["content"] == [{"type": "refusal", "refusal": "text"}]
     assert anthropic.answer(A_CALL, refused, 1)["content"] == []
     assert gemini.answer(A_CALL, refused, 1)["promptFeedback"] == {"blockReason": "SAFETY"}
 
