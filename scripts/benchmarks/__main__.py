@@ -14,6 +14,7 @@ from scripts.benchmarks.budget import measure_budget, print_budgets
 from scripts.benchmarks.cases import Store
 from scripts.benchmarks.collapse import measure_collapse, print_collapse
 from scripts.benchmarks.figures import Figures
+from scripts.benchmarks.files import measure_files, print_files
 from scripts.benchmarks.gate_cost import measure_gate, print_gate
 from scripts.benchmarks.interruption import Interruption
 from scripts.benchmarks.machine import describe_machine
@@ -157,6 +158,19 @@ def _collapse(options: Options, interruption: Interruption) -> int:
     return int(bool(run.findings))
 
 
+def _files(options: Options, interruption: Interruption) -> int:
+    """Exits with 1 if a line got no answer, or another one's, or a sum is wrong."""
+    runs = []
+    with _progress(interruption) as about:
+        for store in options.files.stores:
+            run = measure_files(store, options.files, options.servers, about(store))
+            runs.append(run)
+            for finding in run.findings:
+                PROGRESS.print(f"WRONG: {finding}", style="bold red", markup=False, soft_wrap=True)
+    _publish(options, runs, print_files)
+    return int(any(run.findings for run in runs))
+
+
 def _schemas(options: Options, interruption: Interruption) -> int:
     with _progress(interruption) as about:
         costs = measure_schemas(about(""))
@@ -222,6 +236,7 @@ _SUBJECTS: Mapping[Subject, Callable[[Options, Interruption], int]] = {
     Subject.TROUBLE: _trouble,
     Subject.ANSWERS: _answers,
     Subject.COLLAPSE: _collapse,
+    Subject.FILES: _files,
     Subject.SCHEMAS: _schemas,
 }
 

@@ -11,6 +11,7 @@ from scripts.benchmarks.answers_cases import SMALL_ANSWERS, AnswersPlan
 from scripts.benchmarks.budget_cases import SMALL_BUDGET, BudgetPlan
 from scripts.benchmarks.cases import SMALL, Latency, Plan, Store
 from scripts.benchmarks.collapse import SMALL_COLLAPSE, CollapsePlan
+from scripts.benchmarks.files import SMALL_FILES, FilesPlan
 from scripts.benchmarks.pacing_cases import QUOTAS, SMALL_PACING, PacingPlan
 from scripts.benchmarks.stores import Servers
 from scripts.benchmarks.trouble_cases import SMALL_TROUBLE, TroublePlan
@@ -36,6 +37,8 @@ class Subject(StrEnum):
     """What becomes of answers that are not what was asked for."""
     COLLAPSE = "collapse"
     """What jobs cost and save that ask for the same as others."""
+    FILES = "files"
+    """How a large file goes through OpenAI's surface."""
     SCHEMAS = "schemas"
     """What it takes to check an answer against its schema."""
 
@@ -51,6 +54,7 @@ class Options:
     budget: BudgetPlan
     answers: AnswersPlan
     collapse: CollapsePlan
+    files: FilesPlan
     servers: Servers
     json: Path | None
 
@@ -75,6 +79,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         budget=_budget(words),
         answers=_answers(words),
         collapse=_collapse(words),
+        files=_files(words),
         servers=Servers(words.postgres_url, words.redis_url),
         json=words.json,
     )
@@ -149,6 +154,17 @@ def _answers(words: argparse.Namespace) -> AnswersPlan:
 def _collapse(words: argparse.Namespace) -> CollapsePlan:
     plan = SMALL_COLLAPSE if words.small else CollapsePlan()
     return plan if words.jobs is None else replace(plan, jobs=words.jobs[0])
+
+
+def _files(words: argparse.Namespace) -> FilesPlan:
+    plan = SMALL_FILES if words.small else FilesPlan()
+    given = {
+        "jobs": words.jobs and words.jobs[0],
+        "stores": words.stores,
+        "workers": words.workers and words.workers[0],
+        "in_flight": words.in_flight,
+    }
+    return replace(plan, **{name: value for name, value in given.items() if value is not None})
 
 
 def _quota(name: str) -> str:

@@ -14,11 +14,12 @@ from scripts.benchmarks.budget import BudgetRun
 from scripts.benchmarks.cases import Case
 from scripts.benchmarks.collapse import CollapseRun
 from scripts.benchmarks.figures import Figures, by_case, typical
+from scripts.benchmarks.files import FilesRun
 from scripts.benchmarks.pacing import Pace
 from scripts.benchmarks.schemas import SchemaCost
 from scripts.benchmarks.trouble import Aftermath
 
-Run = Figures | Pace | Aftermath | BudgetRun | AnswersRun | CollapseRun | SchemaCost
+Run = Figures | Pace | Aftermath | BudgetRun | AnswersRun | CollapseRun | FilesRun | SchemaCost
 
 MIB = 1 << 20
 

@@ -62,6 +62,16 @@ def test_a_budget_is_used_and_not_overrun(start_process: StartProcess, tmp_path:
     assert run["resumed_s"] <= 2.0
 
 
+def test_every_line_of_a_large_file_gets_its_own_answer(
+    start_process: StartProcess, tmp_path: Path
+) -> None:
+    (run,) = runs_of(start_process, tmp_path, "files")
+    assert run["findings"] == []
+    assert run["download"]["lines"] == run["jobs"]
+    assert set(run["peak_bytes"]) == {"upload", "validation", "run", "download"}
+    assert all(peak > 0 for stage in run["peak_bytes"].values() for peak in stage.values())
+
+
 def test_no_lie_passes_and_no_honest_answer_is_refused(
     start_process: StartProcess, tmp_path: Path
 ) -> None:

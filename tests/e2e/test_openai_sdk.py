@@ -85,6 +85,11 @@ def batch_of(
     )
 
 
+def usage_of(batch: Any) -> Any:
+    """The batch's usage, for which the oldest client has no type yet."""
+    return batch.model_dump()["usage"]
+
+
 def response_line(number: int, provider: str, **fields: Any) -> str:
     said = f"[job:{provider}-{number}] Say {number}."
     body = {"model": f"{provider}/{SMALL}", "instructions": "Be brief.", "input": said, **fields}
@@ -115,7 +120,8 @@ def test_the_published_example_of_a_batch(client: OpenAI) -> None:
     assert batch.status == "completed"
     assert batch.request_counts.total == batch.request_counts.completed == 20
     assert batch.metadata == {"description": "nightly eval job"}
-    assert batch.usage.total_tokens == batch.usage.input_tokens + batch.usage.output_tokens > 0
+    usage = usage_of(batch)
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"] > 0
     assert batch.created_at <= batch.in_progress_at <= batch.completed_at
     assert batch.error_file_id is None
     lines = [json.loads(line) for line in client.files.content(batch.output_file_id).iter_lines()]
@@ -147,7 +153,8 @@ def test_responses_come_from_every_protocol_with_the_usage_of_that_endpoint(
         assert response.usage.total_tokens == total
         taken += response.usage.input_tokens
         given += response.usage.output_tokens
-    assert (batch.usage.input_tokens, batch.usage.output_tokens) == (taken, given)
+    usage = usage_of(batch)
+    assert (usage["input_tokens"], usage["output_tokens"]) == (taken, given)
     books_agree(one_machine, native(one_machine, batch.id), simulator)
 
 
@@ -192,7 +199,7 @@ def test_counts_and_statuses_go_forward_while_a_batch_runs(
     done = [batch.request_counts.completed for batch in seen]
     assert done == sorted(done)
     assert any(0 < count < 3000 for count in done)
-    taken = [batch.usage.total_tokens for batch in seen if batch.usage is not None]
+    taken = [usage_of(batch)["total_tokens"] for batch in seen if batch.status != "validating"]
     assert taken == sorted(taken)
     last = seen[-1]
     assert last.in_progress_at <= last.finalizing_at <= last.completed_at
