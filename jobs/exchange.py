@@ -44,6 +44,8 @@ class Passed(msgspec.Struct, frozen=True):
         unmapped: paths in the line, such as `body.tools`.
         unbounded: paths of what may cost more than can be reckoned beforehand, or of which nothing is
             known: under a budget nobody is asked with one.
+        in_chat: what it is as a body of chat completions, for providers that have these alone; None where
+            they can be asked in words of our own, or can't be asked at all.
         samples: answers to the one request, each of up to `max_tokens`.
         beside: the JSON text of what goes in beside the messages' texts: tools, calls of them.
         images: how many there are.
@@ -54,6 +56,7 @@ class Passed(msgspec.Struct, frozen=True):
     endpoint: Endpoint = Endpoint.CHAT
     unmapped: tuple[str, ...] = ()
     unbounded: tuple[str, ...] = ()
+    in_chat: msgspec.Raw | None = None
     samples: int = 1
     beside: str = ""
     images: int = 0

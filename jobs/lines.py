@@ -193,7 +193,7 @@ class LineReader:
         if not passed.unmapped:
             return None
         for target in resolved.targets:
-            if not self._catalogue.takes(target.provider, passed.endpoint):
+            if not self._catalogue.takes(target.provider, passed):
                 return FieldFault(
                     "unsupported_parameter",
                     passed.unmapped[0],

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from jobs.configuration import FAILOVER_AFTER_S, Configuration, Route
 from jobs.errors import UnknownModel
-from jobs.exchange import Endpoint
+from jobs.exchange import Endpoint, Passed
 
 KNOWN_NAMES = 1024
 """Resolved names that are kept. A batch shares a few; a hostile one could invent a million."""
@@ -86,9 +86,12 @@ class Catalogue:
             return resolution
         raise UnknownModel(model, resolution, has_providers=bool(self._providers))
 
-    def takes(self, provider: str, endpoint: Endpoint) -> bool:
-        """Whether a configured provider is sent bodies for this endpoint as they are written."""
-        return self._providers[provider].takes(endpoint)
+    def takes(self, provider: str, passed: Passed) -> bool:
+        """Whether a configured provider can be asked all that a body says in OpenAI's format."""
+        configured = self._providers[provider]
+        return configured.takes(passed.endpoint) or (
+            passed.in_chat is not None and configured.takes(Endpoint.CHAT)
+        )
 
     def names(self) -> dict[str, str]:
         """Return the names that can be listed, each with who serves it: a provider, or `tidemill`.

@@ -70,7 +70,7 @@ class Caller:
         try:
             return await self._called(provider, key, model, request, kept)
         except SchemaRefused as error:
-            if request.schema is None or _is_passed(provider, request):
+            if request.schema is None or _said(provider, request).passed is not None:
                 raise _without_schema(error) from error
             self._refused.note(*asked)
             raise
@@ -168,11 +168,6 @@ def _without_schema(error: RequestRejected) -> RequestRejected:
     )
 
 
-def _is_passed(provider: Provider, request: ModelRequest) -> bool:
-    """Whether the request goes to this provider as somebody else wrote it."""
-    return request.passed is not None and provider.takes(request.passed.endpoint)
-
-
 def _said(provider: Provider, request: ModelRequest) -> ModelRequest:
     """Return the request as this provider is asked: as it was written, or in words of its own format.
 
@@ -182,8 +177,11 @@ def _said(provider: Provider, request: ModelRequest) -> ModelRequest:
         RequestRejected: the request says what this provider's format can't.
     """
     passed = request.passed
-    if passed is None or _is_passed(provider, request):
+    if passed is None or provider.takes(passed.endpoint):
         return request
+    if passed.in_chat is not None and provider.takes(Endpoint.CHAT):
+        in_chat = msgspec.structs.replace(passed, body=passed.in_chat, endpoint=Endpoint.CHAT)
+        return msgspec.structs.replace(request, passed=in_chat)
     if passed.unmapped:
         raise RequestRejected(f"{passed.unmapped[0]} can't be said to a provider of another format")
     return msgspec.structs.replace(request, passed=None)

@@ -29,12 +29,15 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _tools = msgspec.json.Decoder(list[Any])
 
 
+def fields_of(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
+    """Return the fields that were written, and are not null."""
+    return {name: value for name, value in _fields.decode(raw).items() if is_there(value)}
+
+
 def spoken(raw: msgspec.Raw, neutral: Mapping[str, tuple[bytes, ...]]) -> frozenset[str]:
     """Return the names of the fields that say something; `neutral` is how they are written to say nothing."""
     return frozenset(
-        name
-        for name, value in _fields.decode(raw).items()
-        if (written := bytes(value)) != b"null" and written not in neutral.get(name, ())
+        name for name, value in fields_of(raw).items() if bytes(value) not in neutral.get(name, ())
     )
 
 

@@ -28,6 +28,7 @@ from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.tokens import estimate_request, most_tokens
 from tests.support.workshop import CONFIGURATION, MESSAGE, workshop
+from workers.calls import Caller
 from workers.protocols.openai import OpenAI
 
 DEFAULTS = JobDefaults(kind="responses", max_tokens=4096)
@@ -115,6 +116,85 @@ def test_a_body_without_a_bound_gets_one() -> None:
     assert json.loads(wire.body) == {"model": "m", "input": "Hi", "max_output_tokens": 4096}
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [TOOL]},
+        {"tools": [TOOL], "tool_choice": {"type": "function", "name": "look"}},
+        {"reasoning": {"effort": "low"}},
+        {"input": [{"role": "user", "content": "a"}, CALLED, LOOKED]},
+        {"input": [says(PICTURE)]},
+    ],
+)
+def test_what_chat_completions_can_say_is_refused_for_other_formats_alone(
+    fields: dict[str, Any],
+) -> None:
+    assert isinstance(read(asks(**fields)), JobLine)
+    assert isinstance(read(asks(**fields), CONFIGURATION), JobLine)
+    fault = read(asks(**fields) | {"model": "cheap"}, CONFIGURATION)
+    assert isinstance(fault, LineFault)
+    assert fault.code == "unsupported_parameter"
+    assert "second" in fault.message
+
+
+async def test_a_server_of_chat_completions_alone_is_asked_with_tools_and_its_calls_come_back() -> (
+    None
+):
+    seen: list[httpx.Request] = []
+    call = {"id": "c2", "type": "function", "function": {"name": "look", "arguments": '{"a":1}'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    said = {"choices": [{"message": message, "finish_reason": "tool_calls"}]}
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, json=said)
+
+    body = asks(
+        instructions="Look.",
+        input=[says({"type": "input_text", "text": "a"}, PICTURE), CALLED, CALLED, LOOKED],
+        tools=[TOOL],
+        tool_choice={"type": "function", "name": "look"},
+        parallel_tool_calls=False,
+        reasoning={"effort": "low"},
+        text={"format": FORMAT},
+        temperature=0.5,
+        max_output_tokens=9,
+        store=False,
+    )
+    caller = Caller(httpx.MockTransport(serve), deadline_s=5)
+    provider = CONFIGURATION.providers["first"]
+    answer = await caller.call(provider, None, "small", request_of(body))
+    assert seen[0].url.path == "/v1/chat/completions"
+    called = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    picture = {"type": "image_url", "image_url": {"url": PICTURE["image_url"]}}
+    assert json.loads(seen[0].content) == {
+        "model": "small",
+        "max_tokens": 9,
+        "messages": [
+            {"role": "system", "content": "Look."},
+            {"role": "user", "content": [{"type": "text", "text": "a"}, picture]},
+            {"role": "assistant", "content": None, "tool_calls": [called, called]},
+            {"role": "tool", "tool_call_id": "c", "content": "nothing"},
+        ],
+        "tools": [
+            {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+        ],
+        "tool_choice": {"type": "function", "function": {"name": "look"}},
+        "parallel_tool_calls": False,
+        "reasoning_effort": "low",
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "x", "schema": SCHEMA, "strict": True},
+        },
+        "temperature": 0.5,
+    }
+    verdict = judged(body, answer)
+    assert isinstance(verdict, Good)
+    (item,) = parsed(verdict.output).output
+    assert item.type == "function_call"
+    assert (item.call_id, item.name, item.arguments) == ("c2", "look", '{"a":1}')
+
+
 def test_openais_own_hosts_have_the_endpoint_and_others_where_it_is_configured() -> None:
     document = CONFIGURATION.model_dump()["providers"]["first"]
     for base_url, said, has_it in (
@@ -167,22 +247,26 @@ def test_other_formats_are_asked_in_their_own_words() -> None:
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"tools": [TOOL]}, "tools"),
+        ({"tools": [{"type": "web_search"}]}, "tools"),
+        ({"tools": [{"type": "custom", "name": "x"}]}, "tools"),
+        ({"tools": {"odd": 1}}, "tools"),
         ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "mcp"}}, "tool_choice"),
         ({"store": True}, "store"),
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"conversation": "conv_1"}, "conversation"),
         ({"prompt": {"id": "p"}}, "prompt"),
-        ({"reasoning": {"effort": "low"}}, "reasoning"),
+        ({"reasoning": {"effort": "low", "summary": "auto"}}, "reasoning"),
         ({"include": ["reasoning.encrypted_content"]}, "include"),
         ({"truncation": "auto"}, "truncation"),
         ({"text": {"verbosity": "low"}}, "text.verbosity"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format"),
         ({"of_tomorrow": 1}, "of_tomorrow"),
         ({"input": [says("x", role="developer")]}, "input"),
-        ({"input": [{"role": "user", "content": "a"}, CALLED]}, "input[1]"),
-        ({"input": [{"role": "user", "content": "a"}, LOOKED]}, "input[1]"),
-        ({"input": [says(PICTURE)]}, "input[0]"),
+        ({"input": [{"role": "user", "content": "a"}, CALLED | {"call_id": 7}]}, "input[1]"),
+        ({"input": [{"role": "user", "content": "a"}, LOOKED | {"output": 7}]}, "input[1]"),
+        ({"input": [{"role": "user", "content": "a", "of_tomorrow": 1}]}, "input[0]"),
+        ({"input": [says({"type": "input_image", "file_id": "f"})]}, "input[0]"),
         ({"input": [says({"type": "input_file", "file_id": "f"})]}, "input[0]"),
         ({"input": [{"role": "user", "content": {"odd": 1}}]}, "input[0]"),
         ({"input": [{"role": "user", "content": "a"}, {"type": "item_reference"}]}, "input[1]"),

@@ -14,6 +14,12 @@ RECKONED = frozenset({"message", "function_call", "function_call_output"})
 """Types of items that go in as the text that they are, and as pictures."""
 
 
+RECKONED_OF_ITEM = frozenset(
+    {"type", "role", "content", "id", "status", "call_id", "name", "arguments", "output"}
+)
+"""Fields of those; what another one does nobody knows."""
+
+
 class Item(msgspec.Struct, frozen=True):
     """An item as we understand it.
 
@@ -47,8 +53,10 @@ def _item(item: Mapping[str, Any]) -> Item:
     has_odd = len(pieces) > len(texts) + len(pictures) or not (
         content is None or isinstance(content, str | list)
     )
+    is_known = item.keys() <= RECKONED_OF_ITEM
     is_plain = (
         kind == "message"
+        and is_known
         and role in SYSTEM | {"user", "assistant"}
         and content is not None
         and not pictures
@@ -59,7 +67,7 @@ def _item(item: Mapping[str, Any]) -> Item:
         text="\n".join(texts),
         pictures=pictures,
         is_plain=is_plain,
-        is_reckoned=kind in RECKONED and not has_odd,
+        is_reckoned=kind in RECKONED and is_known and not has_odd,
     )
 
 

@@ -5,8 +5,16 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from jobs.exchange import Endpoint, ModelRequest, Passed
-from jobs.kinds.bodies import WITHOUT_EFFECT, is_there, schema_of, spoken, unreckoned_tools
+from jobs.kinds.bodies import (
+    WITHOUT_EFFECT,
+    fields_of,
+    is_there,
+    schema_of,
+    spoken,
+    unreckoned_tools,
+)
 from jobs.kinds.responses.body import Body
+from jobs.kinds.responses.chat_body import IN_CHAT, Unsayable, chat_body
 from jobs.kinds.responses.items import SYSTEM, Item, message_of, read_items
 from jobs.kinds.schemas import Schema
 
@@ -62,10 +70,12 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
     told = _leading_system(items)
     said = spoken(raw, NEUTRAL)
     schema, is_usable = asked_schema(body)
-    unmapped = [f"body.{name}" for name in sorted(said - MAPPED - WITHOUT_EFFECT)]
-    unmapped += [f"body.text.{name}" for name in _unmapped_of_text(raw, body)]
+    untold = said - MAPPED - WITHOUT_EFFECT
+    unmapped = [f"body.text.{name}" for name in _unmapped_of_text(raw, body)]
     if not is_usable:
         unmapped.append("body.text.format")
+    is_chat = not unmapped and untold <= IN_CHAT and all(item.is_reckoned for item in items)
+    unmapped += [f"body.{name}" for name in sorted(untold)]
     unmapped += _unmapped_items(items, told)
     system = [body.instructions or "", *(item.text for item in items[:told])]
     pictures = [url for item in items for url in item.pictures]
@@ -81,11 +91,19 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
             endpoint=Endpoint.RESPONSES,
             unmapped=tuple(unmapped),
             unbounded=tuple(_unbounded(body, said, items)),
+            in_chat=_in_chat(raw, body) if unmapped and is_chat else None,
             beside=bytes(body.tools).decode() if is_there(body.tools) else "",
             images=len(pictures),
             image_bytes=sum(len(url) for url in pictures if url.startswith("data:")),
         ),
     )
+
+
+def _in_chat(raw: msgspec.Raw, body: Body) -> msgspec.Raw | None:
+    try:
+        return chat_body(fields_of(raw), body)
+    except Unsayable:
+        return None
 
 
 def text_settings(raw: msgspec.Raw) -> msgspec.Raw:

@@ -1,11 +1,13 @@
 """A response in OpenAI's shape, made of the answer of a provider that has no such endpoint."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from jobs.exchange import Answer, Finish, Usage
+from jobs.kinds.bodies import is_there
 from jobs.kinds.responses.body import Body
 
 REASONS = {
@@ -51,15 +53,7 @@ def response(
         "max_output_tokens": max_tokens,
         "metadata": body.metadata or {},
         "model": answer.model or "",
-        "output": [
-            {
-                "id": f"msg_{number}",
-                "type": "message",
-                "role": "assistant",
-                "status": status,
-                "content": [_piece(answer.refusal, text)],
-            }
-        ],
+        "output": list(_items(answer, text, number, status)),
         "parallel_tool_calls": True,
         "previous_response_id": None,
         "reasoning": {"effort": None, "summary": None},
@@ -67,11 +61,43 @@ def response(
         "temperature": body.temperature,
         "text": text_settings,
         "tool_choice": "auto",
-        "tools": [],
+        "tools": body.tools if is_there(body.tools) else [],
         "top_p": body.top_p,
         "truncation": "disabled",
         "usage": None if answer.usage is None else usage(answer.usage),
     }
+
+
+def _items(answer: Answer, text: str, number: str, status: str) -> Iterator[dict[str, Any]]:
+    """Yield the message, if there is one beside calls of the caller's tools, and these."""
+    calls = [*_calls(answer.reply)]
+    if text or answer.refusal is not None or not calls:
+        yield {
+            "id": f"msg_{number}",
+            "type": "message",
+            "role": "assistant",
+            "status": status,
+            "content": [_piece(answer.refusal, text)],
+        }
+    for call in calls:
+        yield {"type": "function_call", "id": f"fc_{call['call_id']}", "status": status, **call}
+
+
+def _calls(reply: bytes | None) -> Iterator[dict[str, str]]:
+    """Yield the calls of tools in a chat completion."""
+    match None if reply is None else msgspec.json.decode(reply):
+        case {"choices": [{"message": {"tool_calls": [*found]}}, *_]}:
+            for call in found:
+                match call:
+                    case {
+                        "id": str(call_id),
+                        "function": {"name": str(name), "arguments": str(arguments)},
+                    }:
+                        yield {"call_id": call_id, "name": name, "arguments": arguments}
+                    case _:
+                        pass
+        case _:
+            pass
 
 
 def _piece(refusal: str | None, text: str) -> dict[str, Any]:
