@@ -37,17 +37,17 @@ def fields_of(raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
 def spoken(raw: msgspec.Raw, neutral: Mapping[str, tuple[bytes, ...]]) -> frozenset[str]:
     """Return the names of the fields that say something; `neutral` is how they are written to say nothing."""
     return frozenset(
-        name for name, value in fields_of(raw).items() if bytes(value) not in neutral.get(name, ())
+        name
+        for name, value in _fields.decode(raw).items()
+        if (written := bytes(value)) != b"null" and written not in neutral.get(name, ())
     )
 
 
 def unreckoned_tools(raw: msgspec.Raw, reckoned: Set[str]) -> Iterator[str]:
     """Yield the places of tools that the provider itself runs, at a price beside the tokens.
 
-    `reckoned` are the types of those that the caller runs.
+    `raw` is there; `reckoned` are the types of those that the caller runs.
     """
-    if not is_there(raw):
-        return
     try:
         tools = _tools.decode(raw)
     except UNDECODABLE:

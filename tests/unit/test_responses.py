@@ -309,7 +309,12 @@ def test_what_is_no_request_is_refused(body: Any, code: str, field: str) -> None
 
 
 def test_in_a_file_for_this_endpoint_every_line_is_for_it() -> None:
-    for line in ({"url": "/v1/chat/completions"}, {"method": "GET"}, {"kind": "chat"}):
+    lines: list[dict[str, Any]] = [
+        {"url": "/v1/chat/completions"},
+        {"method": "GET"},
+        {"kind": "chat"},
+    ]
+    for line in lines:
         fault = read(asks(), **line)
         assert isinstance(fault, LineFault)
         assert fault.field == next(iter(line))

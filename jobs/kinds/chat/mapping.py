@@ -96,7 +96,7 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
             unbounded=(
                 *(f"body.{name}" for name in sorted(said - RECKONED)),
                 *unknown,
-                *unreckoned_tools(body.tools, TOOLS),
+                *(unreckoned_tools(body.tools, TOOLS) if is_there(body.tools) else ()),
             ),
             samples=body.n or 1,
             beside=_beside(body),
@@ -135,6 +135,7 @@ def _unknown_of_turns(raw: msgspec.Raw) -> list[str]:
     return [
         f"body.messages[{place}].{name}"
         for place, turn in enumerate(_messages.decode(raw).messages)
+        if not turn.keys() <= RECKONED_OF_TURN
         for name in sorted(turn.keys() - RECKONED_OF_TURN)
     ]
 

@@ -148,4 +148,5 @@ def _unbounded(body: Body, said: frozenset[str], items: Sequence[Item]) -> Itera
     for place, item in enumerate(items):
         if not item.is_reckoned:
             yield f"body.input[{place}]"
-    yield from unreckoned_tools(body.tools, TOOLS)
+    if is_there(body.tools):
+        yield from unreckoned_tools(body.tools, TOOLS)
