@@ -179,6 +179,12 @@ class Provider(Section):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _has_responses_in_openais_format(self) -> Self:
+        if self.responses and self.protocol is not ProtocolName.OPENAI:
+            raise ValueError("`responses` is of providers with the protocol 'openai' only")
+        return self
+
     @property
     def is_openais_own(self) -> bool:
         """Whether its host is one of OpenAI's, not a server that speaks the same."""

@@ -134,6 +134,11 @@ REFUSED = {
         PROVIDER + 'charges = "nothing"\n',
         r"providers\.p\.charges: .*'max_output', 'real' or 'input'",
     ),
+    "responses of another protocol": (
+        PROVIDER.replace('"openai"', '"gemini"') + "responses = true\n",
+        r"providers\.p: .*`responses` is of providers with the protocol 'openai' only",
+    ),
+    "a picture of no tokens": ("max_image_tokens = 0\n", r"max_image_tokens: .*greater than 0"),
     "a price of nothing": (
         '[prices.m]\ninput = "1"\noutput = "1"\n',
         "price 'm' must be named PROVIDER/MODEL",
@@ -190,6 +195,11 @@ def test_what_a_provider_charges_is_known_or_said(tmp_path: Path) -> None:
     assert load(tmp_path, PROVIDER).providers["p"].charges is None
     said = load(tmp_path, PROVIDER + 'charges = "max_output"\n').providers["p"]
     assert said.charges is Charges.MAX_OUTPUT
+
+
+def test_what_a_picture_is_at_most_is_said_or_not_known(tmp_path: Path) -> None:
+    assert load(tmp_path, PROVIDER).max_image_tokens is None
+    assert load(tmp_path, "max_image_tokens = 50000\n" + PROVIDER).max_image_tokens == 50_000
 
 
 def test_patterns_tell_which_models_a_provider_serves(tmp_path: Path) -> None:
