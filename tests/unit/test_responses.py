@@ -428,6 +428,9 @@ def test_a_format_is_looked_after_where_the_provider_has_another() -> None:
     bad = judged(body, Answer('{"a": "x"}', Finish.COMPLETE, USED))
     assert isinstance(bad, Bad)
     assert bad.code == "schema_violation"
+    as_it_came = judged(body | {"tools": [TOOL]}, Answer('{"a": "x"}', Finish.COMPLETE, USED))
+    assert isinstance(as_it_came, Good)
+    assert parsed(as_it_came.output).output_text == '{"a": "x"}'
 
 
 @pytest.mark.parametrize(

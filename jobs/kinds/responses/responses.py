@@ -19,6 +19,7 @@ from jobs.kinds.kind import FieldFault, Good, Plan, Verdict
 from jobs.kinds.responses.body import Body
 from jobs.kinds.responses.mapping import asked_schema, request_of, text_settings
 from jobs.kinds.responses.response import response
+from jobs.kinds.schemas import Schema
 
 _body = msgspec.json.Decoder(Body)
 
@@ -84,6 +85,14 @@ class ResponsesPlan(Plan):
         self._requests = (request_of(line.body, line.asked, line.max_tokens),)
 
     @property
+    def _schema(self) -> Schema | None:
+        """The schema that is looked after here: none where a server got the format as it was written."""
+        passed = self._requests[0].passed
+        if passed is not None and passed.in_chat is not None:
+            return None
+        return asked_schema(self._body)[0]
+
+    @property
     def requests(self) -> tuple[ModelRequest, ...]:
         """The one request."""
         return self._requests
@@ -97,7 +106,7 @@ class ResponsesPlan(Plan):
         """Return the response: the provider's own, or one that is made of its answer."""
         if answer.reply is not None and answer.endpoint is Endpoint.RESPONSES:
             return Good(one_line(answer.reply))
-        verdict = text_of(answer, asked_schema(self._body)[0])
+        verdict = text_of(answer, self._schema)
         if not isinstance(verdict, Good):
             return verdict
         made = response(
