@@ -193,13 +193,13 @@ class Provider(Section):
 
     def takes(self, endpoint: Endpoint) -> bool:
         """Whether it is sent a body that was written for this endpoint as it was written."""
-        if self.protocol is not ProtocolName.OPENAI:
-            return False
         match endpoint:
             case Endpoint.CHAT:
-                return True
+                return self.protocol is ProtocolName.OPENAI
             case Endpoint.RESPONSES:
                 return self.is_openais_own if self.responses is None else self.responses
+            case Endpoint.MESSAGES:
+                return self.protocol is ProtocolName.ANTHROPIC
 
     def serves(self, model: str) -> bool:
         """Whether one of the `models` patterns matches the model's name."""

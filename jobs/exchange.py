@@ -25,10 +25,16 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Endpoint(StrEnum):
-    """What a body was written for, by its path at OpenAI."""
+    """What a body was written for, by its path at its maker's: OpenAI's, and Anthropic's."""
 
     CHAT = "/chat/completions"
     RESPONSES = "/responses"
+    MESSAGES = "/messages"
+
+    @property
+    def maker(self) -> str:
+        """Whose format it is."""
+        return "Anthropic" if self is Endpoint.MESSAGES else "OpenAI"
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -50,6 +56,7 @@ class Passed(msgspec.Struct, frozen=True):
         beside: the JSON text of what goes in beside the messages' texts: tools, calls of them.
         images: how many there are.
         image_bytes: of the body that are pictures, not text.
+        added_tokens: of the input that the provider writes itself, at most.
     """
 
     body: msgspec.Raw
@@ -61,13 +68,14 @@ class Passed(msgspec.Struct, frozen=True):
     beside: str = ""
     images: int = 0
     image_bytes: int = 0
+    added_tokens: int = 0
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
     """One call's content. `system` is apart from `messages`, which are user and assistant turns only.
 
     `max_tokens` bounds the output, hidden reasoning included. `schema` is a JSON Schema that the
-    answer must satisfy. `passed` is the request as a provider of OpenAI's format gets it, where it
+    answer must satisfy. `passed` is the request as a provider of its own format gets it, where it
     was written for one. `stop` are texts that end the answer; from `goes_on` on nothing of it is
     wanted either, and it is cut off there by whoever asks, so that it is sent only where no model
     refuses it.
@@ -137,8 +145,8 @@ class Usage(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """A provider's complete answer. `usage` is None where the provider did not report a credible one.
 
-    `reply` is the whole of it as it came, from a provider of OpenAI's format; `endpoint` is whose reply
-    it is.
+    `reply` is the whole of it as it came, from a provider of a format that bodies are written for;
+    `endpoint` is whose reply it is.
     """
 
     text: str
@@ -150,3 +158,7 @@ class Answer(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     reply: bytes | None = None
     endpoint: Endpoint = Endpoint.CHAT
+
+    def reply_of(self, endpoint: Endpoint) -> bytes | None:
+        """Return the reply if it is one of this endpoint."""
+        return self.reply if self.endpoint is endpoint else None

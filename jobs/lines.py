@@ -197,8 +197,8 @@ class LineReader:
                 return FieldFault(
                     "unsupported_parameter",
                     passed.unmapped[0],
-                    f"can't be said to {target.provider}, which does not speak OpenAI's "
-                    f"{passed.endpoint}",
+                    f"can't be said to {target.provider}, which does not speak "
+                    f"{passed.endpoint.maker}'s {passed.endpoint}",
                 )
         return None
 

@@ -87,7 +87,7 @@ class Catalogue:
         raise UnknownModel(model, resolution, has_providers=bool(self._providers))
 
     def takes(self, provider: str, passed: Passed) -> bool:
-        """Whether a configured provider can be asked all that a body says in OpenAI's format."""
+        """Whether a configured provider can be asked all that a body says in its own format."""
         configured = self._providers[provider]
         return configured.takes(passed.endpoint) or (
             passed.in_chat is not None and configured.takes(Endpoint.CHAT)

@@ -125,6 +125,7 @@ def estimate_request(request: ModelRequest, count_tokens: CountTokens = estimate
         tokens += TOKENS_PER_MESSAGE + count_tokens(msgspec.json.encode(request.schema).decode())
     if (passed := request.passed) is not None:
         tokens += count_tokens(passed.beside) + TOKENS_PER_IMAGE * passed.images
+        tokens += passed.added_tokens
     return tokens
 
 
@@ -143,7 +144,8 @@ def most_tokens(request: ModelRequest, max_image_tokens: int | None = None) -> i
     if (passed := request.passed) is None:
         return most
     written = len(bytes(passed.body)) - passed.image_bytes + 2 * TOKENS_PER_MESSAGE * len(texts)
-    return max(most, written + (max_image_tokens or MOST_TOKENS_PER_IMAGE) * passed.images)
+    beside = (max_image_tokens or MOST_TOKENS_PER_IMAGE) * passed.images + passed.added_tokens
+    return max(most, written + beside)
 
 
 def _sum_of_bytes(values: bytes) -> int:

@@ -17,7 +17,7 @@ from jobs.errors import (
     RequestRejected,
     ServerFailed,
 )
-from jobs.exchange import Answer, Finish, Message, ModelRequest, Usage
+from jobs.exchange import Answer, Endpoint, Finish, Message, ModelRequest, Passed, Usage
 from workers.gate.gate import Reading
 from workers.prefix import Prefix
 from workers.protocols import dialects, readings
@@ -87,6 +87,7 @@ class _Reply(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Reply)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Anthropic:
@@ -100,26 +101,11 @@ class Anthropic:
         *,
         kept: Prefix | None = None,
     ) -> WireRequest:
-        """Return the POST to `/messages`."""
-        document: dict[str, object] = {
-            "model": model,
-            "max_tokens": request.max_tokens,
-            "messages": request.messages,
-        }
-        form = None if request.schema is None else form_of(request.schema, dialects.ANTHROPIC)
-        system = request.system if form is None else form.told(request.system)
-        if system is not None:
-            document["system"] = system
-        if kept is not None:
-            document |= _marked(system, request.messages, kept.head_characters)
-        if request.temperature is not None:
-            document["temperature"] = request.temperature
-        if request.top_p is not None:
-            document["top_p"] = request.top_p
-        if request.stop:
-            document["stop_sequences"] = request.stop
-        if form is not None and form.native is not None:
-            document["output_config"] = {"format": {"type": "json_schema", "schema": form.native}}
+        """Return the POST to `/messages`. A body that is passed on has its own marks for the cache."""
+        if request.passed is not None and request.passed.endpoint is Endpoint.MESSAGES:
+            document = _body(request.passed, model, request.max_tokens)
+        else:
+            document = _written(request, model, kept)
         credentials = () if key is None else (("x-api-key", key_value(key)),)
         headers = (
             ("content-type", "application/json"),
@@ -156,11 +142,42 @@ class Anthropic:
             request_id=request_id,
             refusal=refusal_of(reply.stop_details) if finish is Finish.REFUSED else None,
             headers=headers,
+            reply=body,
+            endpoint=Endpoint.MESSAGES,
         )
 
     def readings(self, headers: Mapping[str, str], now: datetime) -> tuple[Reading, ...]:
         """Return what the headers say of limits."""
         return readings.ANTHROPIC.read(headers, now)
+
+
+def _body(passed: Passed, model: str, max_tokens: int) -> dict[str, object]:
+    """Return a body as it was written, for this model and with this bound."""
+    document: dict[str, object] = {**_fields.decode(passed.body)}
+    return document | {"model": model, "max_tokens": max_tokens}
+
+
+def _written(request: ModelRequest, model: str, kept: Prefix | None) -> dict[str, object]:
+    document: dict[str, object] = {
+        "model": model,
+        "max_tokens": request.max_tokens,
+        "messages": request.messages,
+    }
+    form = None if request.schema is None else form_of(request.schema, dialects.ANTHROPIC)
+    system = request.system if form is None else form.told(request.system)
+    if system is not None:
+        document["system"] = system
+    if kept is not None:
+        document |= _marked(system, request.messages, kept.head_characters)
+    if request.temperature is not None:
+        document["temperature"] = request.temperature
+    if request.top_p is not None:
+        document["top_p"] = request.top_p
+    if request.stop:
+        document["stop_sequences"] = request.stop
+    if form is not None and form.native is not None:
+        document["output_config"] = {"format": {"type": "json_schema", "schema": form.native}}
+    return document
 
 
 def _marked(

@@ -96,11 +96,10 @@ class OpenAI:
         host = urlsplit(base_url).hostname or ""
         self._is_openai = f".{host}".endswith(".openai.com")
         self._endpoint = endpoint
-        match endpoint:
-            case Endpoint.CHAT:
-                self._limit = LIMITS[0] if self._is_openai else LIMITS[1]
-            case Endpoint.RESPONSES:
-                self._limit = LIMIT_OF_RESPONSES
+        if endpoint is Endpoint.RESPONSES:
+            self._limit = LIMIT_OF_RESPONSES
+        else:
+            self._limit = LIMITS[0] if self._is_openai else LIMITS[1]
 
     def request(
         self,
@@ -112,7 +111,7 @@ class OpenAI:
     ) -> WireRequest:
         """Return the POST to the endpoint."""
         headers = (("content-type", "application/json"), *bearer(key))
-        if request.passed is not None:
+        if request.passed is not None and request.passed.endpoint is self._endpoint:
             body = self._body(request.passed, model, request.max_tokens)
         else:
             body = self._written(request, model)
@@ -178,11 +177,9 @@ class OpenAI:
         raise fault.error(kind, status, headers, request_id=headers.get("x-request-id"))
 
     def _read(self, headers: Mapping[str, str], body: bytes) -> Answer:
-        match self._endpoint:
-            case Endpoint.CHAT:
-                return read_answer(headers, body, FINISHES, "x-request-id")
-            case Endpoint.RESPONSES:
-                return read_response(headers, body, kind_of)
+        if self._endpoint is Endpoint.RESPONSES:
+            return read_response(headers, body, kind_of)
+        return read_answer(headers, body, FINISHES, "x-request-id")
 
     def readings(self, headers: Mapping[str, str], now: datetime) -> tuple[Reading, ...]:
         """Return what the headers say of limits."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from jobs.clock import utcnow
-from jobs.exchange import Answer, ModelRequest
+from jobs.exchange import Answer, Endpoint, ModelRequest
 from jobs.kinds.bodies import TIERS, UNDECODABLE, one_line, text_of, undecodable, unsupported
 from jobs.kinds.chat.body import Body
 from jobs.kinds.chat.completion import completion
@@ -108,8 +108,8 @@ class ChatPlan(Plan):
 
     def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
         """Return the completion: the provider's own, or one that is made of its answer."""
-        if answer.reply is not None:
-            return Good(one_line(answer.reply))
+        if (reply := answer.reply_of(Endpoint.CHAT)) is not None:
+            return Good(one_line(reply))
         verdict = text_of(answer, asked_schema(self._body))
         if not isinstance(verdict, Good):
             return verdict

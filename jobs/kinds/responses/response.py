@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from jobs.exchange import Answer, Finish, Usage
+from jobs.exchange import Answer, Endpoint, Finish, Usage
 from jobs.kinds.bodies import is_there
 from jobs.kinds.responses.body import Body
 
@@ -70,7 +70,7 @@ def response(
 
 def _items(answer: Answer, text: str, number: str, status: str) -> Iterator[dict[str, Any]]:
     """Yield the message, if there is one beside calls of the caller's tools, and these."""
-    calls = [*_calls(answer.reply)]
+    calls = [*_calls(answer.reply_of(Endpoint.CHAT))]
     if text or answer.refusal is not None or not calls:
         yield {
             "id": f"msg_{number}",

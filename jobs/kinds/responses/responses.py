@@ -104,8 +104,8 @@ class ResponsesPlan(Plan):
 
     def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
         """Return the response: the provider's own, or one that is made of its answer."""
-        if answer.reply is not None and answer.endpoint is Endpoint.RESPONSES:
-            return Good(one_line(answer.reply))
+        if (reply := answer.reply_of(Endpoint.RESPONSES)) is not None:
+            return Good(one_line(reply))
         verdict = text_of(answer, self._schema)
         if not isinstance(verdict, Good):
             return verdict

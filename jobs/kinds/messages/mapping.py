@@ -1,0 +1,148 @@
+"""From a body of Anthropic's messages to a request: for a provider of that format, and for any other."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from jobs.exchange import Endpoint, Message, ModelRequest, Passed
+from jobs.kinds.messages.body import Body, OutputConfig, Turn, blocks_of, text_of
+from jobs.kinds.schemas import Schema, UnusableSchema, read_schema
+
+MAPPED = frozenset(
+    {
+        *("model", "max_tokens", "messages", "system", "temperature", "top_p", "stop_sequences"),
+        "output_config",
+    }
+)
+"""Fields that every provider can be told, in its own words."""
+
+WITHOUT_EFFECT = frozenset({"metadata", "service_tier", "cache_control", "inference_geo", "speed"})
+"""Fields that change nothing about the answer, so that a provider of another format needs none."""
+
+NEUTRAL = {
+    "stream": (b"false",),
+    "tools": (b"[]",),
+    "mcp_servers": (b"[]",),
+}
+"""How fields are written that say no more than if they weren't there."""
+
+NEUTRAL_TYPES = {"tool_choice": ("auto", "none"), "thinking": ("disabled",)}
+"""The same of fields that are objects with a type."""
+
+MOST_STOPS = 4
+"""Texts that end an answer, at providers of other formats."""
+
+TOOLS_TOKENS = 1000
+"""Of the instructions that Anthropic writes itself where there are tools: 300 to 800, by model."""
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class _Typed(msgspec.Struct):
+    type: str = ""
+
+
+_typed = msgspec.json.Decoder(_Typed)
+
+
+def request_of(raw: msgspec.Raw, body: Body) -> ModelRequest:
+    """Return what a body asks.
+
+    Args:
+        raw: the body as it was written.
+        body: the same, decoded.
+    """
+    fields = _fields.decode(raw)
+    schema, is_usable = _schema_of(body.output_config)
+    unmapped = [*_unmapped_fields(fields), *_unmapped_content(body)]
+    if not is_usable:
+        unmapped.append("params.output_config.format")
+    blocks = [block for _, block in body.blocks()]
+    tools = [bytes(fields["tools"]).decode()] if body.tools else []
+    return ModelRequest(
+        messages=tuple(_message(turn) for turn in body.messages),
+        max_tokens=body.max_tokens,
+        system=text_of(body.system) or None,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        stop=body.stop_sequences or (),
+        schema=None if schema is None else schema.document,
+        passed=Passed(
+            body=raw,
+            endpoint=Endpoint.MESSAGES,
+            unmapped=tuple(unmapped),
+            beside="\n".join((*tools, *_beside(body))),
+            images=sum(block.type == "image" for block in blocks),
+            image_bytes=sum(block.picture_bytes for block in blocks),
+            added_tokens=TOOLS_TOKENS if body.tools else 0,
+        ),
+    )
+
+
+def schema_of(body: Body) -> Schema | None:
+    """Return the schema that the answer of a provider of another format must satisfy; None for a text."""
+    return _schema_of(body.output_config)[0]
+
+
+def _schema_of(config: OutputConfig | None) -> tuple[Schema | None, bool]:
+    """Return the schema that is asked for, and whether anybody but its own provider can be asked."""
+    wanted = None if config is None else config.format
+    if wanted is None:
+        return None, True
+    if wanted.type != "json_schema":
+        return None, False
+    try:
+        return read_schema(bytes(wanted.schema)), True
+    except UnusableSchema:
+        return None, False
+
+
+def _message(turn: Turn) -> Message:
+    return Message("assistant" if turn.role == "assistant" else "user", text_of(turn.content))
+
+
+def _beside(body: Body) -> Iterator[str]:
+    """Yield what goes in beside the texts of the turns: documents, calls of tools and what they brought."""
+    for turn in body.messages:
+        for block in blocks_of(turn.content):
+            if block.type != "text":
+                for _, inner in block.within():
+                    yield from inner.words()
+
+
+def _unmapped_fields(fields: dict[str, msgspec.Raw]) -> Iterator[str]:
+    for name, value in fields.items():
+        if name in MAPPED or name in WITHOUT_EFFECT:
+            continue
+        written = bytes(value)
+        if written == b"null" or written in NEUTRAL.get(name, ()):
+            continue
+        if not _is_neutral(name, written):
+            yield f"params.{name}"
+
+
+def _is_neutral(name: str, written: bytes) -> bool:
+    types = NEUTRAL_TYPES.get(name)
+    if types is None:
+        return False
+    try:
+        return _typed.decode(written).type in types
+    except msgspec.DecodeError:
+        return False
+
+
+def _unmapped_content(body: Body) -> Iterator[str]:
+    if body.output_config is not None and body.output_config.effort is not None:
+        yield "params.output_config.effort"
+    if len(body.stop_sequences or ()) > MOST_STOPS:
+        yield "params.stop_sequences"
+    for place, turn in enumerate(body.messages):
+        where = f"params.messages[{place}]"
+        if turn.role == "system":
+            yield f"{where}.role"
+        for number, block in enumerate(blocks_of(turn.content)):
+            if block.type != "text":
+                yield f"{where}.content[{number}].type"
+    if body.messages[-1].role == "assistant":
+        # The model would go on with it; others answer it.
+        yield f"params.messages[{len(body.messages) - 1}].role"

@@ -1,0 +1,124 @@
+"""The kind `messages`: a request of Anthropic's batches.
+
+A provider of that format gets the params as they were written, and its reply is the output as it
+came: what it says is the caller's matter. All others are asked in their own words, and a message is
+made of the answer; there a format that was asked for is looked after here, as it is for a generation.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import msgspec
+
+from jobs.exchange import Answer, Endpoint, Finish, ModelRequest
+from jobs.kinds.bodies import one_line
+from jobs.kinds.faults import fault_of
+from jobs.kinds.kind import FieldFault, Good, Plan, Verdict
+from jobs.kinds.messages.body import Body
+from jobs.kinds.messages.mapping import request_of, schema_of
+from jobs.kinds.messages.message import message
+from jobs.kinds.messages.unbounded import faults_of
+from jobs.kinds.schemas import judge_json
+
+_CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+_WORDS = {
+    "role": "expected `user` or `assistant`",
+    "type": "expected `text`, `image`, `document`, `search_result`, `tool_use`, `tool_result`, "
+    "`thinking` or `redacted_thinking`: what others cost can't be told beforehand",
+}
+"""Fields that take a few words only."""
+
+_body = msgspec.json.Decoder(Body)
+
+
+class MessagesLine(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True
+):
+    """A request of a batch of messages."""
+
+    custom_id: str
+    kind: Literal["messages"] = "messages"
+    params: msgspec.Raw
+
+    @cached_property
+    def asked(self) -> Body:
+        """The params, decoded; raises what msgspec does where they are none."""
+        return _body.decode(self.params)
+
+    @property
+    def model(self) -> str:
+        """The name of the model, or of a route."""
+        return self.asked.model
+
+
+class Messages:
+    """The kind `messages`."""
+
+    name = "messages"
+    line_type = MessagesLine
+
+    def check(self, line: MessagesLine) -> FieldFault | None:
+        """Return what is wrong with the params, or what of them could cost more than is known."""
+        if not _CUSTOM_ID.fullmatch(line.custom_id):
+            return FieldFault(
+                "invalid_custom_id",
+                "custom_id",
+                "expected 1 to 64 letters, digits, `_` and `-`",
+            )
+        try:
+            body = line.asked
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return _within_params(fault_of(error, bytes(line.params), Body))
+        return next(faults_of(body), None)
+
+    def plan(self, line: MessagesLine) -> Plan:
+        """Return the one call of the line."""
+        return MessagesPlan(line.params, line.asked)
+
+
+class MessagesPlan(Plan):
+    """One call, whose message is the output."""
+
+    def __init__(self, raw: msgspec.Raw, body: Body) -> None:
+        self._body = body
+        self._requests = (request_of(raw, body),)
+
+    @property
+    def requests(self) -> tuple[ModelRequest, ...]:
+        """The one request."""
+        return self._requests
+
+    @property
+    def wants_variety(self) -> bool:
+        """Whether answers are drawn, as they are unless the params ask for a temperature of zero."""
+        return self._body.temperature != 0
+
+    def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
+        """Return the message: the provider's own, or one that is made of its answer."""
+        if (reply := answer.reply_of(Endpoint.MESSAGES)) is not None:
+            return Good(one_line(reply))
+        text, mended = answer.text, None
+        schema = schema_of(self._body)
+        if schema is not None and answer.finish is Finish.COMPLETE:
+            verdict = judge_json(answer.text, schema)
+            if not isinstance(verdict, Good):
+                return verdict
+            mended = verdict.mended
+            if mended is not None:
+                text = msgspec.json.encode(verdict.output).decode()
+        return Good(message(answer, text), mended)
+
+    def recheck(self, output: Any, was: Plan) -> Verdict | None:
+        """Keep a message: a batch says nothing that would make it another."""
+        return Good(output) if isinstance(was, MessagesPlan) else None
+
+
+def _within_params(fault: FieldFault) -> FieldFault:
+    field = f"params.{fault.field}" if fault.field else "params"
+    message = fault.message
+    if fault.code == "invalid_value":
+        message = _WORDS[field.rpartition(".")[2]]
+    return FieldFault(fault.code, field, message)
