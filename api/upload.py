@@ -2,8 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -12,17 +13,15 @@ from starlette.concurrency import run_in_threadpool
 
 from api.encodings import check_encoding, unpacked
 from api.idempotency import Body, signs_of_life
-from api.json_body import jobs_of
+from api.json_body import JOBS, ListForm, ListReader
 from api.media_type import media_type
 from jobs.errors import BodyTooLarge, UnreadableBody, UnsupportedMedia, WrongFormat
 from jobs.ingest import Accepted, Intake
+from jobs.store import Session
 
 BLOCK_BYTES = 1 << 20
 """Bytes that are handed over at once: one block is parsed and stored while the next arrives, so an
 upload holds two in memory, and a slow database slows the sender down."""
-
-JSON_BYTES = 32 << 20
-"""Of a JSON body, which can't be read before it is complete; larger submissions are NDJSON."""
 
 GROUP_JOBS = 1000
 """Of a JSON body that are handed over at once: there could be millions of empty ones."""
@@ -55,7 +54,6 @@ PACKED = {
 WIDE = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{", b"[\0", b"\0[")
 """How JSON begins in UTF-16, and in UTF-32."""
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DOCUMENT = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\[|\{\s*"jobs"\s*:)')
 
 
@@ -63,12 +61,13 @@ _DOCUMENT = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\[|\{\s*"jobs"\s*:)')
 class BodyForm:
     """How a body is to be read: one JSON document instead of lines; unpacked from `encoding`.
 
-    It may have `max_bytes` when it is unpacked.
+    It may have `max_bytes` when it is unpacked. A document looks like `document`.
     """
 
     is_json: bool
     encoding: str
     max_bytes: int
+    document: ListForm = JOBS
 
 
 def form_of(request: Request, max_bytes: int) -> BodyForm:
@@ -104,8 +103,16 @@ class Reader(Protocol):
         ...
 
 
-async def receive(body: Body, intake: Intake, form: BodyForm) -> Accepted:
+async def receive(
+    body: Body,
+    intake: Intake,
+    form: BodyForm,
+    *,
+    also: Callable[[Session, int], None] | None = None,
+) -> Accepted:
     """Read the whole body into `intake` and accept it; whatever goes wrong, nothing stays behind.
+
+    `also` is as in `Intake.accept`.
 
     Raises:
         SubmissionError: see `Intake`.
@@ -114,7 +121,7 @@ async def receive(body: Body, intake: Intake, form: BodyForm) -> Accepted:
     try:
         async with signs_of_life(intake.touch, body):
             await read_body(body, intake, form)
-            return await run_in_threadpool(intake.accept, body.digest())
+            return await run_in_threadpool(partial(intake.accept, body.digest(), also=also))
     except BaseException:
         await asyncio.shield(run_in_threadpool(intake.abandon))
         raise
@@ -129,37 +136,47 @@ async def read_body(body: Body, reader: Reader, form: BodyForm) -> None:
     """
     pieces = unpacked(body.stream(), form.encoding, form.max_bytes)
     if form.is_json:
-        await _receive_json(pieces, reader)
+        items = ListReader(form.document)
+        await _receive_blocks(pieces, partial(_take_items, items, reader), _check_text)
+        await run_in_threadpool(items.end)
     else:
-        await _receive_lines(pieces, reader)
+        await _receive_blocks(pieces, reader.take, _check_lines)
 
 
-async def _receive_lines(pieces: AsyncIterator[bytes], reader: Reader) -> None:
+async def _receive_blocks(
+    pieces: AsyncIterator[bytes],
+    take: Callable[[bytes], None],
+    check_start: Callable[[bytearray], None],
+) -> None:
     block = bytearray()
     taking: asyncio.Task[None] | None = None
     try:
         async for data in pieces:
             block += data
             if taking is None:
-                _check_start(block)
-                if _DOCUMENT.match(block):
-                    raise WrongFormat(
-                        "the body is one JSON document: say so with content-type application/json, "
-                        "or send one job a line"
-                    )
+                check_start(block)
             if len(block) < BLOCK_BYTES:
                 continue
             if taking is not None:
                 await taking
-            taking = asyncio.create_task(run_in_threadpool(reader.take, bytes(block)))
+            taking = asyncio.create_task(run_in_threadpool(take, bytes(block)))
             block.clear()
     finally:
         if taking is not None:
             await taking
-    await run_in_threadpool(reader.take, bytes(block))
+    await run_in_threadpool(take, bytes(block))
 
 
-def _check_start(start: bytearray) -> None:
+def _check_lines(start: bytearray) -> None:
+    _check_text(start)
+    if _DOCUMENT.match(start):
+        raise WrongFormat(
+            "the body is one JSON document: say so with content-type application/json, or send one "
+            "job a line"
+        )
+
+
+def _check_text(start: bytearray) -> None:
     """Say so of a body that is no text in UTF-8, instead of calling each of its lines malformed."""
     for mark, kind in PACKED.items():
         if start.startswith(mark):
@@ -170,19 +187,7 @@ def _check_start(start: bytearray) -> None:
         raise UnreadableBody("the body looks like UTF-16; expected UTF-8", "invalid_encoding")
 
 
-async def _receive_json(pieces: AsyncIterator[bytes], reader: Reader) -> None:
-    document = bytearray()
-    async for data in pieces:
-        document += data
-        if len(document) > JSON_BYTES:
-            raise BodyTooLarge(
-                f"a JSON body may have {JSON_BYTES >> 20} MiB; send more as application/x-ndjson"
-            )
-    _check_start(document)
-    await run_in_threadpool(_take_jobs, bytes(document.removeprefix(_BYTE_ORDER_MARK)), reader)
-
-
-def _take_jobs(document: bytes, reader: Reader) -> None:
-    jobs = jobs_of(document)
-    while group := list(islice(jobs, GROUP_JOBS)):
+def _take_items(items: ListReader, reader: Reader, block: bytes) -> None:
+    complete = items.take(block)
+    while group := list(islice(complete, GROUP_JOBS)):
         reader.take_lines(group)

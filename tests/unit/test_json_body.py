@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.json_body import EXAMINED_BYTES, jobs_of
-from jobs.errors import EmptySubmission, SubmissionError, UnreadableBody, WrongFormat
+from api.json_body import EXAMINED_BYTES, ListForm, ListReader, jobs_of
+from jobs.errors import (
+    EmptySubmission,
+    LineTooLong,
+    SubmissionError,
+    UnreadableBody,
+    WrongFormat,
+)
+from jobs.lines import MAX_LINE_BYTES
+
+REQUESTS = ListForm("request", may_be_bare=False, expected="a list of requests")
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -25,6 +34,50 @@ def test_every_item_of_the_list_is_a_job_as_it_was_written(
     document = {"jobs": items} if in_an_object else items
     found = list(jobs_of(json.dumps(document, indent=indent).encode()))
     assert [json.loads(job) for job in found] == items
+
+
+@given(st.lists(VALUES), st.sampled_from([None, 1]), st.integers(1, 9))
+def test_items_are_the_same_however_a_body_arrives(
+    items: list[object], indent: int | None, block_bytes: int
+) -> None:
+    body = json.dumps({"requests": items}, indent=indent, ensure_ascii=False).encode()
+    reader = ListReader(REQUESTS)
+    found: list[bytes] = []
+    for start in range(0, len(body), block_bytes):
+        found += reader.take(body[start : start + block_bytes])
+    reader.end()
+    assert [json.loads(item) for item in found] == items
+
+
+@given(
+    st.text('[]{}",\\: \n1a').map(lambda text: f'{{"requests":[{text}'.encode()), st.integers(1, 9)
+)
+def test_what_is_wrong_with_a_body_is_the_same_however_it_arrives(
+    body: bytes, block_bytes: int
+) -> None:
+    assert _refusal(body, block_bytes) == _refusal(body, len(body))
+
+
+def _refusal(body: bytes, block_bytes: int) -> str:
+    reader = ListReader(REQUESTS)
+    try:
+        for start in range(0, len(body), block_bytes):
+            list(reader.take(body[start : start + block_bytes]))
+        reader.end()
+    except SubmissionError as error:
+        return error.message
+    return ""
+
+
+def test_of_a_body_no_more_is_held_than_the_item_that_arrives() -> None:
+    reader = ListReader(REQUESTS)
+    assert list(reader.take(b' {"requests": [')) == []
+    for _ in range(3):
+        assert list(reader.take(b'{"a":"' + b"x" * 1000)) == []
+        assert len(reader._text) < 1100
+        assert list(reader.take(b'"},')) == [b'{"a":"' + b"x" * 1000 + b'"}']
+    with pytest.raises(LineTooLong, match="request 4 is longer"):
+        list(reader.take(b'"' + b"x" * MAX_LINE_BYTES))
 
 
 @pytest.mark.parametrize(
