@@ -18,7 +18,7 @@ from api.openai import batches as openai_batches
 from api.openai import files as openai_files
 from api.openai import models as openai_models
 from api.openai import uploads as openai_uploads
-from api.openai.errors import ERRORS, OpenAIErrors
+from api.openai.errors import ERRORS, OPENAI
 from api.openai.readers import Readers
 from api.routes import (
     attempts,
@@ -33,6 +33,7 @@ from api.routes import (
     usage,
 )
 from api.services import PATIENCE_S, Services
+from api.surface_errors import SurfaceErrors
 from jobs.configuration import Configuration
 from jobs.feed import Feeder
 from jobs.prices import PriceBook
@@ -77,7 +78,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     install_error_handlers(app)
     app.add_middleware(FrontDoor)
     app.add_middleware(BrowserRules)
-    app.add_middleware(OpenAIErrors)
+    app.add_middleware(SurfaceErrors, surface=OPENAI)
     _include_routes(app)
     require_declared(app)
     return app

@@ -105,13 +105,12 @@ class ListReader:
 
     def end(self) -> None:
         """Check that the document is complete. Raises as `take` does, and EmptySubmission for nothing."""
-        match self._stage:
-            case _Stage.BEGINNING:
-                raise self._no_list()
-            case _Stage.ITEMS:
-                raise self._cut_off(len(self._text))
-            case _Stage.END if not self._end.match(self._text):
-                raise self._no_end()
+        if self._stage is _Stage.BEGINNING:
+            raise self._no_list()
+        if self._stage is _Stage.ITEMS:
+            raise self._cut_off(len(self._text))
+        if not self._end.match(self._text):
+            raise self._no_end()
 
     def _begin(self) -> None:
         start = self._beginning.match(self._text)
