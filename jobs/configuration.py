@@ -196,8 +196,10 @@ class Provider(Section):
         match endpoint:
             case Endpoint.CHAT:
                 return self.protocol is ProtocolName.OPENAI
-            case Endpoint.RESPONSES:
+            case Endpoint.RESPONSES if self.protocol is ProtocolName.OPENAI:
                 return self.is_openais_own if self.responses is None else self.responses
+            case Endpoint.RESPONSES:
+                return False
             case Endpoint.MESSAGES:
                 return self.protocol is ProtocolName.ANTHROPIC
 

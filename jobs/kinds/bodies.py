@@ -1,4 +1,4 @@
-"""What lines have in common whose body was written for an endpoint of OpenAI's."""
+"""What lines have in common whose body was written for an endpoint of a provider's."""
 
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
@@ -46,8 +46,10 @@ def spoken(raw: msgspec.Raw, neutral: Mapping[str, tuple[bytes, ...]]) -> frozen
 def unreckoned_tools(raw: msgspec.Raw, reckoned: Set[str]) -> Iterator[str]:
     """Yield the places of tools that the provider itself runs, at a price beside the tokens.
 
-    `raw` is there; `reckoned` are the types of those that the caller runs.
+    `reckoned` are the types of those that the caller runs.
     """
+    if not is_there(raw):
+        return
     try:
         tools = _tools.decode(raw)
     except UNDECODABLE:
@@ -104,17 +106,25 @@ def one_line(reply: bytes) -> msgspec.Raw:
 
 
 def undecodable(
-    error: Exception, body: msgspec.Raw, body_type: type[Any], words: Mapping[str, str]
+    error: Exception,
+    body: msgspec.Raw,
+    body_type: type[Any],
+    words: Mapping[str, str],
+    *,
+    place: str = "body",
 ) -> FieldFault:
-    """Return what is wrong with a body that can't be decoded; `words` are what some fields take."""
+    """Return what is wrong with a body that can't be decoded.
+
+    `words` are what some fields take; `place` is where the line has the body.
+    """
     fault = fault_of(error, bytes(body), body_type)
-    field = f"body.{fault.field}" if fault.field else "body"
+    field = f"{place}.{fault.field}" if fault.field else place
     message = fault.message
     if fault.code == "invalid_value":
         message = words[field.rpartition(".")[2]]
     return FieldFault(fault.code, field, message)
 
 
-def unsupported(name: str, why: str) -> FieldFault:
-    """Return the fault of a field that is taken from nobody."""
-    return FieldFault("unsupported_parameter", f"body.{name}", f"is not supported: {why}")
+def unsupported(name: str, why: str, *, place: str = "body") -> FieldFault:
+    """Return the fault of a field that is taken from nobody; `place` is where the line has the body."""
+    return FieldFault("unsupported_parameter", f"{place}.{name}", f"is not supported: {why}")

@@ -102,7 +102,7 @@ class Anthropic:
         kept: Prefix | None = None,
     ) -> WireRequest:
         """Return the POST to `/messages`. A body that is passed on has its own marks for the cache."""
-        if request.passed is not None and request.passed.endpoint is Endpoint.MESSAGES:
+        if request.passed is not None:
             document = _body(request.passed, model, request.max_tokens)
         else:
             document = _written(request, model, kept)

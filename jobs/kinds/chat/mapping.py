@@ -96,7 +96,7 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
             unbounded=(
                 *(f"body.{name}" for name in sorted(said - RECKONED)),
                 *unknown,
-                *(unreckoned_tools(body.tools, TOOLS) if is_there(body.tools) else ()),
+                *unreckoned_tools(body.tools, TOOLS),
             ),
             samples=body.n or 1,
             beside=_beside(body),

@@ -7,6 +7,9 @@ import msgspec
 
 from jobs.kinds.generation import MaxTokens, ModelName, StopText, TopP
 
+PARAMS = "params"
+"""Where a line has the body."""
+
 ABSENT = msgspec.Raw()
 
 Temperature = Annotated[float, msgspec.Meta(ge=0, le=1)]

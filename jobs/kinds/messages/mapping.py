@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import msgspec
 
 from jobs.exchange import Endpoint, Message, ModelRequest, Passed
+from jobs.kinds.bodies import schema_of, spoken
 from jobs.kinds.messages.body import Body, OutputConfig, Turn, blocks_of, text_of
-from jobs.kinds.schemas import Schema, UnusableSchema, read_schema
+from jobs.kinds.schemas import Schema
 
 MAPPED = frozenset(
     {
@@ -52,13 +53,11 @@ def request_of(raw: msgspec.Raw, body: Body) -> ModelRequest:
         raw: the body as it was written.
         body: the same, decoded.
     """
-    fields = _fields.decode(raw)
     schema, is_usable = _schema_of(body.output_config)
-    unmapped = [*_unmapped_fields(fields), *_unmapped_content(body)]
+    unmapped = [*_unmapped_fields(raw), *_unmapped_content(body)]
     if not is_usable:
         unmapped.append("params.output_config.format")
     blocks = [block for _, block in body.blocks()]
-    tools = [bytes(fields["tools"]).decode()] if body.tools else []
     return ModelRequest(
         messages=tuple(_message(turn) for turn in body.messages),
         max_tokens=body.max_tokens,
@@ -71,7 +70,7 @@ def request_of(raw: msgspec.Raw, body: Body) -> ModelRequest:
             body=raw,
             endpoint=Endpoint.MESSAGES,
             unmapped=tuple(unmapped),
-            beside="\n".join((*tools, *_beside(body))),
+            beside="\n".join(_beside(raw, body)),
             images=sum(block.type == "image" for block in blocks),
             image_bytes=sum(block.picture_bytes for block in blocks),
             added_tokens=TOOLS_TOKENS if body.tools else 0,
@@ -79,7 +78,7 @@ def request_of(raw: msgspec.Raw, body: Body) -> ModelRequest:
     )
 
 
-def schema_of(body: Body) -> Schema | None:
+def asked_schema(body: Body) -> Schema | None:
     """Return the schema that the answer of a provider of another format must satisfy; None for a text."""
     return _schema_of(body.output_config)[0]
 
@@ -87,22 +86,17 @@ def schema_of(body: Body) -> Schema | None:
 def _schema_of(config: OutputConfig | None) -> tuple[Schema | None, bool]:
     """Return the schema that is asked for, and whether anybody but its own provider can be asked."""
     wanted = None if config is None else config.format
-    if wanted is None:
-        return None, True
-    if wanted.type != "json_schema":
-        return None, False
-    try:
-        return read_schema(bytes(wanted.schema)), True
-    except UnusableSchema:
-        return None, False
+    return (None, True) if wanted is None else schema_of(wanted.type, wanted.schema)
 
 
 def _message(turn: Turn) -> Message:
     return Message("assistant" if turn.role == "assistant" else "user", text_of(turn.content))
 
 
-def _beside(body: Body) -> Iterator[str]:
-    """Yield what goes in beside the texts of the turns: documents, calls of tools and what they brought."""
+def _beside(raw: msgspec.Raw, body: Body) -> Iterator[str]:
+    """Yield what goes in beside the texts of the turns: tools, calls of them, documents."""
+    if body.tools:
+        yield bytes(_fields.decode(raw)["tools"]).decode()
     for turn in body.messages:
         for block in blocks_of(turn.content):
             if block.type != "text":
@@ -110,25 +104,18 @@ def _beside(body: Body) -> Iterator[str]:
                     yield from inner.words()
 
 
-def _unmapped_fields(fields: dict[str, msgspec.Raw]) -> Iterator[str]:
-    for name, value in fields.items():
-        if name in MAPPED or name in WITHOUT_EFFECT:
-            continue
-        written = bytes(value)
-        if written == b"null" or written in NEUTRAL.get(name, ()):
-            continue
-        if not _is_neutral(name, written):
+def _unmapped_fields(raw: msgspec.Raw) -> Iterator[str]:
+    fields = _fields.decode(raw)
+    for name in sorted(spoken(raw, NEUTRAL) - MAPPED - WITHOUT_EFFECT):
+        if name not in NEUTRAL_TYPES or _type_of(fields[name]) not in NEUTRAL_TYPES[name]:
             yield f"params.{name}"
 
 
-def _is_neutral(name: str, written: bytes) -> bool:
-    types = NEUTRAL_TYPES.get(name)
-    if types is None:
-        return False
+def _type_of(raw: msgspec.Raw) -> str | None:
     try:
-        return _typed.decode(written).type in types
+        return _typed.decode(raw).type
     except msgspec.DecodeError:
-        return False
+        return None
 
 
 def _unmapped_content(body: Body) -> Iterator[str]:

@@ -12,15 +12,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from jobs.exchange import Answer, Endpoint, Finish, ModelRequest
-from jobs.kinds.bodies import one_line
-from jobs.kinds.faults import fault_of
+from jobs.exchange import Answer, Endpoint, ModelRequest
+from jobs.kinds.bodies import UNDECODABLE, one_line, text_of, undecodable
 from jobs.kinds.kind import FieldFault, Good, Plan, Verdict
-from jobs.kinds.messages.body import Body
-from jobs.kinds.messages.mapping import request_of, schema_of
+from jobs.kinds.messages.body import PARAMS, Body
+from jobs.kinds.messages.mapping import asked_schema, request_of
 from jobs.kinds.messages.message import message
 from jobs.kinds.messages.unbounded import faults_of
-from jobs.kinds.schemas import judge_json
 
 _CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
@@ -70,8 +68,8 @@ class Messages:
             )
         try:
             body = line.asked
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return _within_params(fault_of(error, bytes(line.params), Body))
+        except UNDECODABLE as error:
+            return undecodable(error, line.params, Body, _WORDS, place=PARAMS)
         return next(faults_of(body), None)
 
     def plan(self, line: MessagesLine) -> Plan:
@@ -100,25 +98,11 @@ class MessagesPlan(Plan):
         """Return the message: the provider's own, or one that is made of its answer."""
         if (reply := answer.reply_of(Endpoint.MESSAGES)) is not None:
             return Good(one_line(reply))
-        text, mended = answer.text, None
-        schema = schema_of(self._body)
-        if schema is not None and answer.finish is Finish.COMPLETE:
-            verdict = judge_json(answer.text, schema)
-            if not isinstance(verdict, Good):
-                return verdict
-            mended = verdict.mended
-            if mended is not None:
-                text = msgspec.json.encode(verdict.output).decode()
-        return Good(message(answer, text), mended)
+        verdict = text_of(answer, asked_schema(self._body))
+        if not isinstance(verdict, Good):
+            return verdict
+        return Good(message(answer, verdict.output), verdict.mended)
 
     def recheck(self, output: Any, was: Plan) -> Verdict | None:
         """Keep a message: a batch says nothing that would make it another."""
         return Good(output) if isinstance(was, MessagesPlan) else None
-
-
-def _within_params(fault: FieldFault) -> FieldFault:
-    field = f"params.{fault.field}" if fault.field else "params"
-    message = fault.message
-    if fault.code == "invalid_value":
-        message = _WORDS[field.rpartition(".")[2]]
-    return FieldFault(fault.code, field, message)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from jobs.kinds.bodies import unsupported
 from jobs.kinds.kind import FieldFault
-from jobs.kinds.messages.body import Block, Body, CacheControl, Source
+from jobs.kinds.messages.body import PARAMS, Block, Body, CacheControl, Source
 
 LASTING = "1h"
 """For how long a prompt cache may be kept, at a price of its own."""
@@ -27,7 +28,7 @@ _UNBOUNDED = {
 def faults_of(body: Body, *, may_stream: bool = False) -> Iterator[FieldFault]:
     """Yield what of a body could cost more than is known, or isn't done here."""
     if body.stream and not may_stream:
-        yield _unsupported("stream", "results are collected and read from the batch")
+        yield _fault("stream", "results are collected and read from the batch")
     yield from _of_fields(body)
     yield from _of_tools(body)
     yield from _of_blocks(body)
@@ -36,27 +37,27 @@ def faults_of(body: Body, *, may_stream: bool = False) -> Iterator[FieldFault]:
 def _of_fields(body: Body) -> Iterator[FieldFault]:
     for name, words in _ONLY.items():
         if getattr(body, name) not in words:
-            yield _unsupported(name, "this has a price of its own")
+            yield _fault(name, "this has a price of its own")
     for name, why in _UNBOUNDED.items():
         if getattr(body, name):
-            yield _unsupported(name, why)
+            yield _fault(name, why)
 
 
 def _of_tools(body: Body) -> Iterator[FieldFault]:
     for place, tool in enumerate(body.tools or ()):
         if tool.type not in {None, "custom"}:
             why = "what a tool of the provider's costs can't be told beforehand"
-            yield _unsupported(f"tools[{place}].type", why)
+            yield _fault(f"tools[{place}].type", why)
 
 
 def _of_blocks(body: Body) -> Iterator[FieldFault]:
     for where, control in _marks(body):
         if control is not None and control.ttl == LASTING:
             why = "it has a price of its own; leave it out, or say `5m`"
-            yield _unsupported(f"{where}cache_control.ttl", why)
+            yield _fault(f"{where}cache_control.ttl", why)
     for where, block in body.blocks():
         if (reason := _unbounded_source(block)) is not None:
-            yield _unsupported(f"{where}.source.type", reason)
+            yield _fault(f"{where}.source.type", reason)
 
 
 def _unbounded_source(block: Block) -> str | None:
@@ -77,5 +78,5 @@ def _marks(body: Body) -> Iterator[tuple[str, CacheControl | None]]:
         yield f"{where}.", block.cache_control
 
 
-def _unsupported(name: str, why: str) -> FieldFault:
-    return FieldFault("unsupported_parameter", f"params.{name}", f"is not supported: {why}")
+def _fault(name: str, why: str) -> FieldFault:
+    return unsupported(name, why, place=PARAMS)
