@@ -7,6 +7,10 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from api.anthropic import batches as anthropic_batches
+from api.anthropic import models as anthropic_models
+from api.anthropic.errors import ANTHROPIC
+from api.anthropic.errors import ERRORS as ANTHROPIC_ERRORS
 from api.audit import Refusals
 from api.auth import require_declared
 from api.browsers import BrowserRules
@@ -79,6 +83,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     app.add_middleware(FrontDoor)
     app.add_middleware(BrowserRules)
     app.add_middleware(SurfaceErrors, surface=OPENAI)
+    app.add_middleware(SurfaceErrors, surface=ANTHROPIC)
     _include_routes(app)
     require_declared(app)
     return app
@@ -120,3 +125,5 @@ def _include_routes(app: FastAPI) -> None:
         openai_models.router,
     ):
         app.include_router(router, prefix="/v1", responses=ERRORS)
+    for router in (anthropic_batches.router, anthropic_models.router):
+        app.include_router(router, prefix="/anthropic/v1", responses=ANTHROPIC_ERRORS)

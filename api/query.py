@@ -8,8 +8,8 @@ from typing import Annotated
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, BeforeValidator
 
 from jobs.errors import InvalidParameter
@@ -30,7 +30,7 @@ def check_query(request: Request) -> None:
     except UnicodeDecodeError:
         raise InvalidParameter("the query is not text in UTF-8") from None
     counts = Counter(name for name, _ in request.query_params.multi_items())
-    known = set(_parameters(request.scope["route"]))
+    known = set(_parameters(request.scope["route"].dependant))
     # Just as a model that forbids what it doesn't know.
     faults = [("extra_forbidden", name) for name in sorted(set(counts) - known)]
     faults += [("duplicate", name) for name in sorted(known & set(counts)) if counts[name] > 1]
@@ -65,8 +65,10 @@ Day = Annotated[date, BeforeValidator(_plain_day)]
 """A day as ISO 8601 writes it; pydantic alone also reads `0`, a count of seconds."""
 
 
-def _parameters(route: APIRoute) -> Iterator[str]:
-    for field in route.dependant.query_params:
+def _parameters(dependant: Dependant) -> Iterator[str]:
+    for needed in dependant.dependencies:
+        yield from _parameters(needed)
+    for field in dependant.query_params:
         kind = field.field_info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             for name, info in kind.model_fields.items():

@@ -330,6 +330,23 @@ class FileBatch(SQLModel, table=True):
     """Of that request."""
 
 
+class MessageBatch(SQLModel, table=True):
+    """A batch of the Anthropic surface: what that says of it beside `batch`."""
+
+    __tablename__: ClassVar[str] = "message_batch"
+    __table_args__ = (Index("ix_message_batch_project", "project_id", "id"),)
+
+    id: int | None = Field(default=None, sa_type=BigInt, primary_key=True)
+    ref: str = Field(sa_type=Text, unique=True)
+    """The name that the outside world uses, such as `msgbatch_019a…`; the name of the batch as well."""
+    project_id: int = Field(sa_type=BigInt, foreign_key="project.id")
+    batch_id: int = Field(sa_type=BigInt, unique=True)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    cancelling_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    deleted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """From then on this surface doesn't show it; what it cost is accounted for as before."""
+
+
 class Slice(SQLModel, table=True):
     """A contiguous range of one batch's jobs of one queue: what a message names and a worker leases."""
 

@@ -5,7 +5,6 @@ are both locked, the batch's is first.
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -23,12 +22,9 @@ from jobs.errors import (
 from jobs.states import BatchState, FileBatchState, Priority
 from jobs.store import batches
 from jobs.store.database import now
-from jobs.store.idempotency import DEAD
+from jobs.store.idempotency import DEAD, RETRIED
 from jobs.store.refs import new_ref
 from jobs.tables import Batch, FileBatch
-
-RETRIED = timedelta(minutes=10)
-"""So long a client's library may still be sending a request again whose answer was lost."""
 
 
 class BatchFault(msgspec.Struct, frozen=True):

@@ -36,24 +36,27 @@ class Page:
     looked_at: int
 
 
-def page(session: Session, batch_id: int, content: FileContent, *, after: int, until: int) -> Page:
+def page(
+    session: Session, batch_id: int, content: FileContent | None, *, after: int, until: int
+) -> Page:
     """Return the next lines: as many as there are outputs for `PAGE_BYTES`, at least one if there is one.
 
     Args:
         session: a read transaction.
         batch_id: a batch that the caller may see.
-        content: which of its results.
+        content: which of its results; None for all.
         after: the position that was looked at last; 0 to begin.
         until: the last position that counts.
     """
     last = min(after + POSITIONS, until)
-    is_answer = col(Result.status) == ResultStatus.SUCCEEDED
     # Positions have no gaps; said so, nothing else is looked at, whatever the statistics are.
-    wanted = (
+    wanted = [
         col(Result.batch_id) == batch_id,
         col(Result.position).between(after + 1, last),
-        is_answer if content is FileContent.ANSWERS else ~is_answer,
-    )
+    ]
+    if content is not None:
+        is_answer = col(Result.status) == ResultStatus.SUCCEEDED
+        wanted.append(is_answer if content is FileContent.ANSWERS else ~is_answer)
     last = _last_that_fits(session, wanted, after, last)
     rows = session.connection().execute(
         select(

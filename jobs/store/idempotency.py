@@ -5,6 +5,7 @@ long as that exists. Whoever locks a batch's row and a key's takes the batch's f
 """
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +24,9 @@ DEAD = datetime(1970, 1, 1, tzinfo=UTC)
 CLAIM = timedelta(seconds=12)
 """How long an upload's last sign of life keeps its key: whoever sends it again after a kill waits so
 long, and a living process may be held up for several signs of life without losing it."""
+
+RETRIED = timedelta(minutes=10)
+"""So long a client's library may still be sending a request again whose answer was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,44 @@ def _take_over(session: Session, claim: Claim, batch_id: int, holder: int) -> No
     )
     if moved.rowcount != 1:
         raise RequestInProgress
+
+
+class AlreadyAccepted(Exception):
+    """The same request has made a batch before: `batch_id`."""
+
+    def __init__(self, batch_id: int) -> None:
+        super().__init__(f"batch {batch_id}")
+        self.batch_id = batch_id
+
+
+def note_keyless(
+    session: Session, project_id: int, batch_id: int, request_digest: bytes, *, is_repeated: bool
+) -> None:
+    """Note a request that came without a key, in the transaction that accepts it as this batch.
+
+    It is known by its digest. If its sender says that he repeats it (`is_repeated`), the batch is the
+    one that it has made in the last `RETRIED`, however soon after one another both came to their end.
+
+    Raises:
+        AlreadyAccepted: there is that one; this transaction must not commit.
+    """
+    claim = Claim(project_id, hashlib.sha256(b"\0digest" + request_digest).digest())
+    with suppress(RequestInProgress):
+        _insert(session, claim, batch_id)
+        seal(session, batch_id, request_digest)
+        return
+    of_digest = (
+        col(IdempotencyKey.project_id) == claim.project_id,
+        col(IdempotencyKey.key_hash) == claim.key_hash,
+    )
+    earlier = session.exec(
+        select(Batch.id)
+        .join(IdempotencyKey, col(IdempotencyKey.batch_id) == col(Batch.id))
+        .where(*of_digest, col(Batch.created_at) > now(session) - RETRIED)
+    ).first()
+    if is_repeated and earlier is not None:
+        raise AlreadyAccepted(earlier)
+    session.connection().execute(update(IdempotencyKey).where(*of_digest).values(batch_id=batch_id))
 
 
 def seal(session: Session, batch_id: int, request_digest: bytes) -> None:
