@@ -1,6 +1,7 @@
 """Anthropic's surface over HTTP on both databases: its shapes, its states, its errors."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,8 +46,10 @@ def configuration() -> Configuration:
     )
 
 
-async def made(client: httpx.AsyncClient, *requests: Any, **headers: str) -> dict[str, Any]:
-    reply = await make(client, *requests or (request(),), **headers)
+async def made(
+    client: httpx.AsyncClient, *requests: Any, headers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    reply = await make(client, *requests or (request(),), headers=headers)
     assert reply.status_code == 200, reply.text
     shown: dict[str, Any] = reply.json()
     return shown
@@ -344,10 +347,10 @@ async def test_a_create_under_a_key_makes_one_batch(
     client: httpx.AsyncClient, database: Database
 ) -> None:
     key = {"idempotency-key": "night-1"}
-    first = await made(client, **key)
-    again = await make(client, request(), **key)
+    first = await made(client, headers=key)
+    again = await make(client, request(), headers=key)
     assert (again.json()["id"], again.headers["idempotent-replayed"]) == (first["id"], "true")
-    reply = await make(client, request("b"), **key)
+    reply = await make(client, request("b"), headers=key)
     assert (reply.status_code, reply.json()["error"]["type"]) == (422, "invalid_request_error")
     assert rows_of(database) == (1, 1, 1)
 
@@ -357,16 +360,16 @@ async def test_a_create_that_the_client_repeats_makes_one_batch_and_a_new_one_an
 ) -> None:
     first = await made(client)
     repeated = {"x-stainless-retry-count": "1"}
-    again = await make(client, request(), **repeated)
+    again = await make(client, request(), headers=repeated)
     assert (again.json()["id"], again.headers["idempotent-replayed"]) == (first["id"], "true")
     assert rows_of(database) == (1, 1, 1)
-    other = await made(client, request("b"), **repeated)
+    other = await made(client, request("b"), headers=repeated)
     assert other["id"] != first["id"]
     second = await made(client)
     assert second["id"] not in {first["id"], other["id"]}
-    assert (await made(client, **repeated))["id"] == second["id"]
+    assert (await made(client, headers=repeated))["id"] == second["id"]
     monkeypatch.setattr(idempotency, "RETRIED", timedelta(0))
-    assert (await made(client, **repeated))["id"] not in {first["id"], second["id"]}
+    assert (await made(client, headers=repeated))["id"] not in {first["id"], second["id"]}
 
 
 async def test_of_a_create_that_fails_at_its_commit_nothing_is_left(
@@ -388,7 +391,7 @@ async def test_of_a_create_that_fails_at_its_commit_nothing_is_left(
     assert "secret" not in reply.text
     assert rows_of(database) == (0, 0, 0)
     monkeypatch.undo()
-    await made(client, **{"x-stainless-retry-count": "1"})
+    await made(client, headers={"x-stainless-retry-count": "1"})
     assert rows_of(database) == (1, 1, 1)
 
 

@@ -1,6 +1,7 @@
 """What tests say to Anthropic's surface over HTTP."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -18,7 +19,10 @@ def body_of(*requests: Any) -> bytes:
 
 
 async def make(
-    client: httpx.AsyncClient, *requests: Any, query: dict[str, str] | None = None, **headers: str
+    client: httpx.AsyncClient,
+    *requests: Any,
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> httpx.Response:
-    headers = {"content-type": "application/json", **headers}
-    return await client.post(PATH, content=body_of(*requests), headers=headers, params=query)
+    told = {"content-type": "application/json", **(headers or {})}
+    return await client.post(PATH, content=body_of(*requests), headers=told, params=query)

@@ -123,7 +123,7 @@ def test_a_picture_counts_as_one_and_not_by_its_bytes_wherever_it_is() -> None:
     text = {"type": "text", "text": "a"}
     for seen, plain in (
         (content(text, PICTURE), content(text)),
-        (content(BROUGHT), content({**BROUGHT, "content": BROUGHT["content"][:1]})),  # type: ignore[index]
+        (content(BROUGHT), content({**BROUGHT, "content": BROUGHT["content"][:1]})),
     ):
         more, less = request_of(seen), request_of(plain)
         assert estimate_request(more) - estimate_request(less) == TOKENS_PER_IMAGE
