@@ -123,6 +123,7 @@ def find(session: Session, project_id: int, ref: str) -> Seen:
         NotFound: no such batch, or it is another project's.
     """
     row = None
+    # PostgreSQL takes no NUL in a text, so no batch has one.
     if "\0" not in ref:
         row = session.execute(_seen(project_id).where(col(FileBatch.ref) == ref)).first()
     if row is None:
@@ -166,6 +167,10 @@ def cancel(session: Session, project_id: int, ref: str) -> None:
         NotFound: see `find`.
         IllegalTransition: it has ended.
     """
+    if (
+        "\0" in ref
+    ):  # as in `find`, whom this doesn't ask first: it may have become a batch meanwhile
+        raise NotFound(batches.NO_SUCH_BATCH)
     moment = now(session)
     ended = session.connection().execute(
         update(FileBatch)

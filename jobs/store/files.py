@@ -117,6 +117,8 @@ def page(
     statement = _seen(project_id, now(session)).limit(limit)
     statement = statement.order_by(place if is_ascending else place.desc())
     if purpose is not None:
+        if "\0" in purpose:  # as in `find`
+            return []
         statement = statement.where(col(File.purpose) == purpose)
     if after is not None:
         try:

@@ -500,6 +500,16 @@ async def test_nothing_of_another_project_is_seen(
     assert (await client.get("/v1/files", params={"after": file_id})).status_code == 400
 
 
+async def test_nothing_has_a_nul_in_its_name(client: httpx.AsyncClient) -> None:
+    for path in ("files/a%00", "files/a%00/content", "batches/a%00"):
+        assert (await client.get(f"/v1/{path}")).status_code == 404
+    assert (await client.delete("/v1/files/a%00")).status_code == 404
+    assert (await client.post("/v1/batches/a%00/cancel")).status_code == 404
+    assert (await client.get("/v1/files?purpose=a%00")).json()["data"] == []
+    for path in ("files", "batches"):
+        assert (await client.get(f"/v1/{path}?after=a%00")).status_code == 400
+
+
 async def test_without_a_key_or_with_a_weak_one_the_shape_is_the_same(
     client: httpx.AsyncClient, database: Database
 ) -> None:
