@@ -38,8 +38,13 @@ class FileStore:
         Raises:
             StorageFull: there is no room for it.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return NewFile(self._folder / ref)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return NewFile(self._folder / ref)
+        except (
+            OSError
+        ) as error:  # also of a disk with free bytes, which may have no room for a name
+            raise _told(error) from error
 
     def open(self, ref: str) -> BinaryIO:
         """Return a file, open to be read.

@@ -1,5 +1,7 @@
 """What OpenAI's surface refuses, and in which shape; nothing here depends on the database."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,17 @@ async def test_a_file_that_is_too_large_or_has_no_room_leaves_nothing(
     assert (reply.status_code, reply.json()["error"]["code"]) == (507, "storage_full")
     assert reply.json()["error"]["type"] == "server_error"
     assert list(settings.files_folder().iterdir()) == []
+
+
+async def test_a_disk_without_room_for_one_more_name_is_full(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_inode_left(path: Path, *_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("jobs.file_store.Path.open", no_inode_left)
+    reply = await put(client, b"x")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (507, "storage_full")
 
 
 @pytest.mark.parametrize(
