@@ -27,7 +27,7 @@ from scripts.benchmarks.stores import Place
 from scripts.benchmarks.system import System, running_system
 from scripts.benchmarks.workload import MODEL, PROVIDER
 from scripts.command.client import Client, open_http
-from scripts.command.upload import Upload, describe
+from tidemill.upload import Upload, describe
 
 THINKS = "uniform:20,50"
 

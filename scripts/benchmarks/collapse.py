@@ -26,7 +26,7 @@ from scripts.benchmarks.stores import Place
 from scripts.benchmarks.system import System, running_system
 from scripts.benchmarks.workload import LINES_PER_BLOCK, job_id, job_number, line, mark
 from scripts.command.client import Client, open_http
-from scripts.command.upload import Upload, describe
+from tidemill.upload import Upload, describe
 
 FIRSTS, OF = 3, 5
 """Of every five jobs three are new, two repeat an earlier one."""

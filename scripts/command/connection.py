@@ -1,14 +1,13 @@
 """Where the server is and with which key to speak to it: the options that client commands share."""
 
-import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from scripts.command.client import Client, open_http
+from tidemill import connection
 
-DEFAULT_URL = "http://127.0.0.1:8080"
+DEFAULT_URL = connection.DEFAULT_URL
 
 Url = Annotated[str, typer.Option("--url", envvar="TIDEMILL_URL", help="Address of the server.")]
 Key = Annotated[
@@ -33,13 +32,4 @@ def connect(url: str, key: str | None) -> Client:
     Raises:
         ConfigurationError: the address can't be one.
     """
-    return Client(open_http(url, key or _key_of_home()))
-
-
-def _key_of_home() -> str | None:
-    # Not through `Settings`: its imports would double the time that a client command needs.
-    home = Path(os.environ.get("TIDEMILL_HOME") or ".tidemill")
-    try:
-        return (home / "api-key").read_text(encoding="utf-8").strip() or None
-    except OSError:
-        return None
+    return Client(open_http(url, key or connection.key_of_environment()))

@@ -11,10 +11,10 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-import httpx
 import typer
 from typer.core import TyperGroup
 
+import tidemill
 from jobs.errors import (
     InvalidSubmission,
     LineFault,
@@ -152,7 +152,7 @@ def complain(
 
 def _http_status(error: TidemillError) -> int | None:
     cause = error.__cause__
-    return cause.response.status_code if isinstance(cause, httpx.HTTPStatusError) else None
+    return cause.status if isinstance(cause, tidemill.TidemillError) else None
 
 
 def say(message: str) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from api.json_body import jobs_of
-from scripts.command.upload import NDJSON, Upload
+from tidemill.upload import NDJSON, Upload
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -11,7 +11,7 @@ from scripts.command.client import Client
 from scripts.command.connection import DEFAULT_URL, BatchId, Json, Key, Url, connect
 from scripts.command.ending import ExitStatus, say
 from scripts.command.render import JsonObject, print_json, stdout
-from scripts.command.upload import open_upload
+from tidemill.upload import open_upload
 
 
 def reconcile(  # noqa: PLR0913 - a command's options are its parameters

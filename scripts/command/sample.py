@@ -18,8 +18,8 @@ from scripts.command.results import Order
 from scripts.command.sample_quote import refine
 from scripts.command.sample_tables import beside, sample_summary, sample_table
 from scripts.command.sending import Sending, readable
-from scripts.command.upload import Upload
 from scripts.command.watch import follow_on_terminal, rests, ways_on
+from tidemill.upload import Upload
 
 DEFAULT_JOBS = 20
 

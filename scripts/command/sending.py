@@ -22,7 +22,7 @@ from scripts.command.client import Client
 from scripts.command.ending import Ended, ExitStatus
 from scripts.command.patience import persist
 from scripts.command.render import JsonObject, stderr
-from scripts.command.upload import Upload, open_upload
+from tidemill.upload import Upload, open_upload
 
 Send = Callable[[Upload], JsonObject]
 

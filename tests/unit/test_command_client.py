@@ -19,7 +19,7 @@ from jobs.errors import (
 )
 from scripts.command import client as client_module
 from scripts.command.client import Client, open_http
-from scripts.command.upload import Upload, describe
+from tidemill.upload import Upload, describe
 
 Handler = Callable[[httpx.Request], httpx.Response]
 

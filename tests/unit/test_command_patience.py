@@ -9,8 +9,9 @@ import pytest
 
 from jobs.errors import TidemillError
 from scripts.command.client import Client
-from scripts.command.patience import LONGEST_WISH_S, persist
-from scripts.command.upload import Upload, describe
+from scripts.command.patience import persist
+from tidemill.patience import LONGEST_WISH_S
+from tidemill.upload import Upload, describe
 
 ACCEPTED = httpx.Response(202, json={"id": "bat_1"})
 

@@ -24,7 +24,7 @@ from scripts.command.sample_quote import (
     student_t,
 )
 from scripts.command.sample_tables import LONGEST_INPUT, words_of
-from scripts.command.upload import Upload, describe
+from tidemill.upload import Upload, describe
 
 if sys.version_info >= (3, 14):
     from compression import zstd

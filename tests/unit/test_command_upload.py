@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.command.upload import BLOCK_BYTES, STDIN, describe, open_upload
+from tidemill.upload import BLOCK_BYTES, STDIN, describe, open_upload
 
 NDJSON = "application/x-ndjson"
 

@@ -58,16 +58,27 @@ def open_upload(path: Path) -> Iterator[Upload]:
     """
     if path == STDIN:
         with tempfile.TemporaryFile() as copy:
-            yield Upload(partial(_copied, sys.stdin.buffer, copy), describe(""), None)
+            blocks = _blocks(sys.stdin.buffer)
+            yield Upload(partial(_copied, blocks, copy), describe(""), None)
         return
     with path.open("rb") as file, tempfile.TemporaryFile() as copy:
         headers = describe(path.name)
         if not path.is_file():  # a pipe such as <(zcat jobs.gz) has no size of its own
-            yield Upload(partial(_copied, file, copy), headers, None)
+            yield Upload(partial(_copied, _blocks(file), copy), headers, None)
             return
         size_bytes = os.fstat(file.fileno()).st_size
         headers["content-length"] = str(size_bytes)
         yield Upload(partial(_from_start, file), headers, size_bytes)
+
+
+@contextmanager
+def upload_of(blocks: Callable[[], Iterator[bytes]], *, is_once: bool) -> Iterator[Upload]:
+    """Return lines as something that is sent; those that can be had but once are copied meanwhile."""
+    if not is_once:
+        yield Upload(blocks, describe(""), None)
+        return
+    with tempfile.TemporaryFile() as copy:
+        yield Upload(partial(_copied, blocks(), copy), describe(""), None)
 
 
 def _from_start(file: IO[bytes]) -> Iterator[bytes]:
@@ -75,10 +86,10 @@ def _from_start(file: IO[bytes]) -> Iterator[bytes]:
     yield from _blocks(file)
 
 
-def _copied(pipe: IO[bytes], copy: IO[bytes]) -> Iterator[bytes]:
-    """Yield what was read of a pipe before, and then the rest of it."""
+def _copied(blocks: Iterator[bytes], copy: IO[bytes]) -> Iterator[bytes]:
+    """Yield what was read of `blocks` before, and then the rest of them."""
     yield from _from_start(copy)
-    for block in _blocks(pipe):
+    for block in blocks:
         copy.write(block)
         yield block
 

@@ -1,0 +1,90 @@
+"""Jobs as a program has them, as the lines that are sent: mappings, lines, the rows of a DataFrame."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from .upload import BLOCK_BYTES
+
+Job = Mapping[str, Any] | str | bytes
+"""A job, or a line that is JSON already."""
+
+ROWS_AT_ONCE = 1000
+"""Of a DataFrame, as Python's own values."""
+
+
+def blocks_of(jobs: Iterable[Job]) -> Iterator[bytes]:
+    """Yield the jobs as NDJSON, in blocks.
+
+    Raises:
+        TypeError: one is none, or holds what JSON can't.
+    """
+    block = bytearray()
+    for job in jobs:
+        block += _line(job)
+        if len(block) >= BLOCK_BYTES:
+            yield bytes(block)
+            block.clear()
+    if block:
+        yield bytes(block)
+
+
+def _line(job: Job) -> bytes:
+    match job:
+        case bytes():
+            return job.rstrip(b"\r\n") + b"\n"
+        case str():
+            return job.rstrip("\r\n").encode() + b"\n"
+        case Mapping():
+            return encoded(dict(job)) + b"\n"
+        case _:
+            raise TypeError(f"expected a job as a mapping or a line, got {type(job).__name__}")
+
+
+def encoded(value: object) -> bytes:
+    """Return a value as JSON. A pydantic model stands for its schema, an instance for its fields.
+
+    Raises:
+        TypeError: it holds what JSON can't.
+    """
+    return msgspec.json.encode(value, enc_hook=_plain)
+
+
+def _plain(value: Any) -> Any:
+    for name in ("model_json_schema", "model_dump", "item", "isoformat"):
+        # A model's class has the first two, and its schema is what is meant of it.
+        if callable(method := getattr(value, name, None)) and (
+            name != "model_json_schema" or isinstance(value, type)
+        ):
+            return method()
+    raise TypeError(f"JSON has no {type(value).__name__}")
+
+
+def rows_of(frame: Any) -> Iterator[dict[str, Any]] | None:
+    """Return the rows of a DataFrame of polars or pandas, None if it is none.
+
+    What is missing in a row (None, NaN, NaT) is left out of it.
+    """
+    if hasattr(frame, "iter_rows"):
+        return map(_given, frame.iter_rows(named=True))
+    if hasattr(frame, "iloc") and hasattr(frame, "columns"):
+        return map(_given, _rows_of_pandas(frame))
+    return None
+
+
+def _rows_of_pandas(frame: Any) -> Iterator[dict[str, Any]]:
+    for first in range(0, len(frame), ROWS_AT_ONCE):
+        yield from frame.iloc[first : first + ROWS_AT_ONCE].to_dict(orient="records")
+
+
+def _given(row: Mapping[str, Any]) -> dict[str, Any]:
+    # NaN and NaT are what isn't equal to itself; pandas' NA says neither.
+    return {str(name): value for name, value in row.items() if not _is_missing(value)}
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    # A list or an array is never missing, and may have an equality of its own.
+    return bool(isinstance(value, float) or hasattr(value, "isoformat")) and value != value
