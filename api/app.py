@@ -16,6 +16,7 @@ from api.auth import require_declared
 from api.browsers import BrowserRules
 from api.described import PROBLEMS
 from api.errors import install_error_handlers
+from api.etags import Etags
 from api.front_door import FrontDoor
 from api.known_keys import Guesses, KnownKeys
 from api.openai import batches as openai_batches
@@ -24,6 +25,7 @@ from api.openai import models as openai_models
 from api.openai import uploads as openai_uploads
 from api.openai.errors import ERRORS, OPENAI
 from api.openai.readers import Readers
+from api.packing import Packing
 from api.routes import (
     attempts,
     batches,
@@ -80,6 +82,8 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     app.state.guesses = Guesses()
     app.state.refusals = Refusals()
     install_error_handlers(app)
+    app.add_middleware(Etags)
+    app.add_middleware(Packing)
     app.add_middleware(FrontDoor)
     app.add_middleware(BrowserRules)
     app.add_middleware(SurfaceErrors, surface=OPENAI)

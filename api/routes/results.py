@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query
-from starlette.responses import StreamingResponse
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response, StreamingResponse
 
 from api.auth import ReaderProject
+from api.etags import etag_of, unchanged
 from api.query import WholeNumber
 from api.services import Services, ServicesDep
 from api.shapes import result_line
@@ -30,7 +31,8 @@ PAGE_S = 10.0
     response_class=StreamingResponse,
     responses={200: {"content": {"application/x-ndjson": {}}}},
 )
-def get_results(
+def get_results(  # noqa: PLR0913 - each is a part of the request
+    request: Request,
     services: ServicesDep,
     project_id: ReaderProject,
     batch_id: str,
@@ -46,8 +48,10 @@ def get_results(
         ),
     ] = None,
     limit: Annotated[WholeNumber | None, Query(ge=1, le=10_000_000)] = None,
-) -> StreamingResponse:
+) -> Response:
     """Stream the results that are there. `x-next-cursor` continues after them (order=finished).
+
+    Who asks again with the answer's `etag` as `If-None-Match` gets 304 while it would be the same.
 
     A line's `attempts` and `cost_usd` are those of all calls for the job; `cost_usd` is null where
     a call's cost is not known, `"0.000000000"` where nothing was billed, and `cost_is_estimate`
@@ -59,6 +63,7 @@ def get_results(
     with services.database.read() as session:
         batch = batches.find(session, project_id, batch_id)
         arrived, row_id, total = batch.finished_jobs, batch.id, batch.total_jobs
+        booked = (batch.spent_nanos, batch.unknown_attempts)  # what lines tell may still change
     assert row_id is not None
     # What a model wrote is saved by a browser, never shown as a page of ours.
     headers = {"content-disposition": f'attachment; filename="{batch.ref}.jsonl"'}
@@ -70,6 +75,11 @@ def get_results(
     else:
         start = -1 if after is None else after
         left = total if limit is None else limit
+    asked = (request.url.query, request.headers.get("accept"))
+    etag = etag_of(batch.ref, *asked, arrived if left else start, *(booked if left else ()))
+    if known := unchanged(request, etag, headers):
+        return known
+    headers["etag"] = etag
     lines = _lines(services, row_id, order, start, left)
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 

@@ -1,0 +1,138 @@
+"""The client has what the server has: fields, parameters, words, dependencies; and needs nothing more."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import msgspec
+import pytest
+from pydantic import BaseModel
+
+from api.quote_shapes import QuoteShape, TargetTakings
+from api.routes.batches import SubmissionQuery
+from api.routes.budget import BudgetShape, PeriodShape
+from api.routes.retries import FIXED
+from api.routes.usage import DIMENSIONS
+from api.shapes import BatchPage, BatchShape, Counts, Eta, Tokens
+from jobs.states import FINAL_BATCH_STATES
+from jobs.store.ledger import SUM_NAMES
+from tests.support.system import ROOT
+from tidemill import errors, shapes
+from tidemill.fixes import FIXES
+from tidemill.options import Options, RetryOptions
+
+FOLDER = ROOT / "api/client"
+
+PAIRS: list[tuple[type[msgspec.Struct], type[BaseModel]]] = [
+    (shapes.Batch, BatchShape),
+    (shapes.BatchPage, BatchPage),
+    (shapes.Counts, Counts),
+    (shapes.Usage, Tokens),
+    (shapes.Eta, Eta),
+    (shapes.Quote, QuoteShape),
+    (shapes.TargetTakings, TargetTakings),
+    (shapes.Budget, BudgetShape),
+    (shapes.Period, PeriodShape),
+]
+
+
+def fields(shape: type[msgspec.Struct]) -> set[str]:
+    return {field.name for field in msgspec.structs.fields(shape)}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
+def test_a_shape_has_the_fields_that_the_server_sends(
+    ours: type[msgspec.Struct], theirs: type[BaseModel]
+) -> None:
+    assert fields(ours) == set(theirs.model_fields)
+
+
+def test_a_row_of_usage_has_all_sums() -> None:
+    sums = {name.replace("_nanos", "_usd") for name in SUM_NAMES}
+    assert fields(shapes.UsageRow) == sums | set(DIMENSIONS)
+
+
+def test_a_batch_ends_in_the_servers_final_states() -> None:
+    assert set(map(str, FINAL_BATCH_STATES)) == shapes.FINAL_STATES
+
+
+def test_the_options_are_the_servers_parameters() -> None:
+    parameters = {info.alias or name for name, info in SubmissionQuery.model_fields.items()}
+    assert set(Options.__annotations__) == parameters - {"dry_run"}
+    assert set(RetryOptions.__annotations__) == parameters - FIXED
+
+
+def test_what_helps_is_said_in_the_words_of_the_page() -> None:
+    page = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
+    requests, _, _ = page.partition("## Of a result")
+    told: dict[str, set[str]] = {}
+    for line in requests.splitlines():
+        if line.startswith("| `"):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            for code in re.findall(r"`(\w+)`", cells[0]):
+                told.setdefault(code, set()).add(cells[-1])
+    assert {code: words for code, words in FIXES.items() if words not in told.get(code, ())} == {}
+
+
+def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
+    def drawn(kind: type[Exception], depth: int = 1) -> list[str]:
+        below = [line for sub in kind.__subclasses__() for line in drawn(sub, depth + 1)]
+        return [f"{'  ' * (depth + 1)}{kind.__name__}", *below]
+
+    assert "\n".join(drawn(errors.TidemillError)) in str(errors.__doc__)
+
+
+def test_its_dependencies_are_those_of_the_whole() -> None:
+    alone = tomllib.loads((FOLDER / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    whole = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(alone["dependencies"]) <= set(whole["dependencies"])
+    assert alone["version"] == whole["version"]
+
+
+ALONE = """
+import json, sys
+
+ALLOWED = {
+    *(name.split(">")[0] for name in json.loads(sys.argv[1])),
+    *{"tidemill", "anyio", "certifi", "h11", "httpcore", "idna", "sniffio", "typing_extensions"},
+}
+
+class Nothing:
+    "Finds nothing else, as if it were not installed."
+
+    def find_spec(self, name, path=None, target=None):
+        top = name.split(".")[0]
+        if top not in ALLOWED and top not in sys.stdlib_module_names:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Nothing())
+import tidemill
+from tqdm.auto import tqdm
+print(tidemill.__file__)
+"""
+
+
+def test_alone_it_is_one_package_and_needs_nothing_else(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    subprocess.run(  # noqa: S603 - the builder of our own wheels
+        [*build, "--directory", str(tmp_path)], cwd=FOLDER, check=True, capture_output=True
+    )
+    (wheel,) = tmp_path.glob("tidemill_client-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+        tops = {name.split("/")[0] for name in archive.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"tidemill"}
+    data = tomllib.loads((FOLDER / "pyproject.toml").read_text(encoding="utf-8"))
+    dependencies = msgspec.json.encode(data["project"]["dependencies"]).decode()
+    run = subprocess.run(  # noqa: S603 - the script above
+        [sys.executable, "-c", ALONE, dependencies],
+        cwd=tmp_path / "site",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == str(tmp_path / "site/tidemill/__init__.py")
