@@ -15,6 +15,7 @@ from api.audit import Refusals
 from api.auth import require_declared
 from api.browsers import BrowserRules
 from api.described import PROBLEMS
+from api.description import DescribedApp
 from api.errors import install_error_handlers
 from api.etags import Etags
 from api.front_door import FrontDoor
@@ -68,9 +69,8 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         services.feeding.shutdown(cancel_futures=True)
         services.database.close()
 
-    app = FastAPI(
+    app = DescribedApp(
         title="Tidemill",
-        description="A job queue for bulk LLM generation.",
         lifespan=lifespan,
         redirect_slashes=False,
         # Described by a route of ours, which says like every other that it is public.
