@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pytest
 from tests.support.system import ROOT, SMALL, System, lines
 from tidemill import AsyncTidemill, Conflict, NotAuthorised, Tidemill
 
-pytest_plugins = ["tests.support.simulator"]
+pytest_plugins = ("tests.support.simulator",)
+
+WITHIN_S = 60.0
 
 
 class Frame:
@@ -36,18 +39,24 @@ def client(one_machine: System) -> Iterator[Tidemill]:
         yield client
 
 
-def test_the_page_about_it_runs_as_it_stands(
-    one_machine: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = (ROOT / "docs/client.md").read_text(encoding="utf-8")
-    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+def page_of(name: str, language: str, system: System) -> str:
+    """Return the code of a page, as it stands but for who is asked and for what."""
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    code = "\n".join(re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL))
     for word, ours in {
-        "http://127.0.0.1:8080": one_machine.url,
-        "YOUR_TIDEMILL_KEY": one_machine.key,
+        "http://127.0.0.1:8080": system.url,
+        "YOUR_TIDEMILL_KEY": system.key,
         "gpt-4o-mini": SMALL,
     }.items():
         assert word in code
         code = code.replace(word, ours)
+    return code
+
+
+def test_the_page_about_it_runs_as_it_stands(
+    one_machine: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = page_of("client.md", "python", one_machine)
     rows = [{"custom_id": "f1", "prompt": "Hello", "max_tokens": None}]
     (tmp_path / "jobs.jsonl").write_text(json.dumps({"custom_id": "l1", "prompt": "Hello"}))
     monkeypatch.chdir(tmp_path)
@@ -66,6 +75,24 @@ def test_the_page_about_it_runs_as_it_stands(
     assert any("from a DataFrame completed" in line for line in shown)
     assert any(line.startswith("invalid_jobs 1 max_tokens") for line in shown)
     assert any(line.startswith("NotFound 404") for line in shown)
+
+
+def test_the_page_about_http_runs_as_it_stands(one_machine: System, tmp_path: Path) -> None:
+    code = page_of("http.md", "sh", one_machine)
+    run = subprocess.run(  # noqa: S603 - the page
+        ["/bin/bash", "-euo", "pipefail", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+    assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
+    assert "\n304\n" in run.stdout
+    results = (tmp_path / "results.jsonl").read_bytes()
+    pages = [(tmp_path / name).read_bytes() for name in ("first.jsonl", "rest.jsonl")]
+    assert b"".join(pages) == results
+    assert results.count(b'"succeeded"') == 2
 
 
 def test_results_come_while_the_batch_runs_and_once_each(client: Tidemill) -> None:
