@@ -23,7 +23,7 @@ class Person(BaseModel):
 class Number:
     """As numpy's."""
 
-    def item(self) -> int:
+    def tolist(self) -> int:
         return 7
 
 

@@ -4,13 +4,27 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
-from .lines import Job, blocks_of, rows_of
+from .lines import Job, blocks_of, is_frame, rows_of
 from .upload import Upload, open_upload, upload_of
 
-Jobs = str | os.PathLike[str] | Iterable[Job] | Any
-"""A path, jobs one by one, or a DataFrame of pandas or polars, which is known by what it can do."""
+
+class Frame(Protocol):
+    """A DataFrame of pandas or polars, as far as a type can tell."""
+
+    @property
+    def columns(self) -> Any:
+        """The names of its columns."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many rows it has."""
+        ...
+
+
+Jobs = str | os.PathLike[str] | Iterable[Job] | Frame
+"""A path, jobs one by one, or a DataFrame."""
 
 
 @contextmanager
@@ -28,9 +42,11 @@ def opened(jobs: Jobs) -> Iterator[Upload]:
     if isinstance(jobs, Mapping):
         raise TypeError("expected jobs, got one mapping: put it in a list")
 
-    def rows() -> Iterable[Job]:
-        found = rows_of(jobs)
-        return jobs if found is None else found  # type: ignore[no-any-return]
-
-    with upload_of(lambda: blocks_of(rows()), is_once=iter(jobs) is jobs) as upload:
+    if is_frame(jobs):
+        entering = upload_of(lambda: blocks_of(rows_of(jobs)), is_once=False)
+    else:
+        one_by_one = cast("Iterable[Job]", jobs)
+        is_once = iter(one_by_one) is one_by_one
+        entering = upload_of(lambda: blocks_of(one_by_one), is_once=is_once)
+    with entering as upload:
         yield upload

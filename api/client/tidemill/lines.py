@@ -52,7 +52,7 @@ def encoded(value: object) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    for name in ("model_json_schema", "model_dump", "item", "isoformat"):
+    for name in ("model_json_schema", "model_dump", "tolist", "isoformat"):
         # A model's class has the first two, and its schema is what is meant of it.
         if callable(method := getattr(value, name, None)) and (
             name != "model_json_schema" or isinstance(value, type)
@@ -61,16 +61,15 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"JSON has no {type(value).__name__}")
 
 
-def rows_of(frame: Any) -> Iterator[dict[str, Any]] | None:
-    """Return the rows of a DataFrame of polars or pandas, None if it is none.
+def is_frame(jobs: object) -> bool:
+    """Return whether that is a DataFrame of polars or pandas, by what it can do."""
+    return hasattr(jobs, "columns") and (hasattr(jobs, "iter_rows") or hasattr(jobs, "iloc"))
 
-    What is missing in a row (None, NaN, NaT) is left out of it.
-    """
-    if hasattr(frame, "iter_rows"):
-        return map(_given, frame.iter_rows(named=True))
-    if hasattr(frame, "iloc") and hasattr(frame, "columns"):
-        return map(_given, _rows_of_pandas(frame))
-    return None
+
+def rows_of(frame: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a DataFrame. What is missing in one (None, NaN, NaT) is left out of it."""
+    of_polars = hasattr(frame, "iter_rows")
+    yield from map(_given, frame.iter_rows(named=True) if of_polars else _rows_of_pandas(frame))
 
 
 def _rows_of_pandas(frame: Any) -> Iterator[dict[str, Any]]:
