@@ -14,6 +14,15 @@ from api.anthropic.errors import ERRORS as ANTHROPIC_ERRORS
 from api.audit import Refusals
 from api.auth import require_declared
 from api.browsers import BrowserRules
+from api.dashboard import batch as batch_page
+from api.dashboard import batches as batches_page
+from api.dashboard import login as login_page
+from api.dashboard import pools as pools_page
+from api.dashboard import results as results_page
+from api.dashboard import settings as settings_page
+from api.dashboard import static
+from api.dashboard import usage as usage_page
+from api.dashboard import workers as workers_page
 from api.described import PROBLEMS
 from api.description import DescribedApp
 from api.errors import install_error_handlers
@@ -111,6 +120,18 @@ def _services(settings: Settings, configuration: Configuration) -> Services:
 def _include_routes(app: FastAPI) -> None:
     app.include_router(health.router, responses=PROBLEMS)
     app.include_router(front.router)
+    for page in (
+        static,
+        login_page,
+        batches_page,
+        results_page,
+        batch_page,
+        pools_page,
+        workers_page,
+        usage_page,
+        settings_page,
+    ):
+        app.include_router(page.router)
     for router in (
         batches.router,
         results.router,

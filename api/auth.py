@@ -15,11 +15,13 @@ from starlette.concurrency import run_in_threadpool
 
 from api.audit import Refusals, set_caller
 from api.connections import admit
-from api.known_keys import Guesses, KnownKeys
+from api.known_keys import Guesses, KnownKeys, source_of
+from api.logins import check_form, token_of, visitor_of
 from api.query import check_query
 from api.services import Services, ServicesDep
-from jobs.errors import InsufficientScope, NotAuthorised, TooManyGuesses
+from jobs.errors import CrossSite, InsufficientScope, NotAuthorised, TooManyGuesses
 from jobs.scopes import Scope
+from jobs.store.logins import Visitor
 from jobs.store.projects import Caller, caller_of_key, hash_key
 
 _bearer = HTTPBearer(auto_error=False, description="An API key.")
@@ -44,6 +46,9 @@ async def authorise(
         InvalidParameter, RequestValidationError: as `check_query` does.
     """
     key = _sent_key(request)
+    if not key and request.method == "GET" and token_of(request):
+        # What a browser shows or saves of the interface. It changes nothing by its cookie there.
+        return (await authorise_page(request, services, needed)).caller.project_id
     if not key:
         raise NotAuthorised
     caller = await _allowed(request, services, key, needed.scopes)
@@ -51,6 +56,34 @@ async def authorise(
     admit(request.scope)
     check_query(request)
     return caller.project_id
+
+
+async def authorise_page(
+    request: Request, services: ServicesDep, needed: SecurityScopes
+) -> Visitor:
+    """Return who looks at a page, if the key of their login has every scope that the page needs.
+
+    What changes something has the login's form token as well.
+
+    Raises:
+        NotAuthorised: there is no login, or it is over.
+        CrossSite: the form is not of a page of this login. The rest as `authorise`.
+    """
+    visitor = await visitor_of(request, services)
+    refusals: Refusals = request.app.state.refusals
+    try:
+        for scope in needed.scopes:
+            if scope not in visitor.caller.scopes:
+                raise InsufficientScope(scope)
+        if request.method != "GET":
+            await check_form(request)
+    except (InsufficientScope, CrossSite) as error:
+        refusals.note(error.code, source_of(request), visitor.key_prefix)
+        raise
+    set_caller(visitor.key_prefix)
+    admit(request.scope)
+    check_query(request)
+    return visitor
 
 
 async def require_scope(request: Request, services: Services, scope: Scope) -> None:
@@ -64,13 +97,13 @@ async def require_scope(request: Request, services: Services, scope: Scope) -> N
 
 async def _allowed(request: Request, services: Services, key: str, scopes: Iterable[str]) -> Caller:
     try:
-        caller = await _caller(request, services, key)
+        caller = await caller_of(request, services, key)
         for scope in scopes:
             if scope not in caller.scopes:
                 raise InsufficientScope(scope)
     except (NotAuthorised, InsufficientScope, TooManyGuesses) as error:
         refusals: Refusals = request.app.state.refusals
-        refusals.note(error.code, _source(request), key)
+        refusals.note(error.code, source_of(request), key)
         raise
     return caller
 
@@ -88,18 +121,20 @@ async def authorise_early(request: Request, dependant: Dependant) -> None:
             await authorise(request, services, scopes, None, None)
 
 
-def _source(request: Request) -> str:
-    return "" if request.client is None else request.client.host
+async def caller_of(request: Request, services: Services, key: str) -> Caller:
+    """Return who a key speaks for that was sent with a request.
 
-
-async def _caller(request: Request, services: Services, key: str) -> Caller:
+    Raises:
+        NotAuthorised: it is not valid.
+        TooManyGuesses: this address sent too many unknown keys, and this is one more.
+    """
     known: KnownKeys = request.app.state.known_keys
     key_hash = hash_key(key)
     caller = known.caller(key_hash)
     if caller is not None:
         return caller
     guesses: Guesses = request.app.state.guesses
-    source = _source(request)
+    source = source_of(request)
     # A key in use works on, whatever else comes from its address: it is no guess.
     if not known.has_seen(key_hash) and (wait_s := guesses.wait_s(source)) > 0:
         raise TooManyGuesses(math.ceil(wait_s))
@@ -123,6 +158,15 @@ def _sent_key(request: Request) -> str:
         return token.strip()
     return request.headers.get("x-api-key", "").strip()
 
+
+VIEWS = Security(authorise_page, scopes=[Scope.READ])
+STEERS = Security(authorise_page, scopes=[Scope.READ, Scope.SUBMIT])
+OPERATES = Security(authorise_page, scopes=[Scope.READ, Scope.ADMIN])
+
+Viewer = Annotated[Visitor, VIEWS]
+"""Who looks at a page; the other two may change something there, or see how Tidemill is set up."""
+Steerer = Annotated[Visitor, STEERS]
+Operator = Annotated[Visitor, OPERATES]
 
 MAY_READ = Security(authorise, scopes=[Scope.READ])
 MAY_SUBMIT = Security(authorise, scopes=[Scope.SUBMIT])
@@ -157,6 +201,6 @@ def require_declared(app: FastAPI) -> None:
 
 
 def _is_declared(dependant: Dependant) -> bool:
-    if dependant.call is authorise:
+    if dependant.call in (authorise, authorise_page):
         return bool(dependant.own_oauth_scopes)
     return dependant.call is anybody

@@ -123,12 +123,17 @@ def _allowed_methods(request: Request) -> list[str]:
     return [*allowed[:1], "HEAD", *allowed[1:]] if "GET" in allowed else allowed
 
 
-def problem_of(error: TidemillError) -> JSONResponse:
-    """Return the problem document of an error of our tree."""
-    status = next(
+def status_of(error: TidemillError) -> HTTPStatus:
+    """Return the status with which an error of our tree is answered."""
+    return next(
         (found for kind, found in STATUSES if isinstance(error, kind)),
         HTTPStatus.INTERNAL_SERVER_ERROR,
     )
+
+
+def problem_of(error: TidemillError) -> JSONResponse:
+    """Return the problem document of an error of our tree."""
+    status = status_of(error)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("unexpected here: %s", error, exc_info=error)
         return problem(status, "internal_error", "Tidemill failed; its log says why.")

@@ -3,6 +3,8 @@
 import time
 from typing import NamedTuple
 
+from fastapi import Request
+
 from jobs.clock import utcnow
 from jobs.store.projects import Caller
 
@@ -17,6 +19,11 @@ GUESSES = 20
 GUESS_EVERY_S = 3.0
 
 REMEMBERED_SOURCES = 10_000
+
+
+def source_of(request: Request) -> str:
+    """Return the address that a request comes from; empty where there is none."""
+    return "" if request.client is None else request.client.host
 
 
 class Belief(NamedTuple):

@@ -107,6 +107,17 @@ class ApiKey(SQLModel, table=True):
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class Login(SQLModel, table=True):
+    """A browser in which somebody has shown a key: it holds a token instead, of which this is the hash."""
+
+    token_hash: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    api_key_id: int = Field(sa_type=BigInt, foreign_key="api_key.id")
+    """The key that was shown: its project and scopes hold, and its end is the login's."""
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    seen_at: datetime = Field(sa_type=UtcDateTime)
+    """When it was used last, give or take some minutes."""
+
+
 class Batch(SQLModel, table=True):
     """A submission: what the user asked for, where it stands, and its running totals.
 
@@ -445,6 +456,15 @@ class Result(SQLModel, table=True):
     __table_args__ = (
         _one_of("status", ResultStatus),
         UniqueConstraint("batch_id", "position", name="uq_result_position"),
+        # What went wrong is few rows or all that matters; what went well pays nothing for it.
+        Index(
+            "ix_result_failed",
+            "batch_id",
+            "error_code",
+            "position",
+            sqlite_where=text("status = 'failed'"),
+            postgresql_where=text("status = 'failed'"),
+        ),
     )
 
     batch_id: int = Field(sa_type=BigInt, primary_key=True)

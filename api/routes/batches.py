@@ -251,7 +251,7 @@ def _read(services: Services, project_id: int, ref: str) -> BatchShape:
         project = batches.project_name(session, project_id)
         shape = batch_shape(batch, project, told_of(session, batch))
         if shape.waiting_for is None and shape.counts.waiting and not shape.counts.running:
-            shape.waiting_for = _missing_workers(session, batch)
+            shape.waiting_for = missing_workers(session, batch)
         return shape
 
 
@@ -259,7 +259,7 @@ def _runs(batch: Batch) -> bool:
     return batch.finished_at is None
 
 
-def _missing_workers(session: Session, batch: Batch) -> str | None:
+def missing_workers(session: Session, batch: Batch) -> str | None:
     """Say that nobody works for a batch, if it is so."""
     if batch.id is None or batch.state not in FED_BATCH_STATES:
         return None

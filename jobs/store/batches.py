@@ -1,6 +1,7 @@
 """Batches that were accepted: found, locked, and moved from state to state by guarded writes."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from sqlalchemy import bindparam, func, update
 from sqlalchemy import select as sa_select
@@ -56,6 +57,32 @@ def page(session: Session, project_id: int, *, before: str | None, limit: int) -
             raise InvalidCursor from None
         statement = statement.where(col(Batch.id) < last.id)
     return list(session.exec(statement))
+
+
+LATELY = 200
+"""Batches that are looked at to say how things stand."""
+
+
+def lately(session: Session, project_id: int, since: datetime) -> list[Batch]:
+    """Return the unfinished batches of a project and those that ended since a time, newest first.
+
+    Of the finished ones only those are found that are among the project's newest.
+    """
+    visible = (Batch.project_id == project_id, Batch.state != BatchState.RECEIVING)
+    unfinished = session.exec(
+        select(Batch)
+        .where(*visible, col(Batch.finished_at).is_(None))
+        .order_by(col(Batch.id).desc())
+        .limit(LATELY)
+    )
+    newest = session.exec(
+        select(Batch).where(*visible).order_by(col(Batch.id).desc()).limit(LATELY)
+    )
+    found = {batch.id: batch for batch in unfinished}
+    found.update(
+        {batch.id: batch for batch in newest if batch.finished_at and batch.finished_at >= since}
+    )
+    return [found[key] for key in sorted(found, key=lambda key: -(key or 0))]
 
 
 def project_name(session: Session, project_id: int) -> str:

@@ -136,7 +136,7 @@ def page(
     of_batch = col(Result.batch_id) == batch_id
     results = session.connection().execute(
         select(*(col(getattr(Result, name)) for name in _PAGED)).where(
-            of_batch, _is_one_of(session, col(Result.seq), seqs)
+            of_batch, is_one_of(session, col(Result.seq), seqs)
         )
     )
     by_seq = {row[0]: dict(zip(_PAGED, row, strict=True)) for row in results}
@@ -211,7 +211,7 @@ def _next_seqs(
     return seqs
 
 
-def _is_one_of(session: Session, column: Mapped[int], seqs: Sequence[int]) -> ColumnElement[bool]:
+def is_one_of(session: Session, column: Mapped[int], seqs: Sequence[int]) -> ColumnElement[bool]:
     """Return the condition `column IN seqs`; to PostgreSQL as one parameter, not a thousand."""
     if session.get_bind().dialect.name == "sqlite":
         return column.in_(seqs)
@@ -221,7 +221,7 @@ def _is_one_of(session: Session, column: Mapped[int], seqs: Sequence[int]) -> Co
 def _custom_ids(session: Session, batch_id: int, seqs: Sequence[int]) -> dict[int, str]:
     rows = session.connection().execute(
         select(col(Job.seq), col(Job.custom_id)).where(
-            col(Job.batch_id) == batch_id, _is_one_of(session, col(Job.seq), seqs)
+            col(Job.batch_id) == batch_id, is_one_of(session, col(Job.seq), seqs)
         )
     )
     return {row[0]: row[1] for row in rows}
@@ -240,7 +240,7 @@ def _attempts(
             col(Attempt.seq),
             *(col(getattr(Attempt, name)) for name in (*_OF_ATTEMPT, *Usage.__struct_fields__)),
         )
-        .where(col(Attempt.batch_id) == batch_id, _is_one_of(session, col(Attempt.seq), seqs))
+        .where(col(Attempt.batch_id) == batch_id, is_one_of(session, col(Attempt.seq), seqs))
         .order_by(col(Attempt.seq), col(Attempt.n))
     )
     return {

@@ -103,6 +103,45 @@ def live_workers(session: Session, queue: str) -> int:
     return session.connection().execute(_LIVE, values).scalar_one()
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """A worker that was heard of within a day, and how many slices it holds."""
+
+    card: WorkerCard
+    in_flight: int
+    slices: int
+    started_at: datetime
+    seen_at: datetime
+    is_alive: bool
+
+
+LISTED = 200
+"""Workers in a list, those that were heard of last."""
+
+
+def listed(session: Session) -> list[WorkerState]:
+    """Return the workers that are remembered, the living first."""
+    silent_since = now(session) - ALIVE
+    held = sa_select(col(Slice.owner), func.count()).where(col(Slice.owner).is_not(None))
+    held_by = session.connection().execute(held.group_by(col(Slice.owner)))
+    slices: dict[str | None, int] = {row[0]: row[1] for row in held_by}
+    rows = session.exec(select(Worker).order_by(col(Worker.seen_at).desc()).limit(LISTED))
+    return sorted(
+        (
+            WorkerState(
+                WorkerCard(row.id, row.host, row.pid, row.queues.strip(",").split(","), row.slots),
+                row.in_flight,
+                slices.get(row.id, 0),
+                row.started_at,
+                row.seen_at,
+                row.seen_at > silent_since,
+            )
+            for row in rows
+        ),
+        key=lambda worker: (not worker.is_alive, worker.card.host, worker.card.id),
+    )
+
+
 def unattended_queues(session: Session, batch_id: int) -> list[str]:
     """Return those queues in which slices of a batch wait and that no living worker consumes."""
     waiting = session.exec(

@@ -51,7 +51,6 @@ async def client(app: FastAPI, database: Database) -> AsyncIterator[httpx.AsyncC
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("/", 200),
         ("/openapi.json", 200),
         ("/healthz", 200),
         ("/api/batches", 200),

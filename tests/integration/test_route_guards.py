@@ -18,7 +18,6 @@ from jobs.store.projects import create_key, ensure_project
 from tests.support.rows import seed_batch
 
 PUBLIC_ROUTES = {
-    "GET /",
     "GET /openapi.json",
     "GET /healthz",
     "GET /readyz",
