@@ -251,7 +251,7 @@ def columns(
     every = max(1, math.ceil(len(days) / 8))
     return Chart(
         title=title,
-        told=f"{_amount(sum(sums), unit)} over {len(days)} days, most on "
+        told=f"{_amount(sum(sums), unit)} in all, most from "
         f"{days[sums.index(max(sums))]}: {_amount(max(sums), unit)}.",
         header=("day (UTC)", *(name for name, _ in ranked)),
         rows=[

@@ -1,6 +1,6 @@
 """What was used and what it cost, by day and by whatever took it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal
 
@@ -17,6 +17,11 @@ from jobs.money import NANOS_PER_DOLLAR
 from jobs.store.ledger import SUM_NAMES, UsageDimension, UsageQuery, usage
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+MOST_DAYS = 92
+"""That have a column each."""
+
+DAYS_OF_A_WEEK = 7
 
 Group = Literal["model", "pool", "provider", "outcome", "project"]
 
@@ -49,6 +54,8 @@ def usage_page(
     for row in rows:
         row["name"] = "/".join(str(row[name]) for name in group)
     sums = _sums(rows)
+    columns = _columns(listed)
+    names = [days[0].isoformat() for days in columns]
     return render(
         request,
         visitor,
@@ -63,20 +70,26 @@ def usage_page(
             for chart in (
                 charts.columns(
                     f"Cost by {by}",
-                    [day.isoformat() for day in listed],
-                    _series(rows, listed, lambda row: row["cost_nanos"] / NANOS_PER_DOLLAR),
+                    names,
+                    _series(rows, columns, lambda row: row["cost_nanos"] / NANOS_PER_DOLLAR),
                     "$",
                 ),
                 charts.columns(
                     f"Tokens by {by}",
-                    [day.isoformat() for day in listed],
-                    _series(rows, listed, _tokens),
+                    names,
+                    _series(rows, columns, _tokens),
                     "tokens",
                 ),
             )
             if chart is not None
         ],
     )
+
+
+def _columns(days: Sequence[date]) -> list[Sequence[date]]:
+    """Return the days of each column: single ones, or weeks where those would be too many to see."""
+    length = 1 if len(days) <= MOST_DAYS else DAYS_OF_A_WEEK
+    return [days[first : first + length] for first in range(0, len(days), length)]
 
 
 def _tokens(row: dict[str, Any]) -> float:
@@ -96,10 +109,12 @@ def _sums(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _series(
-    rows: list[dict[str, Any]], days: list[date], value: Any
+    rows: list[dict[str, Any]],
+    columns: Sequence[Sequence[date]],
+    value: Callable[[dict[str, Any]], float],
 ) -> list[tuple[str, list[float]]]:
     series: dict[str, list[float]] = {}
-    places = {day: place for place, day in enumerate(days)}
+    places = {day: place for place, days in enumerate(columns) for day in days}
     for row in rows:
-        series.setdefault(row["name"], [0.0] * len(days))[places[row["day"]]] += value(row)
+        series.setdefault(row["name"], [0.0] * len(columns))[places[row["day"]]] += value(row)
     return list(series.items())

@@ -21,6 +21,7 @@ from scripts.benchmarks.machine import describe_machine
 from scripts.benchmarks.measurement import measure
 from scripts.benchmarks.message_per_job import measure_queue, print_queue
 from scripts.benchmarks.pacing import measure_pace, print_paces
+from scripts.benchmarks.pages import measure_pages, print_pages
 from scripts.benchmarks.report import Run, print_machine, print_report, write_json
 from scripts.benchmarks.schemas import measure_schemas, print_schemas
 from scripts.benchmarks.stores import version
@@ -171,6 +172,15 @@ def _files(options: Options, interruption: Interruption) -> int:
     return int(any(run.findings for run in runs))
 
 
+def _pages(options: Options, interruption: Interruption) -> int:
+    times = []
+    with _progress(interruption) as about:
+        for store in options.pages.stores:
+            times += measure_pages(store, options.pages, options.servers, about(store))
+    _publish(options, times, print_pages)
+    return 0
+
+
 def _schemas(options: Options, interruption: Interruption) -> int:
     with _progress(interruption) as about:
         costs = measure_schemas(about(""))
@@ -237,6 +247,7 @@ _SUBJECTS: Mapping[Subject, Callable[[Options, Interruption], int]] = {
     Subject.ANSWERS: _answers,
     Subject.COLLAPSE: _collapse,
     Subject.FILES: _files,
+    Subject.PAGES: _pages,
     Subject.SCHEMAS: _schemas,
 }
 

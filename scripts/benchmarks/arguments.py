@@ -13,6 +13,7 @@ from scripts.benchmarks.cases import SMALL, Latency, Plan, Store
 from scripts.benchmarks.collapse import SMALL_COLLAPSE, CollapsePlan
 from scripts.benchmarks.files import SMALL_FILES, FilesPlan
 from scripts.benchmarks.pacing_cases import QUOTAS, SMALL_PACING, PacingPlan
+from scripts.benchmarks.pages import SMALL_PAGES, PagesPlan
 from scripts.benchmarks.stores import Servers
 from scripts.benchmarks.trouble_cases import SMALL_TROUBLE, TroublePlan
 
@@ -39,6 +40,8 @@ class Subject(StrEnum):
     """What jobs cost and save that ask for the same as others."""
     FILES = "files"
     """How a large file goes through OpenAI's surface."""
+    PAGES = "pages"
+    """How long the dashboard takes with a million jobs."""
     SCHEMAS = "schemas"
     """What it takes to check an answer against its schema."""
 
@@ -55,6 +58,7 @@ class Options:
     answers: AnswersPlan
     collapse: CollapsePlan
     files: FilesPlan
+    pages: PagesPlan
     servers: Servers
     json: Path | None
 
@@ -80,6 +84,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         answers=_answers(words),
         collapse=_collapse(words),
         files=_files(words),
+        pages=_pages(words),
         servers=Servers(words.postgres_url, words.redis_url),
         json=words.json,
     )
@@ -149,6 +154,12 @@ def _budget(words: argparse.Namespace) -> BudgetPlan:
 def _answers(words: argparse.Namespace) -> AnswersPlan:
     plan = SMALL_ANSWERS if words.small else AnswersPlan()
     return plan if words.jobs is None else replace(plan, jobs=words.jobs[0])
+
+
+def _pages(words: argparse.Namespace) -> PagesPlan:
+    plan = SMALL_PAGES if words.small else PagesPlan()
+    given = {"jobs": words.jobs and words.jobs[0], "stores": words.stores}
+    return replace(plan, **{name: value for name, value in given.items() if value is not None})
 
 
 def _collapse(words: argparse.Namespace) -> CollapsePlan:

@@ -16,10 +16,21 @@ from scripts.benchmarks.collapse import CollapseRun
 from scripts.benchmarks.figures import Figures, by_case, typical
 from scripts.benchmarks.files import FilesRun
 from scripts.benchmarks.pacing import Pace
+from scripts.benchmarks.pages import PageTimes
 from scripts.benchmarks.schemas import SchemaCost
 from scripts.benchmarks.trouble import Aftermath
 
-Run = Figures | Pace | Aftermath | BudgetRun | AnswersRun | CollapseRun | FilesRun | SchemaCost
+Run = (
+    Figures
+    | Pace
+    | Aftermath
+    | BudgetRun
+    | AnswersRun
+    | CollapseRun
+    | FilesRun
+    | PageTimes
+    | SchemaCost
+)
 
 MIB = 1 << 20
 

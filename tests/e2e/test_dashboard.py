@@ -1,8 +1,8 @@
 """Every page and button in a real browser, against one running system in which a night went on."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -12,8 +12,10 @@ from playwright.sync_api import Browser, Page, Request, expect
 from jobs.scopes import Scope
 from jobs.store.projects import create_key
 from scripts.showcase import night
-from tests.support.simulator import running_simulator
 from tests.support.system import System, lines, running_system
+
+if TYPE_CHECKING:
+    from tests.support.simulator import Simulator
 
 pytest_plugins = ("tests.support.simulator", "tests.support.chromium")
 
@@ -25,12 +27,17 @@ PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with (
-        running_simulator(*night.SIMULATOR) as simulator,
-        running_system(tmp_path_factory.mktemp("night"), simulator.url) as system,
-    ):
-        system.config.write_text(night.configuration(simulator.url), encoding="utf-8")
+def simulator_options() -> Sequence[str]:
+    return night.SIMULATOR
+
+
+@pytest.fixture(scope="module")
+def system(
+    shared_simulator: "Simulator", tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    url = shared_simulator.url
+    with running_system(tmp_path_factory.mktemp("night"), url) as system:
+        system.config.write_text(night.configuration(url), encoding="utf-8")
         system.start_up()
         yield system
 

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,9 +118,15 @@ def start_simulator() -> Iterator[StartSimulator]:
 
 
 @pytest.fixture(scope="module")
-def shared_simulator() -> Iterator[Simulator]:
-    """The one simulator with default options that a module's tests use in turn."""
-    with running_simulator() as running:
+def simulator_options() -> Sequence[str]:
+    """What the shared simulator is started with; a module that needs more has a fixture of this name."""
+    return ()
+
+
+@pytest.fixture(scope="module")
+def shared_simulator(simulator_options: Sequence[str]) -> Iterator[Simulator]:
+    """The one simulator that a module's tests use in turn."""
+    with running_simulator(*simulator_options) as running:
         yield running
 
 
