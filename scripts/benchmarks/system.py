@@ -56,10 +56,12 @@ class System:
 
 
 @contextmanager
-def running_system(case: Case, place: Place, configuration: str) -> Iterator[System]:
+def running_system(
+    case: Case, place: Place, configuration: str, provider: str = PROVIDER
+) -> Iterator[System]:
     """Run the system for a case, in a home of its own; nothing of it is left at the end.
 
-    `configuration` is the text of its `tidemill.toml`.
+    `configuration` is the text of its `tidemill.toml`, and `provider` one of those in it.
     """
     with own_home() as home:
         settings = Settings(
@@ -78,7 +80,7 @@ def running_system(case: Case, place: Place, configuration: str) -> Iterator[Sys
             port = free_port()
             with running_parts(_parts(settings, case, port), home) as processes:
                 system = System(f"http://{HOST}:{port}", key_file, database, home, processes)
-                _wait_until_ready(system, port, case.workers)
+                _wait_until_ready(system, port, provider, case.workers)
                 yield system
         finally:
             database.close()
@@ -137,15 +139,15 @@ def _stop(rank: Sequence[tuple[Part, Popen[bytes]]]) -> None:
         process.wait()
 
 
-def _wait_until_ready(system: System, port: int, workers: int) -> None:
+def _wait_until_ready(system: System, port: int, provider: str, workers: int) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
-    while not (answers(HOST, port, "/readyz") and _living_workers(system) == workers):
+    while not (answers(HOST, port, "/readyz") and _living_workers(system, provider) == workers):
         system.check_alive()
         if time.monotonic() > deadline:
             raise ServiceUnavailable(f"the system is not ready after {READY_WITHIN_S:g} s")
         time.sleep(0.05)
 
 
-def _living_workers(system: System) -> int:
+def _living_workers(system: System, provider: str) -> int:
     with system.database.read() as session:
-        return live_workers(session, PROVIDER)
+        return live_workers(session, provider)
