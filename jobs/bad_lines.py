@@ -1,5 +1,8 @@
 """The lines of a submission that are no valid jobs: how many, and the first so many of them."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from jobs.errors import REPORTED_FAULTS, LineFault
 
 
@@ -8,13 +11,16 @@ class BadLines:
 
     def __init__(self) -> None:
         self.count = 0
+        self.names: Mapping[str, str] = {}
+        """What fields are called in what was sent, where that is a sheet with columns."""
         self._first: list[LineFault] = []
 
     def note(self, fault: LineFault) -> None:
         """Count a bad line, and keep what is wrong with it if it is among the first."""
         self.count += 1
         if len(self._first) < REPORTED_FAULTS:
-            self._first.append(fault)
+            named = self.names.get(fault.field, fault.field)
+            self._first.append(replace(fault, field=named))
 
     def reported(self) -> list[LineFault]:
         """Return those that are told, at most `REPORTED_FAULTS`, in the order of their lines."""

@@ -8,6 +8,7 @@
         UnreadableBody
         WrongFormat
         InvalidForm
+        InvalidColumns
         SubmissionTooLarge
           BodyTooLarge
           LineTooLong
@@ -166,6 +167,12 @@ class InvalidForm(SubmissionError):
     """The body is no form with a file in it."""
 
     code = "invalid_form"
+
+
+class InvalidColumns(SubmissionError):
+    """The columns of the sheet can't become jobs."""
+
+    code = "invalid_columns"
 
 
 class EmptySubmission(SubmissionError):

@@ -13,6 +13,8 @@ from jobs.errors import BudgetTooSmall
 from jobs.lines import LineReader
 from jobs.money import short_usd
 from jobs.reading import Reading
+from jobs.sheets.columns import columns_text
+from jobs.sheets.rows import Row, SheetRows
 from jobs.store import Database, Session, idempotency, uploads
 from jobs.store.jobs import insert_slices
 from jobs.store.room import require_room
@@ -51,6 +53,7 @@ class Intake:
         self._leaving = database.with_patience(STORING_S)
         self._reader = reader
         self._max_cost_nanos = draft.max_cost_nanos
+        self._columns = draft.columns
         with database.write() as session:
             require_room(session)
             self._batch_id, self._ref = uploads.begin(session, draft)
@@ -77,6 +80,16 @@ class Intake:
     def take_lines(self, lines: Sequence[bytes]) -> None:
         """Read whole lines; blank ones are skipped but counted. Raises as `take` does."""
         for chunk in self._reading.take_lines(lines):
+            self._storing.store(chunk)
+
+    def begin_sheet(self, sheet: SheetRows) -> None:
+        """Say that the rows of a sheet follow: what is wrong is told by the names of its columns."""
+        self._reading.bad_lines.names = sheet.names
+        self._columns = columns_text(sheet.columns)
+
+    def take_rows(self, rows: Sequence[Row]) -> None:
+        """Read rows of a sheet. Raises as `take` does."""
+        for chunk in self._reading.take_rows(rows):
             self._storing.store(chunk)
 
     def touch(self) -> None:
@@ -120,6 +133,7 @@ class Intake:
                 total_jobs=self._reading.jobs,
                 total_slices=slicer.count,
                 collapsed_jobs=self._reading.collapsed,
+                columns=self._columns,
             )
             if request_digest is not None:
                 idempotency.seal(session, self._batch_id, request_digest)

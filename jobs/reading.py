@@ -51,6 +51,7 @@ class Reading:
         self._max_jobs = max_jobs
         self._carry = b""
         self._line_number = 0
+        self._seen = 0
         self._given = 0
         self._twins = Twins()
         self._chunk = Chunk(0)
@@ -70,7 +71,12 @@ class Reading:
 
     def take_lines(self, lines: Sequence[bytes]) -> Iterator[Chunk]:
         """Read whole lines; blank ones are skipped but counted. Yields and raises as `take` does."""
-        for line_number, job in self._read(lines):
+        first_number = self._line_number + 1
+        return self.take_rows(list(enumerate(lines, start=first_number)))
+
+    def take_rows(self, rows: Sequence[tuple[int, bytes | LineFault]]) -> Iterator[Chunk]:
+        """Read lines that have numbers of their own, or what is wrong with one. Otherwise as `take_lines`."""
+        for line_number, job in self._read(rows):
             self._add(line_number, job)
             if self._is_full():
                 yield self._cut()
@@ -92,7 +98,7 @@ class Reading:
         """
         if bad := self.bad_lines.count:
             raise InvalidSubmission(
-                f"{_count_of_bad(bad, self._line_number)}; nothing was accepted",
+                f"{_count_of_bad(bad, self._seen)}; nothing was accepted",
                 faults=self.bad_lines.reported(),
                 fault_count=bad,
             )
@@ -117,30 +123,32 @@ class Reading:
         chunk, self._chunk, self._chunk_characters = self._chunk, Chunk(self.jobs), 0
         return chunk
 
-    def _read(self, lines: Sequence[bytes]) -> Iterator[tuple[int, JobLine]]:
-        read = self._reader.read
-        if self._line_number + len(lines) > LINES_PER_JOB * self._max_jobs:
+    def _read(self, rows: Sequence[tuple[int, bytes | LineFault]]) -> Iterator[tuple[int, JobLine]]:
+        self._seen += len(rows)
+        if self._seen > LINES_PER_JOB * self._max_jobs:
             raise TooManyJobs(
                 f"more than {LINES_PER_JOB * self._max_jobs:,} lines, most of them blank; a batch "
                 f"holds at most {self._max_jobs:,} jobs"
             )
-        for raw in lines:
-            self._line_number += 1
-            if not raw or raw.isspace():
+        for self._line_number, raw in rows:
+            if not raw or (isinstance(raw, bytes) and raw.isspace()):
                 continue
-            if len(raw) > MAX_LINE_BYTES:
-                raise _too_long(self._line_number)
             self._given += 1
             if self._given > self._max_jobs:
                 raise TooManyJobs(
                     f"line {self._line_number:,} is job {self._given:,}, and a batch holds at most "
                     f"{self._max_jobs:,}; submit the rest as another batch"
                 )
-            job = read(self._line_number, raw)
+            job = raw if isinstance(raw, LineFault) else self._job(raw)
             if isinstance(job, LineFault):
                 self.bad_lines.note(job)
             else:
                 yield self._line_number, job
+
+    def _job(self, raw: bytes) -> JobLine | LineFault:
+        if len(raw) > MAX_LINE_BYTES:
+            raise _too_long(self._line_number)
+        return self._reader.read(self._line_number, raw)
 
 
 def _too_long(line_number: int) -> LineTooLong:

@@ -89,6 +89,7 @@ def _draft(batch: Batch, defaults: JobDefaults, wanted: Retry) -> BatchDraft:
         max_cost_nanos=batch.max_cost_nanos if cost_nanos is None else cost_nanos,
         retry_of=batch.ref,
         retry_codes=",".join(sorted({*wanted.codes})) or None,
+        columns=batch.columns,
     )
 
 

@@ -197,6 +197,8 @@ class Batch(SQLModel, table=True):
     """The `ref` of the batch whose jobs these are, numbered as there; null for one that was submitted."""
     retry_codes: str | None = Field(default=None, sa_type=Text)
     """Error codes of the jobs of `retry_of` to run again, with commas; null for all that failed."""
+    columns: str | None = Field(default=None, sa_type=Text)
+    """The columns of the sheet that it was submitted as, as JSON (`jobs.sheets.columns`); null for lines."""
     cache_saved_nanos: int | None = Field(default=0, sa_type=BigInt)
     """How much less its calls cost than without the providers' prompt caches; below zero while those
     were written and hardly read. Null of a batch that is older than the figure."""

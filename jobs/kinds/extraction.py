@@ -61,7 +61,10 @@ the text that say so, copied exactly."""
 
 
 class ExtractionLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One job line. null says "none", also where the batch has a default."""
+    """One job line. null says "none", also where the batch has a default.
+
+    `metadata` is the user's own: it is kept with the line and said to nobody.
+    """
 
     custom_id: str
     kind: Literal["extraction"] = "extraction"
@@ -77,6 +80,7 @@ class ExtractionLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     seed: Seed | None = None
     part_tokens: PartTokens = DEFAULT_PART_TOKENS
     """How long a text may be, or else a part of it: estimated tokens."""
+    metadata: dict[str, Any] | None = None
 
 
 class Extraction:

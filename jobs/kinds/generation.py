@@ -34,6 +34,8 @@ NO_SCHEMA = msgspec.Raw()
 class GenerationLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One job line. null says "none", also where the batch has a default.
 
+    `metadata` is the user's own: it is kept with the line and said to nobody.
+
     With `variables`, or without a prompt, the template is filled in and is the prompt. Of several
     samples (`n`) each has a seed of its own where a seed is given, and the output is their list.
     `keep_truncated` takes a text that was cut off at `max_tokens` for what it is: a beginning.
@@ -55,6 +57,7 @@ class GenerationLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     seed: Seed | None = None
     schema: msgspec.Raw = NO_SCHEMA
     keep_truncated: bool = False
+    metadata: dict[str, Any] | None = None
 
 
 class Generation:

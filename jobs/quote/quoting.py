@@ -15,6 +15,7 @@ from jobs.quote.ratings import Rating, Ratings
 from jobs.quote.tally import Tally
 from jobs.reading import Chunk, Reading
 from jobs.routing import Target
+from jobs.sheets.rows import Row, SheetRows
 from jobs.store.seen_ids import SeenIds
 
 LISTED = 100
@@ -80,6 +81,15 @@ class Quoting:
     def take_lines(self, lines: Sequence[bytes]) -> None:
         """Read whole lines; blank ones are skipped but counted. Raises as `take` does."""
         for chunk in self._reading.take_lines(lines):
+            self._add(chunk)
+
+    def begin_sheet(self, sheet: SheetRows) -> None:
+        """Say that the rows of a sheet follow: what is wrong is told by the names of its columns."""
+        self._reading.bad_lines.names = sheet.names
+
+    def take_rows(self, rows: Sequence[Row]) -> None:
+        """Read rows of a sheet. Raises as `take` does."""
+        for chunk in self._reading.take_rows(rows):
             self._add(chunk)
 
     def finish(self) -> Sums:

@@ -31,7 +31,8 @@ class BatchDraft:
     max_cost_nanos: int | None = None
     retry_of: str | None = None
     retry_codes: str | None = None
-    """As in `jobs.tables.Batch`, which tells what these two are."""
+    columns: str | None = None
+    """As in `jobs.tables.Batch`, which tells what these three are."""
 
 
 def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
@@ -57,7 +58,13 @@ def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
 
 
 def accept(
-    session: Session, batch_id: int, *, total_jobs: int, total_slices: int, collapsed_jobs: int = 0
+    session: Session,
+    batch_id: int,
+    *,
+    total_jobs: int,
+    total_slices: int,
+    collapsed_jobs: int = 0,
+    columns: str | None = None,
 ) -> None:
     """Make a received batch visible and ready to be fed: the one commit that accepts it.
 
@@ -76,6 +83,7 @@ def accept(
             total_jobs=total_jobs,
             total_slices=total_slices,
             collapsed_jobs=collapsed_jobs,
+            columns=columns,
             touched_at=now(session),
             served=least_served(session),
         )

@@ -39,6 +39,8 @@ _ABSENT = frozenset({b"", b"null"})
 class TranslationLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One job line. null says "none", also where the batch has a default.
 
+    `metadata` is the user's own: it is kept with the line and said to nobody.
+
     `glossary` is an object of terms by terms; `examples` one of texts by their translations.
     """
 
@@ -58,6 +60,7 @@ class TranslationLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     stop: Stop | None = None
     seed: Seed | None = None
     part_tokens: PartTokens | None = None
+    metadata: dict[str, Any] | None = None
 
 
 def check(line: TranslationLine) -> FieldFault | None:
