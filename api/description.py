@@ -7,13 +7,20 @@ from typing import Any
 from fastapi import FastAPI
 from typing_extensions import override
 
+from api.anthropic.errors import ANTHROPIC
 from api.examples import EXAMPLES, PROBLEMS, Examples
-from api.openai.errors import error_of
+from api.openai.errors import OPENAI
 from api.parameters import IF_NONE_MATCH, PARAMETERS
+from api.surface_errors import Surface
 
 ABOUT = """A job queue for bulk LLM generation. Amounts are dollars as decimal texts, times are ISO 8601 in
 UTC, durations are in seconds. Answers are packed with gzip or zstd as `Accept-Encoding` says.
 `docs/errors.md` lists every code."""
+
+SURFACES = (OPENAI, ANTHROPIC)
+"""Those that say problems in a shape of their own."""
+
+REQUEST_ID = "req_06b7j0v3tk4zv8m2c5yq9x1d"
 
 _NOT_MODIFIED = {"description": "The answer is the one whose `etag` was sent."}
 _POLLED = "/results"
@@ -51,9 +58,11 @@ def _complete(name: str, operation: dict[str, Any]) -> None:
     _tell_of_etags(name, operation)
     if examples := EXAMPLES.get(name):
         _show(operation, examples)
+    path = name.split()[1]
+    surface = next((surface for surface in SURFACES if path.startswith(surface.prefix)), None)
     for status in PROBLEMS:
-        for kind, content in operation["responses"].get(status, {}).get("content", {}).items():
-            content.setdefault("examples", _problems(status, kind))
+        for content in operation["responses"].get(status, {}).get("content", {}).values():
+            content.setdefault("examples", _problems(status, surface))
 
 
 def _first_sentence(text: str) -> str:
@@ -77,13 +86,13 @@ def _show(operation: dict[str, Any], examples: Examples) -> None:
             content["example"] = answer
 
 
-def _problems(status: str, kind: str) -> dict[str, Any]:
-    """Return examples of problems by their codes, in the shape of the surface whose type it is."""
+def _problems(status: str, surface: Surface | None) -> dict[str, Any]:
+    """Return examples of problems by their codes, as a surface says them; None is Tidemill's own."""
     return {
         code: {
             "value": problem
-            if kind == "application/problem+json"
-            else error_of(HTTPStatus(problem["status"]), problem)
+            if surface is None
+            else surface.error_of(HTTPStatus(problem["status"]), problem, REQUEST_ID)
         }
         for code, problem in PROBLEMS[status].items()
     }

@@ -43,7 +43,9 @@ _BATCH = {
     "cache_saved_usd": "0.000000000",
     "retry_of": None,
     "waiting_for": None,
-    "eta": None,
+    "eta": {"low": 31.0, "high": 38.5},
+    "final_cost_usd": {"low": "0.064200000", "high": "0.066100000"},
+    "forecast": None,
 }
 
 _RESULT = (
@@ -100,7 +102,7 @@ _ATTEMPT = {
 
 _NOTHING = {"attempts": 0, "cost_usd": "0.000000000"}
 
-_RECONCILIATION = {
+_RECONCILIATION: dict[str, Any] = {
     "batch": _BATCH["id"],
     "state": "completed",
     "balances": True,
@@ -208,6 +210,43 @@ _FILE_LINE = (
 _MODEL = {"id": "cheap", "object": "model", "created": 0, "owned_by": "tidemill"}
 
 
+_MESSAGE_BATCH = {
+    "id": "msgbatch_06b7j0v3tk4zv8m2c5yq9x1d7w",
+    "type": "message_batch",
+    "processing_status": "in_progress",
+    "request_counts": {
+        "processing": 20,
+        "succeeded": 0,
+        "errored": 0,
+        "canceled": 0,
+        "expired": 0,
+    },
+    "created_at": "2026-11-27T21:00:00Z",
+    "expires_at": "2126-11-27T21:00:00Z",
+    "ended_at": None,
+    "archived_at": None,
+    "cancel_initiated_at": None,
+    "results_url": None,
+}
+
+_MESSAGE_LINE = (
+    '{"custom_id":"request-1","result":{"type":"succeeded","message":{"id":"msg_1","type":"message",'
+    '"role":"assistant","content":[{"type":"text","text":"Hello."}]}}}\n'
+)
+
+_LISTED_MODEL = {
+    "id": "cheap",
+    "type": "model",
+    "display_name": "cheap",
+    "created_at": "1970-01-01T00:00:00Z",
+}
+
+
+def _ends(shown: Mapping[str, Any]) -> dict[str, Any]:
+    ends = {"first_id": shown["id"], "last_id": shown["id"], "has_more": False}
+    return {"data": [shown], **ends}
+
+
 def _page(*shown: Mapping[str, Any]) -> dict[str, Any]:
     ends = {"first_id": shown[0]["id"], "last_id": shown[-1]["id"], "has_more": False}
     return {"object": "list", "data": list(shown), **ends}
@@ -268,6 +307,32 @@ EXAMPLES: Mapping[str, Examples] = {
     ),
     "GET /v1/models": Examples({"200": {"object": "list", "data": [_MODEL]}}),
     "GET /v1/models/{model}": Examples({"200": _MODEL}),
+    "POST /anthropic/v1/messages/batches": Examples(
+        {"200": _MESSAGE_BATCH},
+        {
+            "requests": [
+                {
+                    "custom_id": "request-1",
+                    "params": {
+                        "model": "claude-sonnet-5",
+                        "max_tokens": 300,
+                        "messages": [{"role": "user", "content": "Hello"}],
+                    },
+                }
+            ]
+        },
+    ),
+    "GET /anthropic/v1/messages/batches": Examples({"200": _ends(_MESSAGE_BATCH)}),
+    "GET /anthropic/v1/messages/batches/{batch_id}": Examples({"200": _MESSAGE_BATCH}),
+    "POST /anthropic/v1/messages/batches/{batch_id}/cancel": Examples(
+        {"200": {**_MESSAGE_BATCH, "processing_status": "canceling"}}
+    ),
+    "DELETE /anthropic/v1/messages/batches/{batch_id}": Examples(
+        {"200": {"id": _MESSAGE_BATCH["id"], "type": "message_batch_deleted"}}
+    ),
+    "GET /anthropic/v1/messages/batches/{batch_id}/results": Examples({"200": _MESSAGE_LINE}),
+    "GET /anthropic/v1/models": Examples({"200": _ends(_LISTED_MODEL)}),
+    "GET /anthropic/v1/models/{model}": Examples({"200": _LISTED_MODEL}),
 }
 
 

@@ -54,8 +54,9 @@ class _Zstd:
         self._inner = zstd.ZstdCompressor(level=ZSTD_LEVEL)
 
     def pack(self, piece: bytes, *, is_last: bool) -> bytes:
-        mode = self._inner.FLUSH_FRAME if is_last else self._inner.CONTINUE
-        return self._inner.compress(piece, mode)
+        if is_last:
+            return self._inner.compress(piece, self._inner.FLUSH_FRAME)
+        return self._inner.compress(piece)
 
 
 PACKERS: dict[str, type[_Gzip] | type[_Zstd]] = {"zstd": _Zstd, "gzip": _Gzip}

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Protocol
@@ -12,9 +12,11 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from api.encodings import check_encoding, unpacked
+from api.formats import FORMATS, SHEETS, Format
 from api.idempotency import Body, signs_of_life
 from api.json_body import JOBS, ListForm, ListReader
 from api.media_type import media_type
+from api.sheets import RowReader, SheetForm, csv_of, receive_parquet
 from jobs.errors import BodyTooLarge, UnreadableBody, UnsupportedMedia, WrongFormat
 from jobs.ingest import Accepted, Intake
 from jobs.store import Session
@@ -26,28 +28,13 @@ upload holds two in memory, and a slow database slows the sender down."""
 GROUP_JOBS = 1000
 """Of a JSON body that are handed over at once: there could be millions of empty ones."""
 
-NDJSON_TYPES = frozenset(
-    {
-        "",
-        "application/x-ndjson",
-        "application/ndjson",
-        "application/jsonl",
-        "application/x-jsonlines",
-        "application/jsonlines",
-        "application/octet-stream",
-        "text/plain",
-        "application/x-www-form-urlencoded",  # what curl --data-binary says of anything
-    }
-)
-
-
 PACKED = {
     b"\x1f\x8b": "a gzip file: say so with Content-Encoding: gzip",
     b"\x28\xb5\x2f\xfd": "a zstd file: say so with Content-Encoding: zstd",
     b"\xfd7zXZ\0": "an xz file: unpack it first",
     b"BZh": "a bzip2 file: unpack it first",
     b"PK\x03\x04": "a zip file: unpack it first",
-    b"PAR1": "a Parquet file: turn it into lines of JSON first",
+    b"PAR1": "a Parquet file: say so with Content-Type: application/vnd.apache.parquet",
 }
 """How files begin that people send as they are; no line of JSON begins so."""
 
@@ -59,22 +46,23 @@ _DOCUMENT = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\[|\{\s*"jobs"\s*:)')
 
 @dataclass(frozen=True, slots=True)
 class BodyForm:
-    """How a body is to be read: one JSON document instead of lines; unpacked from `encoding`.
+    """How a body is to be read: unpacked from `encoding`, and then as `format`, if a sheet as `sheet` says.
 
     It may have `max_bytes` when it is unpacked. A document looks like `document`.
     """
 
-    is_json: bool
+    format: Format
     encoding: str
     max_bytes: int
+    sheet: SheetForm | None = None
     document: ListForm = JOBS
 
 
-def form_of(request: Request, max_bytes: int) -> BodyForm:
-    """Return how the body of a request is to be read.
+def form_of(request: Request, max_bytes: int, sheet: SheetForm | None = None) -> BodyForm:
+    """Return how the body of a request is to be read; without a `sheet` it is no table.
 
     Raises:
-        UnsupportedMedia: it is neither lines nor JSON, or it is packed in an unknown way.
+        UnsupportedMedia: it is of no format that is read, or it is packed in an unknown way.
         BodyTooLarge: its length alone says so.
     """
     encoding = check_encoding(request.headers.get("content-encoding", ""))
@@ -82,16 +70,17 @@ def form_of(request: Request, max_bytes: int) -> BodyForm:
     if int(request.headers.get("content-length", "0")) > max_bytes:
         raise BodyTooLarge(f"the body has more than {max_bytes:,} bytes; send it in parts")
     content_type = media_type(request.headers.get("content-type", ""))
-    is_json = content_type == "application/json"
-    if not is_json and content_type not in NDJSON_TYPES:
+    found = FORMATS.get(content_type)
+    if found is None or (sheet is None and found in SHEETS):
         raise UnsupportedMedia(
             f"content-type {content_type[:80]!r} is not supported; expected application/x-ndjson "
-            'with one job a line, or application/json with {"jobs": [...]}'
+            'with one job a line, application/json with {"jobs": [...]}, text/csv, or '
+            "application/vnd.apache.parquet"
         )
-    return BodyForm(is_json, encoding, max_bytes)
+    return BodyForm(found, encoding, max_bytes, sheet)
 
 
-class Reader(Protocol):
+class Reader(RowReader, Protocol):
     """What takes a body in, and raises what is wrong with it; its methods may block."""
 
     def take(self, block: bytes) -> None:
@@ -135,12 +124,22 @@ async def read_body(body: Body, reader: Reader, form: BodyForm) -> None:
         starlette.requests.ClientDisconnect: the sender went away.
     """
     pieces = unpacked(body.stream(), form.encoding, form.max_bytes)
-    if form.is_json:
-        items = ListReader(form.document)
-        await _receive_blocks(pieces, partial(_take_items, items, reader), _check_text)
-        await run_in_threadpool(items.end)
-    else:
-        await _receive_blocks(pieces, reader.take, _check_lines)
+    match form.format:
+        case Format.NDJSON:
+            await _receive_blocks(pieces, reader.take, _check_lines)
+        case Format.JSON:
+            items = ListReader(form.document)
+            await _receive_blocks(pieces, partial(_take_items, items, reader), _check_text)
+            await run_in_threadpool(items.end)
+        case Format.CSV | Format.TSV:
+            await _receive_csv(pieces, reader, _sheet_of(form))
+        case Format.PARQUET:
+            await receive_parquet(pieces, reader, _sheet_of(form), form.max_bytes)
+
+
+def _sheet_of(form: BodyForm) -> SheetForm:
+    assert form.sheet is not None  # or `form_of` would have refused it
+    return form.sheet if form.format is not Format.TSV else replace(form.sheet, delimiter="\t")
 
 
 async def _receive_blocks(
@@ -150,13 +149,15 @@ async def _receive_blocks(
 ) -> None:
     block = bytearray()
     taking: asyncio.Task[None] | None = None
+    is_begun = False
     try:
         async for data in pieces:
             block += data
-            if taking is None:
+            if not is_begun:
                 check_start(block)
             if len(block) < BLOCK_BYTES:
                 continue
+            is_begun = True
             if taking is not None:
                 await taking
             taking = asyncio.create_task(run_in_threadpool(take, bytes(block)))
@@ -165,6 +166,13 @@ async def _receive_blocks(
         if taking is not None:
             await taking
     await run_in_threadpool(take, bytes(block))
+
+
+async def _receive_csv(pieces: AsyncIterator[bytes], reader: Reader, sheet: SheetForm) -> None:
+    rows = csv_of(reader, sheet)
+    await _receive_blocks(pieces, lambda block: reader.take_rows(rows.take(block)), _check_text)
+    last = await run_in_threadpool(partial(rows.take, b"", is_last=True))
+    await run_in_threadpool(reader.take_rows, last)
 
 
 def _check_lines(start: bytearray) -> None:

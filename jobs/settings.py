@@ -112,6 +112,10 @@ class Settings(BaseSettings):
         """Where uploaded files are; every API process must see the same folder."""
         return self.home.resolve() / "files"
 
+    def spool_folder(self) -> Path:
+        """Where a process keeps what must be whole before it is read."""
+        return self.home.resolve() / "spool"
+
     def embedded_socket(self) -> Path:
         """Where the embedded server listens; a socket in a private folder needs no port and no password.
 

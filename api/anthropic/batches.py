@@ -19,6 +19,7 @@ from api.anthropic.shapes import (
 from api.anthropic.tolerated import TOLERATED
 from api.audit import note
 from api.auth import ReaderProject, SubmitterProject
+from api.formats import Format
 from api.idempotency import Body, Key
 from api.json_body import ListForm
 from api.query import WholeNumber
@@ -153,7 +154,7 @@ async def create(
 
 def _form_of(request: Request, max_bytes: int) -> BodyForm:
     form = form_of(request, max_bytes)
-    if not form.is_json:
+    if form.format is not Format.JSON:
         raise UnsupportedMedia("expected a body of content-type application/json")
     return replace(form, document=REQUESTS)
 

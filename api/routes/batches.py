@@ -1,6 +1,6 @@
 """Batches: submitted, listed, watched, paused, resumed, cancelled."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -19,12 +19,14 @@ from api.quote_shapes import QuoteShape
 from api.quotes import QuoteRequest, quote
 from api.services import Services, ServicesDep
 from api.shapes import BatchPage, BatchShape, batch_shape
+from api.sheets import SheetForm
 from api.upload import form_of, receive
 from jobs.characters import has_hidden
 from jobs.defaults import JobDefaults
 from jobs.ingest import Intake
 from jobs.lines import LineReader
 from jobs.money import parse_usd
+from jobs.sheets.csv_rows import DELIMITERS
 from jobs.states import FED_BATCH_STATES, BatchState, Priority
 from jobs.store import Session, batches, budgets, idempotency, workers
 from jobs.store.idempotency import Claim, Receipt
@@ -34,7 +36,7 @@ from jobs.tables import Batch
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
 
 
-OF_THE_BATCH = frozenset({"name", "priority", "max_cost_usd", "dry_run"})
+OF_THE_BATCH = frozenset({"name", "priority", "max_cost_usd", "dry_run", "id_column", "delimiter"})
 """Parameters of a submission that are no defaults of its lines."""
 
 
@@ -47,6 +49,14 @@ class SubmissionQuery(BaseModel):
     priority: Priority = Priority.NORMAL
     max_cost_usd: str | None = None
     dry_run: Annotated[Flag, Field(description="quote the jobs, and store nothing")] = False
+    id_column: Annotated[
+        str | None,
+        Field(description="of a sheet; default: `custom_id`, else `id`, else the rows' numbers"),
+    ] = None
+    delimiter: Annotated[
+        Literal["comma", "semicolon", "tab", "pipe"] | None,
+        Field(description="of CSV; default: what its header has most of"),
+    ] = None
     kind: str | None = None
     model: str | None = None
     system: str | None = None
@@ -111,7 +121,7 @@ async def submit(
     query: Annotated[SubmissionQuery, Query()],
     idempotency_key: Key = None,
 ) -> BatchShape | Response:
-    """Accept a batch of jobs: NDJSON, one job a line, or `{"jobs": [...]}` as JSON.
+    """Accept a batch of jobs: NDJSON, `{"jobs": [...]}` as JSON, or the rows of CSV or Parquet.
 
     The jobs are parsed as they arrive. Either all of them are accepted, or none is and the answer
     names up to 100 bad lines with the field and what was expected. The body may be packed with
@@ -124,11 +134,20 @@ async def submit(
     With `dry_run=true` nothing is stored or sent: the answer, 200, is what the batch would take, and
     which of its lines are bad. An `Idempotency-Key` says nothing there.
     """
-    form = form_of(request, services.settings.max_upload_bytes)
     given = query.model_dump(exclude_none=True, by_alias=True)
     of_lines = {name: text for name, text in given.items() if name not in OF_THE_BATCH}
     default_max_tokens = str(services.configuration.default_max_tokens)
     defaults = JobDefaults.from_query({"max_tokens": default_max_tokens, **of_lines})
+    form = form_of(
+        request,
+        services.settings.max_upload_bytes,
+        SheetForm(
+            defaults,
+            query.id_column,
+            None if query.delimiter is None else DELIMITERS[query.delimiter],
+            services.settings.spool_folder(),
+        ),
+    )
     max_cost_nanos = None if query.max_cost_usd is None else parse_usd(query.max_cost_usd)
     if query.dry_run:
         asked = QuoteRequest(project_id, defaults, max_cost_nanos)

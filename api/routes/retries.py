@@ -24,8 +24,9 @@ from jobs.store.idempotency import Claim, Receipt
 
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
 
-FIXED = frozenset({"kind", "dry_run"})
-"""Parameters of a submission that a retry has not: lines of another kind are other jobs."""
+FIXED = frozenset({"kind", "dry_run", "id_column", "delimiter"})
+"""Parameters of a submission that a retry has not: lines of another kind are other jobs, and the lines
+are those that the rows of a sheet have become."""
 
 
 class RetryQuery(SubmissionQuery):
