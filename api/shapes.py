@@ -186,8 +186,8 @@ def _unpriced(batch: Batch) -> int:
     return batch.unpriced_jobs or (0 if batch.succeeded else batch.unknown_attempts)
 
 
-def result_line(row: ResultRow) -> bytes:
-    """Return a result as a line of NDJSON.
+def result_line(row: ResultRow, **more: Any) -> bytes:
+    """Return a result as a line of NDJSON; `more` are members beside its own.
 
     `attempts` are all calls that were made for the job, and `cost_usd` is what they cost together,
     so that the costs of a batch's results add up to the batch's. It is null where it is not known,
@@ -196,13 +196,14 @@ def result_line(row: ResultRow) -> bytes:
     decided; of a job whose attempts were used up without an answer, those of the last. `mended` says
     what was put right in the answer without asking again, and is null where nothing was.
     """
-    return _encode(_result(row)) + b"\n"
+    return _encode(result_object(row) | more) + b"\n"
 
 
 _encode = msgspec.json.Encoder().encode
 
 
-def _result(row: ResultRow) -> dict[str, Any]:
+def result_object(row: ResultRow) -> dict[str, Any]:
+    """Return the members of a result line, whose `output` is encoded already."""
     made, cost_nanos, error = row.deciding, row.cost_nanos, None
     if row.error_code is not None:
         error = {"code": row.error_code, "message": row.error_message}

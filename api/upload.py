@@ -12,12 +12,19 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from api.encodings import check_encoding, unpacked
-from api.formats import FORMATS, SHEETS, Format
+from api.formats import FORMATS, SHEETS, Format, format_of_name
 from api.idempotency import Body, signs_of_life
 from api.json_body import JOBS, ListForm, ListReader
 from api.media_type import media_type
 from api.sheets import RowReader, SheetForm, csv_of, receive_parquet
-from jobs.errors import BodyTooLarge, UnreadableBody, UnsupportedMedia, WrongFormat
+from api.sources import source_pieces
+from jobs.errors import (
+    BodyTooLarge,
+    InvalidParameter,
+    UnreadableBody,
+    UnsupportedMedia,
+    WrongFormat,
+)
 from jobs.ingest import Accepted, Intake
 from jobs.store import Session
 
@@ -48,7 +55,8 @@ _DOCUMENT = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\[|\{\s*"jobs"\s*:)')
 class BodyForm:
     """How a body is to be read: unpacked from `encoding`, and then as `format`, if a sheet as `sheet` says.
 
-    It may have `max_bytes` when it is unpacked. A document looks like `document`.
+    It may have `max_bytes` when it is unpacked. A document looks like `document`. With a `source` that URL
+    is read instead, which may be.
     """
 
     format: Format
@@ -56,6 +64,27 @@ class BodyForm:
     max_bytes: int
     sheet: SheetForm | None = None
     document: ListForm = JOBS
+    source: str | None = None
+
+
+def form_of_source(request: Request, url: str, max_bytes: int, sheet: SheetForm) -> BodyForm:
+    """Return how a file is to be read: as the request's headers say, else as its name does.
+
+    Raises:
+        UnsupportedMedia: as `form_of` does.
+        InvalidParameter: there is a body as well, or the name tells no format.
+    """
+    if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
+        raise InvalidParameter("`from_url`: there is a body as well; expected one of them")
+    named, encoding = format_of_name(url)
+    form = replace(form_of(request, max_bytes, sheet), source=url)
+    if "content-encoding" not in request.headers:
+        form = replace(form, encoding=encoding)
+    if "content-type" in request.headers:
+        return form
+    if named is None:
+        raise InvalidParameter("`from_url`: the name tells no format; say it as content-type")
+    return replace(form, format=named)
 
 
 def form_of(request: Request, max_bytes: int, sheet: SheetForm | None = None) -> BodyForm:
@@ -123,7 +152,11 @@ async def read_body(body: Body, reader: Reader, form: BodyForm) -> None:
         SubmissionError: it can't be read, or the reader says so.
         starlette.requests.ClientDisconnect: the sender went away.
     """
-    pieces = unpacked(body.stream(), form.encoding, form.max_bytes)
+    arriving = body.stream()
+    if form.source is not None:
+        await body.drain(0)
+        arriving = source_pieces(form.source)
+    pieces = unpacked(arriving, form.encoding, form.max_bytes)
     match form.format:
         case Format.NDJSON:
             await _receive_blocks(pieces, reader.take, _check_lines)

@@ -25,6 +25,7 @@ from jobs import wording
 from jobs.errors import ConfigurationError
 from jobs.exchange import Endpoint
 from jobs.money import read_decimal
+from jobs.sources import check_prefix
 
 
 class ProtocolName(StrEnum):
@@ -260,12 +261,19 @@ class PriceOverride(Section):
     cache_write: PriceText | None = None
 
 
+class Sources(Section):
+    """Where the API may read submissions from, with the credentials of its own environment."""
+
+    allowed: tuple[Annotated[str, AfterValidator(check_prefix)], ...] = ()
+
+
 class Configuration(Section):
     """The whole file."""
 
     providers: dict[Annotated[str, Field(pattern=wording.NAME)], Provider] = {}
     routes: dict[Annotated[str, Field(pattern=wording.ROUTE)], Route] = {}
     prices: dict[str, PriceOverride] = {}
+    sources: Sources = Sources()
     default_max_tokens: PositiveInt = 1024
     max_image_tokens: PositiveInt | None = None
     """The most that one picture is billed as, by any model in use; without it no budget takes pictures."""

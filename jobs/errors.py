@@ -9,6 +9,8 @@
         WrongFormat
         InvalidForm
         InvalidColumns
+        SourceNotAllowed
+        UnreadableSource
         SubmissionTooLarge
           BodyTooLarge
           LineTooLong
@@ -173,6 +175,18 @@ class InvalidColumns(SubmissionError):
     """The columns of the sheet can't become jobs."""
 
     code = "invalid_columns"
+
+
+class SourceNotAllowed(SubmissionError):
+    """The server may not read a submission from there."""
+
+    code = "source_not_allowed"
+
+
+class UnreadableSource(SubmissionError):
+    """What the server was told to read can't be read by it."""
+
+    code = "unreadable_source"
 
 
 class EmptySubmission(SubmissionError):

@@ -20,13 +20,14 @@ from api.quotes import QuoteRequest, quote
 from api.services import Services, ServicesDep
 from api.shapes import BatchPage, BatchShape, batch_shape
 from api.sheets import SheetForm
-from api.upload import form_of, receive
+from api.upload import BodyForm, form_of, form_of_source, receive
 from jobs.characters import has_hidden
 from jobs.defaults import JobDefaults
 from jobs.ingest import Intake
 from jobs.lines import LineReader
 from jobs.money import parse_usd
 from jobs.sheets.csv_rows import DELIMITERS
+from jobs.sources import check_source
 from jobs.states import FED_BATCH_STATES, BatchState, Priority
 from jobs.store import Session, batches, budgets, idempotency, workers
 from jobs.store.idempotency import Claim, Receipt
@@ -36,7 +37,9 @@ from jobs.tables import Batch
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
 
 
-OF_THE_BATCH = frozenset({"name", "priority", "max_cost_usd", "dry_run", "id_column", "delimiter"})
+OF_THE_BATCH = frozenset(
+    {"name", "priority", "max_cost_usd", "dry_run", "from_url", "id_column", "delimiter"}
+)
 """Parameters of a submission that are no defaults of its lines."""
 
 
@@ -49,6 +52,10 @@ class SubmissionQuery(BaseModel):
     priority: Priority = Priority.NORMAL
     max_cost_usd: str | None = None
     dry_run: Annotated[Flag, Field(description="quote the jobs, and store nothing")] = False
+    from_url: Annotated[
+        str | None,
+        Field(description="read this file instead of a body, where the operator allows it"),
+    ] = None
     id_column: Annotated[
         str | None,
         Field(description="of a sheet; default: `custom_id`, else `id`, else the rows' numbers"),
@@ -138,16 +145,7 @@ async def submit(
     of_lines = {name: text for name, text in given.items() if name not in OF_THE_BATCH}
     default_max_tokens = str(services.configuration.default_max_tokens)
     defaults = JobDefaults.from_query({"max_tokens": default_max_tokens, **of_lines})
-    form = form_of(
-        request,
-        services.settings.max_upload_bytes,
-        SheetForm(
-            defaults,
-            query.id_column,
-            None if query.delimiter is None else DELIMITERS[query.delimiter],
-            services.settings.spool_folder(),
-        ),
-    )
+    form = _form(request, services, query, defaults)
     max_cost_nanos = None if query.max_cost_usd is None else parse_usd(query.max_cost_usd)
     if query.dry_run:
         asked = QuoteRequest(project_id, defaults, max_cost_nanos)
@@ -187,6 +185,18 @@ async def submit(
     note("batch_submitted", project_id, batch=accepted.ref)
     services.feed(accepted.queues)
     return await run_in_threadpool(_read, services, project_id, accepted.ref)
+
+
+def _form(
+    request: Request, services: Services, query: SubmissionQuery, defaults: JobDefaults
+) -> BodyForm:
+    delimiter = None if query.delimiter is None else DELIMITERS[query.delimiter]
+    sheet = SheetForm(defaults, query.id_column, delimiter, services.settings.spool_folder())
+    max_bytes = services.settings.max_upload_bytes
+    if query.from_url is None:
+        return form_of(request, max_bytes, sheet)
+    check_source(query.from_url, services.configuration.sources.allowed)
+    return form_of_source(request, query.from_url, max_bytes, sheet)
 
 
 @router.get("/batches")

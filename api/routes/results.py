@@ -1,20 +1,29 @@
-"""The results of a batch, as a stream of NDJSON; they can be read while it runs."""
+"""The results of a batch, as a stream of lines or as a table; they can be read while it runs."""
 
-from collections.abc import Iterator, Sequence
-from typing import Annotated
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from api.auth import ReaderProject
 from api.etags import etag_of, unchanged
-from api.query import WholeNumber
+from api.formats import FORMATS, MEDIA_TYPES, Format
+from api.query import Flag, WholeNumber
+from api.result_csv import csv_pieces
+from api.result_parquet import parquet_pieces
+from api.result_tables import Joined
 from api.services import Services, ServicesDep
 from api.shapes import result_line
+from jobs.sheets.columns import columns_from
 from jobs.store import batches
 from jobs.store.results import ResultOrder, ResultRow, page
 
 router = APIRouter(tags=["results"])
+
+SHAPES = {Format.NDJSON: ".jsonl", Format.CSV: ".csv", Format.PARQUET: ".parquet"}
+"""Formats of results, and how the names of such files end."""
 
 ROWS_PER_PAGE = 1000
 """Rows that are read in one short transaction: a slow reader holds no snapshot of the database."""
@@ -29,7 +38,7 @@ PAGE_S = 10.0
 @router.get(
     "/batches/{batch_id}/results",
     response_class=StreamingResponse,
-    responses={200: {"content": {"application/x-ndjson": {}}}},
+    responses={200: {"content": {MEDIA_TYPES[shape]: {} for shape in SHAPES}}},
 )
 def get_results(  # noqa: PLR0913 - each is a part of the request
     request: Request,
@@ -48,6 +57,15 @@ def get_results(  # noqa: PLR0913 - each is a part of the request
         ),
     ] = None,
     limit: Annotated[WholeNumber | None, Query(ge=1, le=10_000_000)] = None,
+    shape: Annotated[
+        Literal["ndjson", "csv", "parquet"] | None,
+        Query(alias="format", description="default: what `Accept` names, else `ndjson`"),
+    ] = None,
+    join: Annotated[
+        Literal["input"] | None,
+        Query(description="beside each result the columns of its sheet, or its line"),
+    ] = None,
+    bom: Annotated[Flag, Query(description="begin CSV as Excel expects UTF-8 to begin")] = False,
 ) -> Response:
     """Stream the results that are there. `x-next-cursor` continues after them (order=finished).
 
@@ -57,6 +75,8 @@ def get_results(  # noqa: PLR0913 - each is a part of the request
     a call's cost is not known, `"0.000000000"` where nothing was billed, and `cost_is_estimate`
     tells that some of it is charged at its worst case.
 
+    CSV and Parquet have the same as columns.
+
     What arrives while the answer is being sent is left for the next request, so that the cursor is
     exact.
     """
@@ -64,9 +84,14 @@ def get_results(  # noqa: PLR0913 - each is a part of the request
         batch = batches.find(session, project_id, batch_id)
         arrived, row_id, total = batch.finished_jobs, batch.id, batch.total_jobs
         booked = (batch.spent_nanos, batch.unknown_attempts)  # what lines tell may still change
+        columns = None if batch.columns is None else columns_from(batch.columns)
     assert row_id is not None
+    wanted = Format(shape) if shape is not None else _accepted(request.headers.get("accept", ""))
     # What a model wrote is saved by a browser, never shown as a page of ours.
-    headers = {"content-disposition": f'attachment; filename="{batch.ref}.jsonl"'}
+    headers = {
+        "content-disposition": f'attachment; filename="{batch.ref}{SHAPES[wanted]}"',
+        "vary": "accept",
+    }
     if order is ResultOrder.FINISHED:
         start = max(after or 0, 0)
         last = arrived if limit is None else min(arrived, start + limit)
@@ -80,31 +105,76 @@ def get_results(  # noqa: PLR0913 - each is a part of the request
     if known := unchanged(request, etag, headers):
         return known
     headers["etag"] = etag
-    lines = _lines(services, row_id, order, start, left)
-    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+    joined = None if join is None else Joined(columns)
+    reading = _Pages(services, row_id, order, with_requests=joined is not None)
+    pieces = _pieces(wanted, reading.after(start, left), joined, has_mark=bom)
+    return StreamingResponse(pieces, media_type=MEDIA_TYPES[wanted], headers=headers)
 
 
-def _lines(
-    services: Services, batch_id: int, order: ResultOrder, after: int, left: int
+def _accepted(accept: str) -> Format:
+    """Return the first format that an Accept names and results have; lines if there is none."""
+    for part in accept.lower().split(","):
+        found = FORMATS.get(part.partition(";")[0].strip())
+        if found in SHAPES:
+            return found
+    return Format.NDJSON
+
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """The results of a batch, a page at a time."""
+
+    services: Services
+    batch_id: int
+    order: ResultOrder
+    with_requests: bool
+
+    def after(self, place: int, left: int) -> Iterator[Sequence[ResultRow]]:
+        """Yield the pages of the next `left` results after a cursor."""
+        database = self.services.database.with_patience(PAGE_S, insists=True)
+        while left > 0:
+            with database.read() as session:
+                rows = page(
+                    session,
+                    self.batch_id,
+                    order=self.order,
+                    after=place,
+                    limit=min(left, ROWS_PER_PAGE),
+                    with_requests=self.with_requests,
+                )
+            if not rows:
+                return
+            yield rows
+            left -= len(rows)
+            place = rows[-1].position if self.order is ResultOrder.FINISHED else rows[-1].seq
+
+
+def _pieces(
+    wanted: Format, pages: Iterable[Sequence[ResultRow]], joined: Joined | None, *, has_mark: bool
 ) -> Iterator[bytes]:
-    database = services.database.with_patience(PAGE_S, insists=True)
-    while left > 0:
-        with database.read() as session:
-            rows = page(session, batch_id, order=order, after=after, limit=min(left, ROWS_PER_PAGE))
-        if not rows:
-            return
-        yield from _pieces(rows)
-        left -= len(rows)
-        after = rows[-1].position if order is ResultOrder.FINISHED else rows[-1].seq
+    match wanted:
+        case Format.CSV:
+            return csv_pieces(pages, joined, has_mark=has_mark)
+        case Format.PARQUET:
+            return parquet_pieces(pages, joined)
+        case _:
+            return _line_pieces(pages, joined)
 
 
-def _pieces(rows: Sequence[ResultRow]) -> Iterator[bytes]:
+def _line_pieces(pages: Iterable[Sequence[ResultRow]], joined: Joined | None) -> Iterator[bytes]:
     """Yield lines together, as each piece costs a thread's turn, and not all: they are held till sent."""
-    piece = bytearray()
-    for row in rows:
-        piece += result_line(row)
-        if len(piece) >= PIECE_BYTES:
+    for rows in pages:
+        piece = bytearray()
+        for row in rows:
+            piece += _line(row, joined)
+            if len(piece) >= PIECE_BYTES:
+                yield bytes(piece)
+                piece.clear()
+        if piece:
             yield bytes(piece)
-            piece.clear()
-    if piece:
-        yield bytes(piece)
+
+
+def _line(row: ResultRow, joined: Joined | None) -> bytes:
+    if joined is None or row.request is None:
+        return result_line(row)
+    return result_line(row, input=joined.object(row.request))

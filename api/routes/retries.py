@@ -24,7 +24,7 @@ from jobs.store.idempotency import Claim, Receipt
 
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
 
-FIXED = frozenset({"kind", "dry_run", "id_column", "delimiter"})
+FIXED = frozenset({"kind", "dry_run", "from_url", "id_column", "delimiter"})
 """Parameters of a submission that a retry has not: lines of another kind are other jobs, and the lines
 are those that the rows of a sheet have become."""
 

@@ -117,13 +117,14 @@ def _type_name(kind: Any) -> str:
 
     if types.is_dictionary(kind):
         return _type_name(kind.value_type)
-    if types.is_integer(kind):
+    if types.is_integer(kind) and not types.is_uint64(kind):
         return "integer"
     if types.is_floating(kind):
         return "number"
     if types.is_boolean(kind):
         return "boolean"
-    return "json" if types.is_nested(kind) else "text"
+    # Whole numbers that need all of 64 bits fit into no other's integers.
+    return "json" if types.is_nested(kind) or types.is_uint64(kind) else "text"
 
 
 def _teller(kind: Any) -> Callable[[Any], Cell] | None:

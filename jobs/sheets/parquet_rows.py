@@ -17,6 +17,8 @@ from jobs.sheets.columns import Column, ColumnType, check_columns
 from jobs.sheets.rows import Row, SheetRows
 
 ROWS_AT_ONCE = 1000
+BYTES_AT_ONCE = 1 << 20
+"""Of lines that are handed over together."""
 
 _CHILD = Path(__file__).with_name("parquet_child.py")
 _SHOWN_CHARACTERS = 200
@@ -63,12 +65,14 @@ def _rows(
 ) -> Iterator[list[Row]]:
     sheet: SheetRows | None = None
     rows: list[Row] = []
-    number = 0
+    number = size_bytes = 0
     for value in _values(told, most_bytes):
         match value:
             case list(cells) if sheet is not None:
                 number += 1
-                rows.append((number, sheet.line(number, cells)))
+                line = sheet.line(number, cells)
+                size_bytes += len(line) if isinstance(line, bytes) else 0
+                rows.append((number, line))
             case {"code": code, "column": column, "message": message}:
                 number += 1
                 rows.append((number, LineFault(number, code, column, message)))
@@ -78,9 +82,9 @@ def _rows(
                 sheet = begin(columns)
             case _:
                 break
-        if len(rows) == ROWS_AT_ONCE:
+        if len(rows) == ROWS_AT_ONCE or size_bytes >= BYTES_AT_ONCE:
             yield rows
-            rows = []
+            rows, size_bytes = [], 0
     yield rows
 
 

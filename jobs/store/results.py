@@ -90,6 +90,8 @@ class ResultRow:
     finished_at: datetime
     mended: str | None
     attempts: Sequence[AttemptRow]
+    request: str | None = None
+    """The job's own line; None where nobody asked for it."""
 
     @property
     def deciding(self) -> AttemptRow | None:
@@ -119,7 +121,13 @@ class ResultRow:
 
 
 def page(
-    session: Session, batch_id: int, *, order: ResultOrder, after: int, limit: int
+    session: Session,
+    batch_id: int,
+    *,
+    order: ResultOrder,
+    after: int,
+    limit: int,
+    with_requests: bool = False,
 ) -> list[ResultRow]:
     """Return results after a cursor, in order: as many as there are outputs for `PAGE_BYTES`.
 
@@ -131,8 +139,11 @@ def page(
         order: see `ResultOrder`.
         after: the last `position` (finished) or `seq` (input) that was seen; 0 or -1 to begin.
         limit: rows at most.
+        with_requests: read the jobs' own lines as well, which count as outputs do.
     """
     seqs = _next_seqs(session, batch_id, order, after, limit)
+    if with_requests:
+        seqs = _fitting(session, batch_id, seqs)
     of_batch = col(Result.batch_id) == batch_id
     results = session.connection().execute(
         select(*(col(getattr(Result, name)) for name in _PAGED)).where(
@@ -140,10 +151,16 @@ def page(
         )
     )
     by_seq = {row[0]: dict(zip(_PAGED, row, strict=True)) for row in results}
-    custom_ids = _custom_ids(session, batch_id, seqs)
+    custom_ids = _of_jobs(session, batch_id, seqs, col(Job.custom_id))
+    requests = _of_jobs(session, batch_id, seqs, col(Job.request)) if with_requests else {}
     attempts = _attempts(session, batch_id, seqs)
     return [
-        ResultRow(**by_seq[seq], custom_id=custom_ids[seq], attempts=attempts.get(seq, ()))
+        ResultRow(
+            **by_seq[seq],
+            custom_id=custom_ids[seq],
+            attempts=attempts.get(seq, ()),
+            request=requests.get(seq),
+        )
         for seq in seqs
     ]
 
@@ -218,9 +235,23 @@ def is_one_of(session: Session, column: Mapped[int], seqs: Sequence[int]) -> Col
     return column == any_(literal(seqs, ARRAY(Integer)))
 
 
-def _custom_ids(session: Session, batch_id: int, seqs: Sequence[int]) -> dict[int, str]:
+def _fitting(session: Session, batch_id: int, seqs: Sequence[int]) -> list[int]:
+    """Return the first of some jobs, as many as there are lines for `PAGE_BYTES`; one at least."""
+    sizes = _of_jobs(session, batch_id, seqs, func.length(col(Job.request)))
+    fitting: list[int] = []
+    sum_characters = 0
+    for seq in seqs:
+        sum_characters += sizes[seq]
+        if fitting and sum_characters > PAGE_BYTES:
+            break
+        fitting.append(seq)
+    return fitting
+
+
+def _of_jobs(session: Session, batch_id: int, seqs: Sequence[int], wanted: Any) -> dict[int, Any]:
+    """Return what is wanted of some jobs, by seq."""
     rows = session.connection().execute(
-        select(col(Job.seq), col(Job.custom_id)).where(
+        select(col(Job.seq), wanted).where(
             col(Job.batch_id) == batch_id, is_one_of(session, col(Job.seq), seqs)
         )
     )
