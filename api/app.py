@@ -29,6 +29,9 @@ from api.errors import install_error_handlers
 from api.etags import Etags
 from api.front_door import FrontDoor
 from api.known_keys import Guesses, KnownKeys
+from api.live.following import Live
+from api.live.pages import Pages
+from api.live.watcher import Watcher
 from api.openai import batches as openai_batches
 from api.openai import files as openai_files
 from api.openai import models as openai_models
@@ -40,12 +43,14 @@ from api.routes import (
     attempts,
     batches,
     budget,
+    events,
     front,
     health,
     pools,
     reconciliation,
     results,
     retries,
+    sockets,
     usage,
 )
 from api.services import PATIENCE_S, Services
@@ -69,11 +74,13 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     """
     services = _services(settings, configuration)
     readers = Readers(services)
+    live = Live(Watcher(services.database), Pages(services.database))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         readers.start()
         yield
+        live.watcher.end()
         await run_in_threadpool(readers.stop)
         services.feeding.shutdown(cancel_futures=True)
         services.database.close()
@@ -87,6 +94,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     )
     app.state.services = services
     app.state.readers = readers
+    app.state.live = live
     app.state.known_keys = KnownKeys()
     app.state.guesses = Guesses()
     app.state.refusals = Refusals()
@@ -135,6 +143,8 @@ def _include_routes(app: FastAPI) -> None:
     for router in (
         batches.router,
         results.router,
+        events.router,
+        sockets.router,
         attempts.router,
         reconciliation.router,
         retries.router,

@@ -9,9 +9,10 @@ from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request, Security
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 
 from api.audit import Refusals, set_caller
 from api.connections import admit
@@ -49,12 +50,20 @@ async def authorise(
     if not key and request.method == "GET" and token_of(request):
         # What a browser shows or saves of the interface. It changes nothing by its cookie there.
         return (await authorise_page(request, services, needed)).caller.project_id
+    return await authorise_socket(request, services, needed)
+
+
+async def authorise_socket(
+    connection: HTTPConnection, services: ServicesDep, needed: SecurityScopes
+) -> int:
+    """Do what `authorise` does, for a WebSocket, which no description has a place for."""
+    key = _sent_key(connection)
     if not key:
         raise NotAuthorised
-    caller = await _allowed(request, services, key, needed.scopes)
+    caller = await _allowed(connection, services, key, needed.scopes)
     set_caller(key)
-    admit(request.scope)
-    check_query(request)
+    admit(connection.scope)
+    check_query(connection)
     return caller.project_id
 
 
@@ -86,6 +95,18 @@ async def authorise_page(
     return visitor
 
 
+async def may_go_on(connection: HTTPConnection, services: Services, scope: Scope) -> bool:
+    """Return whether the key of a connection that began long ago still has this scope.
+
+    That it has not is no guess at a key, and no refusal to be told.
+
+    Raises:
+        ServiceUnavailable: nobody knows, as the database can't be used now.
+    """
+    caller = await _known_caller(connection, services, _sent_key(connection))
+    return caller is not None and scope in caller.scopes
+
+
 async def require_scope(request: Request, services: Services, scope: Scope) -> None:
     """Return if the key has one more scope, for what this request asks beyond what its route does.
 
@@ -95,7 +116,9 @@ async def require_scope(request: Request, services: Services, scope: Scope) -> N
     await _allowed(request, services, _sent_key(request), [scope])
 
 
-async def _allowed(request: Request, services: Services, key: str, scopes: Iterable[str]) -> Caller:
+async def _allowed(
+    request: HTTPConnection, services: Services, key: str, scopes: Iterable[str]
+) -> Caller:
     try:
         caller = await caller_of(request, services, key)
         for scope in scopes:
@@ -121,7 +144,7 @@ async def authorise_early(request: Request, dependant: Dependant) -> None:
             await authorise(request, services, scopes, None, None)
 
 
-async def caller_of(request: Request, services: Services, key: str) -> Caller:
+async def caller_of(request: HTTPConnection, services: Services, key: str) -> Caller:
     """Return who a key speaks for that was sent with a request.
 
     Raises:
@@ -129,15 +152,24 @@ async def caller_of(request: Request, services: Services, key: str) -> Caller:
         TooManyGuesses: this address sent too many unknown keys, and this is one more.
     """
     known: KnownKeys = request.app.state.known_keys
-    key_hash = hash_key(key)
-    caller = known.caller(key_hash)
-    if caller is not None:
-        return caller
     guesses: Guesses = request.app.state.guesses
-    source = source_of(request)
+    key_hash, source = hash_key(key), source_of(request)
     # A key in use works on, whatever else comes from its address: it is no guess.
     if not known.has_seen(key_hash) and (wait_s := guesses.wait_s(source)) > 0:
         raise TooManyGuesses(math.ceil(wait_s))
+    caller = await _known_caller(request, services, key)
+    if caller is None:
+        guesses.count(source)
+        raise NotAuthorised("this API key is not known, it was revoked, or its time is over")
+    return caller
+
+
+async def _known_caller(connection: HTTPConnection, services: Services, key: str) -> Caller | None:
+    """Return who a key speaks for, as it was known within the last seconds; None if for nobody."""
+    known: KnownKeys = connection.app.state.known_keys
+    key_hash = hash_key(key)
+    if (caller := known.caller(key_hash)) is not None:
+        return caller
 
     def look_up() -> Caller | None:
         with services.database.read() as session:
@@ -146,13 +178,12 @@ async def caller_of(request: Request, services: Services, key: str) -> Caller:
     caller = await run_in_threadpool(look_up)
     if caller is None:
         known.forget(key_hash)
-        guesses.count(source)
-        raise NotAuthorised("this API key is not known, it was revoked, or its time is over")
-    known.remember(key_hash, caller)
+    else:
+        known.remember(key_hash, caller)
     return caller
 
 
-def _sent_key(request: Request) -> str:
+def _sent_key(request: HTTPConnection) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
@@ -173,9 +204,10 @@ MAY_SUBMIT = Security(authorise, scopes=[Scope.SUBMIT])
 MAY_ADMINISTER = Security(authorise, scopes=[Scope.ADMIN])
 
 ReaderProject = Annotated[int, MAY_READ]
-"""The project of a caller who may read; the other two alike."""
+"""The project of a caller who may read; the others alike."""
 SubmitterProject = Annotated[int, MAY_SUBMIT]
 AdminProject = Annotated[int, MAY_ADMINISTER]
+SocketProject = Annotated[int, Security(authorise_socket, scopes=[Scope.READ])]
 
 
 def anybody() -> None:
@@ -192,7 +224,8 @@ def require_declared(app: FastAPI) -> None:
         RuntimeError: one neither needs a scope nor is marked as public, or can't be looked into.
     """
     for route in iter_route_contexts(app.routes):
-        dependant = route.dependant if isinstance(route.original_route, APIRoute) else None
+        is_ours = isinstance(route.original_route, APIRoute | APIWebSocketRoute)
+        dependant = route.dependant if is_ours else None
         if dependant is None or not any(map(_is_declared, dependant.dependencies)):
             raise RuntimeError(
                 f"{route.path}: the route needs a scope (api.auth.MAY_READ and its like), "
@@ -201,6 +234,6 @@ def require_declared(app: FastAPI) -> None:
 
 
 def _is_declared(dependant: Dependant) -> bool:
-    if dependant.call in (authorise, authorise_page):
+    if dependant.call in (authorise, authorise_page, authorise_socket):
         return bool(dependant.own_oauth_scopes)
     return dependant.call is anybody

@@ -16,6 +16,9 @@ from jobs.errors import CrossSite
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
+STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
+"""Of an answer, and of the refusal of a WebSocket."""
+
 
 class BrowserRules:
     """The middleware around everything else."""
@@ -25,19 +28,20 @@ class BrowserRules:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, with the headers; refuse what a foreign page wants to change."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
 
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in STARTS:
                 headers = MutableHeaders(scope=message)
                 for name, value in TOLD.items():
                     headers.setdefault(name, value)
             await send(message)
 
         app = self.app
-        if scope["method"] not in SAFE_METHODS and is_cross_site(Headers(scope=scope)):
+        # A WebSocket's request has no method: other sites' pages may open one, and read what it says.
+        if scope.get("method") not in SAFE_METHODS and is_cross_site(Headers(scope=scope)):
             app = problem_of(CrossSite())
         await app(scope, receive, send_with_headers)
 

@@ -8,9 +8,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.routing import Match
+from starlette.websockets import WebSocket
 
 from api.headers import TOLD
 from jobs.errors import (
@@ -77,12 +78,14 @@ def install_error_handlers(app: FastAPI) -> None:
     """Make every error of `app` a problem document."""
 
     @app.exception_handler(TidemillError)
-    async def on_tidemill_error(_request: Request, error: TidemillError) -> JSONResponse:
-        return problem_of(error)
+    async def on_tidemill_error(connection: HTTPConnection, error: TidemillError) -> JSONResponse:
+        return await _told(connection, problem_of(error))
 
     @app.exception_handler(RequestValidationError)
-    async def on_bad_parameter(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return _of_bad_parameters(error)
+    async def on_bad_parameter(
+        connection: HTTPConnection, error: RequestValidationError
+    ) -> JSONResponse:
+        return await _told(connection, _of_bad_parameters(error))
 
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -109,6 +112,13 @@ def install_error_handlers(app: FastAPI) -> None:
             "Tidemill failed; its log says why.",
             headers=TOLD,
         )
+
+
+async def _told(connection: HTTPConnection, refusal: JSONResponse) -> JSONResponse:
+    """Return the answer, which a WebSocket that isn't accepted must be told here: nobody else does."""
+    if isinstance(connection, WebSocket):
+        await connection.send_denial_response(refusal)
+    return refusal
 
 
 def _allowed_methods(request: Request) -> list[str]:

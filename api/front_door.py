@@ -32,11 +32,11 @@ class FrontDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif refusal := _refusal(scope):
             await refusal(scope, receive, send)
-        elif scope["method"] == "HEAD":
+        elif scope.get("method") == "HEAD":
             answer = _WithoutBody(receive, send)
             await self._app({**scope, "method": "GET"}, answer.receive, answer.send)
         else:

@@ -3,7 +3,7 @@
 import time
 from typing import NamedTuple
 
-from fastapi import Request
+from starlette.requests import HTTPConnection
 
 from jobs.clock import utcnow
 from jobs.store.projects import Caller
@@ -21,7 +21,7 @@ GUESS_EVERY_S = 3.0
 REMEMBERED_SOURCES = 10_000
 
 
-def source_of(request: Request) -> str:
+def source_of(request: HTTPConnection) -> str:
     """Return the address that a request comes from; empty where there is none."""
     return "" if request.client is None else request.client.host
 

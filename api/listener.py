@@ -6,6 +6,7 @@ with a problem document like everything else, and does with connections what `ap
 
 import asyncio
 import socket
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ from api.front_door import (
     uri_too_long,
 )
 from api.headers import TOLD
+from api.socket_listener import SharedState
 
 MAX_TARGET_BYTES = 60 * 1024
 """Path and query: a submission's defaults, a schema among them, stand in the query. The parser that
@@ -44,20 +46,20 @@ GONE_PEER = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 its system is asked whether it is there. A silent upload that has a key lasts as long as it likes."""
 
 
-class _State(ServerState):
-    """What the connections of a server share."""
-
-    def __init__(self, listed: Connections) -> None:
-        super().__init__()
-        self.listed = listed
-
-
 class Server(UvicornServer):
     """A server that knows how long, and how many; to be given a `Config` with `http=Listener`."""
 
-    def __init__(self, config: Config, connections: Connections) -> None:
+    def __init__(
+        self, config: Config, connections: Connections, let_go: Callable[[], None]
+    ) -> None:
         super().__init__(config)
-        self.server_state = self._state = _State(connections)
+        self._let_go = let_go
+        self.server_state = self._state = SharedState(connections)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let those go first who would stay until their batches end."""
+        self._let_go()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Look at the connections once a second; uvicorn ticks ten times as often."""
@@ -82,7 +84,7 @@ class Listener(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        assert isinstance(server_state, _State)
+        assert isinstance(server_state, SharedState)
         self._listed = server_state.listed
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn does
@@ -139,7 +141,9 @@ class Listener(HttpToolsProtocol):
         """Note the end of a body; its answer may have been quicker."""
         super().on_message_complete()
         self._is_in_message = False
-        if self.cycle.response_complete and self._listed.is_admitted(self):
+        # None where a WebSocket begins, of which uvicorn's annotation doesn't tell.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is not None and cycle.response_complete and self._listed.is_admitted(self):
             self._listed.rest(self)
 
     def on_response_complete(self) -> None:
@@ -164,6 +168,11 @@ class Listener(HttpToolsProtocol):
         if self._refusal is not None:
             raise ValueError("refused")  # the parser stops, and `send_400_response` answers
         super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Give the connection to the other protocol, which comes in as a new one."""
+        self._listed.depart(self)
+        super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what can't be parsed."""

@@ -7,10 +7,10 @@ from datetime import date
 from typing import Annotated
 from urllib.parse import unquote_to_bytes
 
-from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, BeforeValidator
+from starlette.requests import HTTPConnection
 
 from jobs.errors import InvalidParameter
 
@@ -18,7 +18,7 @@ _WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
-def check_query(request: Request) -> None:
+def check_query(request: HTTPConnection) -> None:
     """Refuse a query that would be read otherwise than it was meant.
 
     Raises:

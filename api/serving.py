@@ -8,6 +8,8 @@ from fastapi import FastAPI
 
 from api.connections import REQUEST_S, Connections, longest_backlog, most_connections
 from api.listener import Listener, Server
+from api.live.following import Live
+from api.socket_listener import MAX_MESSAGE_BYTES, SocketListener
 
 GOES_ON_S = 5
 """How long requests may go on after SIGTERM: uploads end in time, who watches events connects again."""
@@ -32,7 +34,9 @@ def serve(
         port=port,
         loop="uvloop",
         http=Listener,
-        ws="none",
+        ws=SocketListener,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_per_message_deflate=False,  # a window for each listener, to save some bytes
         log_config=None,
         access_log=False,
         server_header=False,
@@ -44,7 +48,8 @@ def serve(
         timeout_keep_alive=math.ceil(REQUEST_S),
         backlog=longest_backlog(open_files),
     )
-    server = Server(config, Connections(most_connections(open_files)))
+    live: Live = application.state.live
+    server = Server(config, Connections(most_connections(open_files)), live.watcher.end)
     # The server raises the signal that stopped it once more, at the end: that is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)

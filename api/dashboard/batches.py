@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from api.auth import Viewer
+from api.batch_reading import missing_workers
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
 from api.dashboard.standing import Standing, headline
-from api.routes.batches import missing_workers
 from api.services import ServicesDep
 from jobs.clock import utcnow
 from jobs.states import FED_BATCH_STATES

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from api.amounts import UsdOrNone, nanos_of
 from api.audit import note
 from api.auth import ReaderProject, SubmitterProject
+from api.batch_reading import shape_of
 from api.bodies import StrictRoute
 from api.described import SUBMISSION
 from api.idempotency import Body, Key
@@ -28,11 +29,10 @@ from jobs.lines import LineReader
 from jobs.money import parse_usd
 from jobs.sheets.csv_rows import DELIMITERS
 from jobs.sources import check_source
-from jobs.states import FED_BATCH_STATES, BatchState, Priority
-from jobs.store import Session, batches, budgets, idempotency, workers
+from jobs.states import BatchState, Priority
+from jobs.store import batches, budgets, idempotency
 from jobs.store.idempotency import Claim, Receipt
 from jobs.store.uploads import BatchDraft
-from jobs.tables import Batch
 
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
 
@@ -214,7 +214,9 @@ def list_batches(
         found = batches.page(session, project_id, before=cursor, limit=limit + 1)
         project = batches.project_name(session, project_id)
         shown = found[:limit]
-        all_told = [told_of(session, batch) if _runs(batch) else NOTHING for batch in shown]
+        all_told = [
+            told_of(session, batch) if batch.finished_at is None else NOTHING for batch in shown
+        ]
     more = len(found) > limit
     return BatchPage(
         data=[
@@ -277,23 +279,7 @@ def cancel(services: ServicesDep, project_id: SubmitterProject, batch_id: str) -
 def _read(services: Services, project_id: int, ref: str) -> BatchShape:
     with services.database.read() as session:
         batch = batches.find(session, project_id, ref)
-        project = batches.project_name(session, project_id)
-        shape = batch_shape(batch, project, told_of(session, batch))
-        if shape.waiting_for is None and shape.counts.waiting and not shape.counts.running:
-            shape.waiting_for = missing_workers(session, batch)
-        return shape
-
-
-def _runs(batch: Batch) -> bool:
-    return batch.finished_at is None
-
-
-def missing_workers(session: Session, batch: Batch) -> str | None:
-    """Say that nobody works for a batch, if it is so."""
-    if batch.id is None or batch.state not in FED_BATCH_STATES:
-        return None
-    queues = workers.unattended_queues(session, batch.id)
-    return f"a worker: none runs for {', '.join(queues)}" if queues else None
+        return shape_of(session, batch, batches.project_name(session, project_id))
 
 
 def _move(services: Services, project_id: int, ref: str, target: BatchState) -> BatchShape:

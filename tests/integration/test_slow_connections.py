@@ -121,7 +121,7 @@ class Served:
 async def serving(app: FastAPI, connections: Connections) -> AsyncIterator[Served]:
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         config = Config(app, http=Listener, log_config=None, timeout_graceful_shutdown=1)
-        server = Server(config, connections)
+        server = Server(config, connections, lambda: None)
         running = asyncio.create_task(server.serve([listening]))
         try:
             async with AsyncExitStack() as kept:

@@ -1,0 +1,1 @@
+"""Batches as they are watched: read once a second for all who listen, told to each as fast as it reads."""
