@@ -17,6 +17,7 @@ from scripts.benchmarks.figures import Figures
 from scripts.benchmarks.files import measure_files, print_files
 from scripts.benchmarks.gate_cost import measure_gate, print_gate
 from scripts.benchmarks.interruption import Interruption
+from scripts.benchmarks.listeners import measure_listeners, print_listeners
 from scripts.benchmarks.machine import describe_machine
 from scripts.benchmarks.measurement import measure
 from scripts.benchmarks.message_per_job import measure_queue, print_queue
@@ -181,6 +182,14 @@ def _pages(options: Options, interruption: Interruption) -> int:
     return 0
 
 
+def _listeners(options: Options, interruption: Interruption) -> int:
+    """Exits with 1 if a listener was not told of a result."""
+    with _progress(interruption) as about:
+        measured = measure_listeners(options.listeners, options.servers, about(""))
+    _publish(options, measured, print_listeners)
+    return int(any(run.missed for run in measured))
+
+
 def _schemas(options: Options, interruption: Interruption) -> int:
     with _progress(interruption) as about:
         costs = measure_schemas(about(""))
@@ -249,6 +258,7 @@ _SUBJECTS: Mapping[Subject, Callable[[Options, Interruption], int]] = {
     Subject.FILES: _files,
     Subject.PAGES: _pages,
     Subject.SCHEMAS: _schemas,
+    Subject.LISTENERS: _listeners,
 }
 
 

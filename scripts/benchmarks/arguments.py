@@ -12,6 +12,7 @@ from scripts.benchmarks.budget_cases import SMALL_BUDGET, BudgetPlan
 from scripts.benchmarks.cases import SMALL, Latency, Plan, Store
 from scripts.benchmarks.collapse import SMALL_COLLAPSE, CollapsePlan
 from scripts.benchmarks.files import SMALL_FILES, FilesPlan
+from scripts.benchmarks.listeners import SMALL_LISTENERS, ListenersPlan
 from scripts.benchmarks.pacing_cases import QUOTAS, SMALL_PACING, PacingPlan
 from scripts.benchmarks.pages import SMALL_PAGES, PagesPlan
 from scripts.benchmarks.stores import Servers
@@ -44,6 +45,8 @@ class Subject(StrEnum):
     """How long the dashboard takes with a million jobs."""
     SCHEMAS = "schemas"
     """What it takes to check an answer against its schema."""
+    LISTENERS = "listeners"
+    """What those cost who listen to a batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Options:
     collapse: CollapsePlan
     files: FilesPlan
     pages: PagesPlan
+    listeners: ListenersPlan
     servers: Servers
     json: Path | None
 
@@ -85,6 +89,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         collapse=_collapse(words),
         files=_files(words),
         pages=_pages(words),
+        listeners=SMALL_LISTENERS if words.small else ListenersPlan(),
         servers=Servers(words.postgres_url, words.redis_url),
         json=words.json,
     )

@@ -15,6 +15,7 @@ from scripts.benchmarks.cases import Case
 from scripts.benchmarks.collapse import CollapseRun
 from scripts.benchmarks.figures import Figures, by_case, typical
 from scripts.benchmarks.files import FilesRun
+from scripts.benchmarks.listeners import Listening
 from scripts.benchmarks.pacing import Pace
 from scripts.benchmarks.pages import PageTimes
 from scripts.benchmarks.schemas import SchemaCost
@@ -22,6 +23,7 @@ from scripts.benchmarks.trouble import Aftermath
 
 Run = (
     Figures
+    | Listening
     | Pace
     | Aftermath
     | BudgetRun

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import Any
@@ -82,7 +82,7 @@ class Served:
         return connect(f"ws://127.0.0.1:{self.port}/api/ws", additional_headers=headers)
 
 
-async def events_of(answer: httpx.Response) -> AsyncIterator[Event]:
+async def events_of(answer: httpx.Response) -> AsyncGenerator[Event, None]:
     said: Event = {}
     async for line in answer.aiter_lines():
         if not line:
@@ -237,7 +237,7 @@ async def test_one_socket_hears_of_several_batches(served: Served, database: Dat
         assert {(await told(talk))["batch"] for _ in range(2)} == {first.ref, second.ref}
         await in_thread(first, 0, 1)
         await asyncio.to_thread(first.end)
-        seen = []
+        seen: list[Event] = []
         while not seen or seen[-1]["type"] != "end":
             seen.append(await told(talk))
         assert [one["cursor"] for one in seen if one["type"] == "result"] == [1, 2]
@@ -374,7 +374,7 @@ async def test_a_slow_listener_holds_up_nobody_and_hears_how_it_stands_then(
     await asyncio.to_thread(story.end)
 
     async def is_final() -> bool:
-        return watched.is_final
+        return bool(watched.is_final)
 
     await eventually_async(is_final, WITHIN_S, "the end was seen")
     async with asyncio.timeout(WITHIN_S):
