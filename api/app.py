@@ -1,5 +1,6 @@
 """The web application: wiring, start and end."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -32,6 +33,7 @@ from api.known_keys import Guesses, KnownKeys
 from api.live.following import Live
 from api.live.pages import Pages
 from api.live.watcher import Watcher
+from api.metrics import Answered, Measured
 from api.openai import batches as openai_batches
 from api.openai import files as openai_files
 from api.openai import models as openai_models
@@ -46,6 +48,7 @@ from api.routes import (
     events,
     front,
     health,
+    metrics,
     pools,
     reconciliation,
     results,
@@ -57,6 +60,7 @@ from api.services import PATIENCE_S, Services
 from api.surface_errors import SurfaceErrors
 from jobs.configuration import Configuration
 from jobs.feed import Feeder
+from jobs.loop_lag import watch_loop
 from jobs.prices import PriceBook
 from jobs.queues import make_celery
 from jobs.routing import Catalogue
@@ -74,12 +78,15 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     """
     services = _services(settings, configuration)
     readers = Readers(services)
+    answered = Answered()
     live = Live(Watcher(services.database), Pages(services.database))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         readers.start()
+        watching = asyncio.create_task(watch_loop(answered.lag))
         yield
+        watching.cancel()
         live.watcher.end()
         await run_in_threadpool(readers.stop)
         services.feeding.shutdown(cancel_futures=True)
@@ -95,6 +102,8 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     app.state.services = services
     app.state.readers = readers
     app.state.live = live
+    app.state.answered = answered
+    app.state.readings = metrics.Readings()
     app.state.known_keys = KnownKeys()
     app.state.guesses = Guesses()
     app.state.refusals = Refusals()
@@ -105,6 +114,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     app.add_middleware(BrowserRules)
     app.add_middleware(SurfaceErrors, surface=OPENAI)
     app.add_middleware(SurfaceErrors, surface=ANTHROPIC)
+    app.add_middleware(Measured, answered=answered)
     _include_routes(app)
     require_declared(app)
     return app
@@ -128,6 +138,7 @@ def _services(settings: Settings, configuration: Configuration) -> Services:
 def _include_routes(app: FastAPI) -> None:
     app.include_router(health.router, responses=PROBLEMS)
     app.include_router(front.router)
+    app.include_router(metrics.router, responses=PROBLEMS)
     for page in (
         static,
         login_page,

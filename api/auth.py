@@ -202,6 +202,7 @@ Operator = Annotated[Visitor, OPERATES]
 MAY_READ = Security(authorise, scopes=[Scope.READ])
 MAY_SUBMIT = Security(authorise, scopes=[Scope.SUBMIT])
 MAY_ADMINISTER = Security(authorise, scopes=[Scope.ADMIN])
+MAY_SEE_METRICS = Security(authorise, scopes=[Scope.METRICS])
 
 ReaderProject = Annotated[int, MAY_READ]
 """The project of a caller who may read; the others alike."""

@@ -10,15 +10,20 @@ class Scope(StrEnum):
     """One thing that a key may do; none includes another.
 
     `read`: see batches, results, usage and pools. `submit`: send batches, steer them, set their own
-    budgets. `admin`: change what holds for the whole project, such as its budget.
+    budgets. `admin`: change what holds for the whole project, such as its budget. `metrics`: see the
+    figures of the whole, over all projects; only who is given it by name has it.
     """
 
     READ = "read"
     SUBMIT = "submit"
     ADMIN = "admin"
+    METRICS = "metrics"
 
 
 EVERY_SCOPE = frozenset(Scope)
+
+PROJECT_SCOPES = EVERY_SCOPE - {Scope.METRICS}
+"""What a key has that is made without a word about it: all of its project, and nothing beyond."""
 
 
 def parse_scopes(text: str) -> frozenset[Scope]:

@@ -84,6 +84,19 @@ class Settings(BaseSettings):
         description="`bpe` needs the extra `exact-tokens`, and 50 us for a prompt of 1,000 characters",
     )
     log_level: LogLevel = "INFO"
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="json: an object a line, for machines"
+    )
+    metrics_address: str = Field(
+        default="",
+        pattern=r"^([^:\s]+:[0-9]{1,5})?$",
+        description="HOST:PORT at which a worker and a beat serve /metrics; nowhere if empty",
+    )
+
+    def metrics_host_and_port(self) -> tuple[str, int] | None:
+        """Where a worker or a beat serves its metrics; None for nowhere."""
+        host, _, port = self.metrics_address.rpartition(":")
+        return (host, int(port)) if host else None
 
     def resolved_database_url(self) -> str:
         """The SQLAlchemy address of the database, with the driver that this project uses."""

@@ -16,6 +16,7 @@ from jobs.store import check_schema, once_reachable, open_database
 from workers.boot import build_runtime
 from workers.broker_log import quieten
 from workers.consumer import PromptConsumer
+from workers.metrics import Figure, gauge, serve_metrics
 from workers.runtime import Runtime
 from workers.sweep import SWEEP_S, Sweep
 from workers.sweeper import Sweeper, every
@@ -53,7 +54,7 @@ def run_worker(
     def run_slice(batch_ref: str, slice_no: int) -> None:
         runtime.run_slice(batch_ref, slice_no)
 
-    celery.steps["worker"].add(_runtime_step(runtime))
+    celery.steps["worker"].add(_runtime_step(runtime, settings))
     signals.worker_shutting_down.connect(lambda **_: runtime.drain(), weak=False)
     return _serve(
         celery, list(configuration.providers), slots=slots, name=name or f"worker-{os.getpid()}"
@@ -71,7 +72,9 @@ def run_beat(settings: Settings) -> int:
     celery = make_celery(settings)
     database = open_database(settings.resolved_database_url(), connections=CONTROL_SLOTS)
     once_reachable(database, check_schema)
-    sweeper = Sweeper(Sweep(database, celery))
+    sweep = Sweep(database, celery)
+    sweeper = Sweeper(sweep)
+    serve_metrics(settings, [sweep.takeovers])
 
     @celery.task(name=SWEEP)
     def run_sweep() -> None:
@@ -87,7 +90,7 @@ def run_beat(settings: Settings) -> int:
         database.close()
 
 
-def _runtime_step(runtime: Runtime) -> type[bootsteps.StartStopStep]:
+def _runtime_step(runtime: Runtime, settings: Settings) -> type[bootsteps.StartStopStep]:
     """Return the step that starts the event loop after the threads and ends it before them."""
 
     class RuntimeStep(bootsteps.StartStopStep):
@@ -95,12 +98,24 @@ def _runtime_step(runtime: Runtime) -> type[bootsteps.StartStopStep]:
 
         def start(self, worker: Any) -> None:
             runtime.start()
+            serve_metrics(settings, _figures_of(runtime))
             log.info("ready for slices")
 
         def stop(self, worker: Any) -> None:
             runtime.stop()
 
     return RuntimeStep
+
+
+def _figures_of(runtime: Runtime) -> list[Figure]:
+    """Return what a started runtime tells of itself."""
+    parts = runtime.parts
+    return [
+        parts.writer.waited,
+        runtime.lag,
+        gauge("tidemill_worker_in_flight", "Calls in flight.", lambda: parts.in_flight.in_use),
+        gauge("tidemill_worker_open_slices", "Slices that run.", lambda: runtime.open_slices),
+    ]
 
 
 def _clock_step(celery: Celery, sweeper: Sweeper) -> type[bootsteps.StartStopStep]:

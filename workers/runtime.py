@@ -17,6 +17,7 @@ import uvloop
 from jobs.configuration import Configuration
 from jobs.defaults import JobDefaults
 from jobs.errors import LeaseLost, ServiceUnavailable
+from jobs.loop_lag import lag_histogram, watch_loop
 from jobs.settings import Settings
 from jobs.store import Session, batches, leases, workers
 from jobs.store.jobs import SliceRange, open_jobs
@@ -70,6 +71,8 @@ class Runtime:
         self._draining = False
         self._heart: asyncio.Task[None] | None = None
         self._told_waits: dict[int, str] = {}  # what was last noted with the batches
+        self.lag = lag_histogram()
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def parts(self) -> Parts:
@@ -77,6 +80,11 @@ class Runtime:
         if self._parts is None:
             raise RuntimeError("the runtime has not been started")
         return self._parts
+
+    @property
+    def open_slices(self) -> int:
+        """How many slices run here."""
+        return len(self._running)
 
     def start(self) -> None:
         """Start the loop and its parts; returns when slices can be run."""
@@ -122,6 +130,7 @@ class Runtime:
         self._parts = self._options.build()
         await self._try_to_beat()
         self._heart = asyncio.create_task(self._keep_beating())
+        self._watching = asyncio.create_task(watch_loop(self.lag))
 
     async def _run_slice(self, batch_ref: str, slice_no: int) -> None:
         task = asyncio.current_task()
@@ -205,8 +214,9 @@ class Runtime:
     async def _end(self) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks)
-        if self._heart is not None:
-            self._heart.cancel()
+        for task in (self._heart, self._watching):
+            if task is not None:
+                task.cancel()
         parts, card = self.parts, self._options.card
         await parts.feed.close()
         await parts.writer.close()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from celery import Celery
+from prometheus_client import Counter
 
 from jobs.errors import ServiceUnavailable
 from jobs.feed import Feeder
@@ -58,6 +59,11 @@ class Sweep:
         self._steady = steady
         self._progress = ProgressWatch(database, steady)
         self._ahead_s: float | None = None  # the database's clock, of the steady one
+        self.takeovers = Counter(
+            "tidemill_lease_takeovers",
+            "Slices that were taken from a worker that was not heard of.",
+            registry=None,
+        )
         self._unsure_at: float | None = None  # when it could not be told, last, who is alive
 
     def run(self) -> None:
@@ -120,6 +126,7 @@ class Sweep:
                 piece = lost_leases.expire(session, batch_id, slice_no)
                 if piece is not None:
                     log.warning("the lease of slice %d of %s ran out", slice_no, piece.batch_ref)
+                    self.takeovers.inc()
                     fed.append(piece)
         # Together, so that a broker that hangs is waited for once.
         self._feeder.publish(fed)

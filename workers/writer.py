@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
+from prometheus_client import Histogram
 
 from jobs.errors import ServiceUnavailable
 from jobs.store import Database
@@ -29,11 +30,15 @@ RETRY_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 answer that was paid for is held until it can be stored."""
 
 
+WAIT_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+
+
 class _Item(msgspec.Struct, frozen=True):
     """Something to write, and whom to tell when it is: what the journal said, else None."""
 
     work: Journal | Settlement | Unattempted
     done: asyncio.Future[Admission | None]
+    since_s: float
 
 
 class Writer:
@@ -45,6 +50,13 @@ class Writer:
         self._items: deque[_Item] = deque()
         self._flushing: asyncio.Task[None] | None = None
         self._last_flush_at = 0.0
+        # One look a flush: a look a row would be a thousand for nothing.
+        self.waited = Histogram(
+            "tidemill_settle_seconds",
+            "How long the first row of a flush waited, from its coming to its commit.",
+            registry=None,
+            buckets=WAIT_BOUNDS_S,
+        )
 
     async def journal(self, wish: Journal) -> Admission:
         """Return once an attempt is journaled, or refused.
@@ -71,8 +83,9 @@ class Writer:
         self._thread.shutdown()
 
     async def _put(self, work: Journal | Settlement | Unattempted) -> Admission | None:
-        done: asyncio.Future[Admission | None] = asyncio.get_running_loop().create_future()
-        self._items.append(_Item(work, done))
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Admission | None] = loop.create_future()
+        self._items.append(_Item(work, done, loop.time()))
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush_all())
         return await done
@@ -127,6 +140,7 @@ class Writer:
                 await self._write(items[half:], again=True)
                 return
             else:
+                self.waited.observe(loop.time() - items[0].since_s)
                 _tell(items, admissions)
                 return
 

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, or_, select
 
 from jobs.clock import utcnow
 from jobs.errors import InvalidParameter, NotFound
-from jobs.scopes import EVERY_SCOPE, Scope, format_scopes, parse_scopes
+from jobs.scopes import PROJECT_SCOPES, Scope, format_scopes, parse_scopes
 from jobs.store.database import Database
 from jobs.tables import ApiKey, Project
 
@@ -38,7 +38,7 @@ def create_key(
     session: Session,
     project_id: int,
     *,
-    scopes: Iterable[Scope] = EVERY_SCOPE,
+    scopes: Iterable[Scope] = PROJECT_SCOPES,
     expires_at: datetime | None = None,
     name: str | None = None,
 ) -> str:

@@ -35,7 +35,7 @@ def create(
         str,
         typer.Option(
             help="What it may do: read (see everything), submit (send and steer batches), "
-            "admin (change the project's budget)."
+            "admin (change the project's budget), metrics (see the figures of all projects)."
         ),
     ] = "read,submit,admin",
     expires: Annotated[

@@ -11,6 +11,7 @@ from jobs.redis_safety import require_safe_redis
 from jobs.settings import Settings
 from scripts.launcher.arenas import share_freed_memory
 from scripts.launcher.full_disk import outlive_full_disk
+from scripts.launcher.json_log import JsonLog
 from scripts.launcher.mounts import require_locks
 from scripts.launcher.outlet import unblock_output
 from scripts.launcher.parent import follow_launcher
@@ -42,6 +43,13 @@ def keep_to_itself() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def _log_handler(settings: Settings) -> logging.Handler:
+    handler = logging.StreamHandler()
+    readable = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonLog() if settings.log_format == "json" else readable)
+    return handler
+
+
 def begin_part() -> Settings:
     """Return the settings of a long-running part, after setting up its log on standard error.
 
@@ -53,9 +61,7 @@ def begin_part() -> Settings:
     unblock_output()
     outlive_full_disk()
     settings = read_settings()
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=settings.log_level, handlers=[_log_handler(settings)])
     # Each look at the schema would be two lines.
     logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     follow_launcher(os.environ)

@@ -94,12 +94,23 @@ def our_parts(settings: Settings, options: UpOptions, configuration_path: Path) 
     for number in range(1, options.workers + 1):
         name = f"worker-{number}"
         argv = tidemill("worker", "--name", name)
-        parts.append(Part(name, argv, environment, stop_grace_s=drain_s))
-    parts.append(Part("beat", tidemill("beat"), environment, stop_grace_s=drain_s))
+        own = {**environment, **_metrics_address(settings, number)}
+        parts.append(Part(name, argv, own, stop_grace_s=drain_s))
+    own = {**environment, **_metrics_address(settings, 0)}
+    parts.append(Part("beat", tidemill("beat"), own, stop_grace_s=drain_s))
     if options.flower_port is not None:
         argv = tidemill("flower", "--port", str(options.flower_port))
         parts.append(Part("flower", argv, environment, stop_rank=1))
     return parts
+
+
+def _metrics_address(settings: Settings, number: int) -> dict[str, str]:
+    """Give each part a port of its own from the configured one on: the beat's, then the workers'."""
+    address = settings.metrics_host_and_port()
+    if address is None:
+        return {}
+    host, port = address
+    return {"TIDEMILL_METRICS_ADDRESS": f"{host}:{port + number}"}
 
 
 def _start(supervisor: Supervisor, settings: Settings, options: UpOptions, logs: Path) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from api import known_keys
 from api.known_keys import Guesses, KnownKeys
 from jobs.clock import utcnow
-from jobs.scopes import EVERY_SCOPE
+from jobs.scopes import PROJECT_SCOPES
 from jobs.store import Database
 from jobs.store.projects import KEY_PREFIX, Caller, create_key, ensure_project, hash_key
 from jobs.tables import ApiKey
@@ -128,7 +128,7 @@ def test_no_more_than_so_many_keys_are_remembered(monkeypatch: pytest.MonkeyPatc
 
 
 def caller(project_id: int) -> Caller:
-    return Caller(project_id, EVERY_SCOPE, None)
+    return Caller(project_id, PROJECT_SCOPES, None)
 
 
 async def test_a_key_ends_with_its_time_and_is_not_believed_beyond_it(

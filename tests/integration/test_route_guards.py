@@ -40,6 +40,7 @@ SCOPES = {
     "POST /api/batches/{batch_id}/pause": "submit",
     "POST /api/batches/{batch_id}/resume": "submit",
     "POST /api/batches/{batch_id}/retry": "submit",
+    "GET /metrics": "metrics",
     "PATCH /api/budget": "admin",
     "GET /v1/batches": "read",
     "GET /v1/batches/{batch_id}": "read",

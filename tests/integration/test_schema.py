@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 from jobs.errors import SchemaMismatch
-from jobs.scopes import EVERY_SCOPE, Scope
+from jobs.scopes import PROJECT_SCOPES, Scope
 from jobs.store import Database, check_schema, is_empty, migrate, open_database
 from jobs.store.projects import Caller, caller_of_key, create_key, hash_key
 from jobs.store.schema import MIGRATIONS
@@ -156,7 +156,7 @@ def test_keys_that_an_older_version_has_made_keep_everything_that_they_could_do(
         )
     migrate(older)
     with older.write() as session:
-        assert caller_of_key(session, "tm_old") == Caller(1, EVERY_SCOPE, None)
+        assert caller_of_key(session, "tm_old") == Caller(1, PROJECT_SCOPES, None)
         create_key(session, 1, scopes={Scope.READ})
     with older.engine.begin() as connection:
         config = Config()
