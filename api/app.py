@@ -108,6 +108,14 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     app.state.guesses = Guesses()
     app.state.refusals = Refusals()
     install_error_handlers(app)
+    _add_middlewares(app, answered)
+    _include_routes(app)
+    require_declared(app)
+    return app
+
+
+def _add_middlewares(app: FastAPI, answered: Answered) -> None:
+    """Add what every request goes through; the last one added is the first that it comes to."""
     app.add_middleware(Etags)
     app.add_middleware(Packing)
     app.add_middleware(FrontDoor)
@@ -115,9 +123,6 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     app.add_middleware(SurfaceErrors, surface=OPENAI)
     app.add_middleware(SurfaceErrors, surface=ANTHROPIC)
     app.add_middleware(Measured, answered=answered)
-    _include_routes(app)
-    require_declared(app)
-    return app
 
 
 def _services(settings: Settings, configuration: Configuration) -> Services:
