@@ -229,6 +229,7 @@ class JobRun:
             admission = await self._admission(journal)
             if admission is not Admission.ADMITTED:
                 return self._refused(admission, journal)
+            self._search.used()
             self._opened.purse.admitted()
             if self._attempts == self._job.last_attempt:
                 self._opened.dispatched()

@@ -120,10 +120,13 @@ class StartSearch:
         return None
 
     def found(self) -> None:
-        """Note that a start is used: the next attempt waits anew."""
+        """Note that a start is given: who asks again waits anew."""
         self._waiting_since = None
-        self._is_resumed = False
         self._opened.goes_on()
+
+    def used(self) -> None:
+        """Note that the call may leave: a start that is given back is no reason to stand behind others."""
+        self._is_resumed = False
 
     def over(self) -> None:
         """Note that the attempt has ended, or was not made."""

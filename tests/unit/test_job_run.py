@@ -34,6 +34,7 @@ from workers import job_run
 from workers.blame import FEW
 from workers.gate.gate import ComeBack, Ending, PoolId
 from workers.job_run import JOURNAL_AHEAD_S
+from workers.permits import Permits
 from workers.vigil import WATCHING_SLICES
 
 USAGE = Usage(input_tokens=3, output_tokens=2)
@@ -412,6 +413,24 @@ async def test_a_job_that_an_earlier_lease_had_begun_passes_others_until_it_is_s
     await shop.run(ref)
     asked = [ask.is_resumed for ask, _patience_s in shop.gate.asked]
     assert asked == [False, False, True, True, False]
+
+
+async def test_a_job_that_was_begun_passes_others_also_after_a_start_that_it_gave_back(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = shop.submit([line("1")])
+    _opened, run = shop.open(ref)
+    shop.provider.before = asyncio.Event().wait  # the first call is never answered
+    running = asyncio.create_task(run.run())
+    await until(lambda: len(shop.provider.seen) == 1)
+    run.abort()
+    await running
+    shop.provider.before = None
+    recalls = iter([False, True])  # its permit was lent meanwhile, and all are in use
+    monkeypatch.setattr(Permits, "recall", lambda _self, _owner: next(recalls))
+    await shop.run(ref)
+    asked = [ask.is_resumed for ask, _patience_s in shop.gate.asked]
+    assert asked == [False, True, True]
 
 
 async def test_when_all_targets_are_blocked_for_long_the_slice_is_due_then_and_says_why(
