@@ -11,6 +11,8 @@ from typing import Any
 import pydantic
 import pytest
 
+from scripts.fault_injection.proxy import Behaviour, Link, Mode, behaving
+from tests.support.eventually import eventually_async
 from tests.support.system import ROOT, SMALL, System, lines
 from tidemill import AsyncTidemill, Conflict, NotAuthorised, Tidemill
 
@@ -132,6 +134,43 @@ def test_a_wrong_key_is_told(one_machine: System) -> None:
     with Tidemill(one_machine.url, "tm_wrong") as client, pytest.raises(NotAuthorised) as caught:
         client.submit(lines(1))
     assert (caught.value.status, caught.value.code) == (401, "unauthorised")
+
+
+async def fail_once(link: Link, behaviour: Behaviour) -> None:
+    """Let the link fail until somebody has met it."""
+
+    async def is_met() -> bool:
+        return link.met > 0
+
+    async with behaving([link], behaviour):
+        await eventually_async(is_met, WITHIN_S, "the failing link is met")
+
+
+async def test_on_a_failing_link_every_job_is_sent_once_and_every_result_read_once(
+    one_machine: System,
+) -> None:
+    link, jobs = Link(one_machine.port), 3000
+    cut, reset = Behaviour(Mode.TRUNCATE, after_bytes=20_000), Behaviour(Mode.RESET)
+    await link.open()
+    try:
+        async with AsyncTidemill(f"http://127.0.0.1:{link.port}", one_machine.key) as client:
+            trouble = asyncio.create_task(fail_once(link, reset))
+            batch = await client.submit(lines(jobs, prefix="link"), name="by a failing link")
+            await trouble
+            seen: list[str] = []
+            troubles = []
+            async for result in client.results(batch):
+                if len(seen) in {1, 1001}:
+                    behaviour = cut if len(seen) == 1 else reset
+                    troubles.append(asyncio.create_task(fail_once(link, behaviour)))
+                seen.append(result.custom_id)
+            await asyncio.gather(*troubles)
+            named = [found.name async for found in client.batches()]
+    finally:
+        await link.close()
+    assert len(troubles) == 2
+    assert len(seen) == len(set(seen)) == jobs
+    assert named.count("by a failing link") == 1
 
 
 async def test_asyncio_has_the_same(one_machine: System) -> None:
