@@ -34,7 +34,9 @@ class Ask(Generic[T]):
 def submission(upload: Upload, options: Texts, idempotency_key: str) -> Ask[Batch]:
     """Send jobs as one batch; under the same key it is the same batch."""
     return Ask(
-        *("POST", "/api/batches", Batch),
+        "POST",
+        "/api/batches",
+        Batch,
         params=options,
         headers={"idempotency-key": idempotency_key},
         body=upload,
@@ -46,7 +48,9 @@ def submission(upload: Upload, options: Texts, idempotency_key: str) -> Ask[Batc
 def quote(upload: Upload, options: Texts) -> Ask[Quote]:
     """Ask what a submission would take; nothing of it is stored."""
     return Ask(
-        *("POST", "/api/batches", Quote),
+        "POST",
+        "/api/batches",
+        Quote,
         params={**options, "dry_run": "true"},
         body=upload,
         timeout_s=SUBMIT_S,
@@ -73,7 +77,9 @@ def steering(batch_id: str, verb: str) -> Ask[Batch]:
 def retry(batch_id: str, changes: Texts, idempotency_key: str) -> Ask[Batch]:
     """Make a new batch of a batch's jobs; under the same key it is the same batch."""
     return Ask(
-        *("POST", f"{of_batch(batch_id)}/retry", Batch),
+        "POST",
+        f"{of_batch(batch_id)}/retry",
+        Batch,
         params=changes,
         headers={"idempotency-key": idempotency_key},
         timeout_s=SUBMIT_S,
