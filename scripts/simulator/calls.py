@@ -1,5 +1,6 @@
 """What passes between a dialect and the simulated model, in words that all four dialects share."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,7 +30,8 @@ class Call:
     `schema` is the JSON Schema that was asked for, None where text was. `question` is what is to be
     answered: the last turn, or if that complains of an answer (`is_told`), what stood before it. `marked`
     is the beginning of the text that the provider is asked to keep in its prompt cache, None where it
-    isn't.
+    isn't. One that `is_streamed` is answered in events; `tells_usage`, whether their end has the usage where
+    that is the caller's choice.
     """
 
     model: str
@@ -42,6 +44,8 @@ class Call:
     is_told: bool
     translation: Translation | None
     marked: str | None = None
+    is_streamed: bool = False
+    tells_usage: bool = True
 
 
 def read_call(
@@ -76,6 +80,11 @@ def find_job_id(text: str) -> str:
     start += len(JOB_MARK)
     end = text.find("]", start)
     return text[start:end] if end > start else ""
+
+
+def words_of(text: str) -> list[str]:
+    """Return a text in the pieces in which it is streamed: a word each, with the space before it."""
+    return re.findall(r"\s*\S+\s*?|\s+$", text)
 
 
 class Finish(StrEnum):

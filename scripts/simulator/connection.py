@@ -25,6 +25,9 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key"})
 VERSION_HEADER = b"anthropic-version"
 REASONS = {status.value: status.phrase for status in HTTPStatus}
+WHOLE = frozenset({Trouble.CLOSE, Trouble.HTML, Trouble.BADJSON, Trouble.DRIP})
+"""Troubles that happen to a reply in one piece, also where events were asked for."""
+
 CLOSE_BY_RESET = struct.pack("ii", 1, 0)
 
 
@@ -166,15 +169,15 @@ class Connection(asyncio.Protocol):
         if route is None:
             self._control(request)
             return
-        exchange = self._provider.begin(
-            route.dialect, route.model, request.key, request.version, request.body
-        )
+        exchange = self._provider.begin(route, request.key, request.version, request.body)
         self._exchange = exchange
         self._status = 0
         if exchange.trouble is Trouble.RESET:
             self.reset()
         elif exchange.trouble is Trouble.HANG:
             return
+        elif exchange.is_streamed and exchange.trouble not in WHOLE:
+            self._stream(exchange)
         elif exchange.delay_s > 0:
             self._timer = self._loop.call_later(exchange.delay_s, self._answer, exchange)
         else:
@@ -196,6 +199,30 @@ class Connection(asyncio.Protocol):
                 self._send(data[: len(data) - len(reply.body) // 2], self._finish)
             case _:
                 self._send(data, self._finish)
+
+    def _stream(self, exchange: Exchange) -> None:
+        """Send an answer in events, evenly over the time that it takes; a cut one ends in the middle."""
+        events = exchange.events()
+        is_cut = exchange.trouble is Trouble.CUT
+        left = iter(events[: len(events) // 2] if is_cut else events)
+        gap_s = exchange.delay_s / len(events)
+        reply = exchange.reply()
+        self._status = reply.status
+
+        def next_event() -> None:
+            self._timer = None
+            event = next(left, None)
+            if event is not None:
+                self._send(b"%x\r\n%b\r\n" % (len(event), event), wait)
+            elif is_cut:
+                self._transport.close()
+            else:
+                self._send(b"0\r\n\r\n", self._finish)
+
+        def wait() -> None:
+            self._timer = self._loop.call_later(gap_s, next_event)
+
+        self._send(head(reply, "transfer-encoding: chunked", keep_alive=self._keep_alive), wait)
 
     def _drip(self, left: Iterator[int], delay_s: float) -> None:
         byte = next(left, None)

@@ -25,9 +25,11 @@ from scripts.simulator.model import split, think
 from scripts.simulator.options import SimulatorOptions, parse_output_tokens
 from scripts.simulator.prompt_caches import NOTHING_FOUND, PromptCaches
 from scripts.simulator.quotas import Limits, Quotas, admit, readings
+from scripts.simulator.routes import Route
 from scripts.simulator.troubles import Trouble
 
 JSON = "application/json"
+EVENTS = "text/event-stream"
 WEB_PAGE = b"<!doctype html><title>Sign in</title><p>Please sign in to this network."
 ABSURD_TOKENS = 10**18
 
@@ -90,15 +92,32 @@ class Exchange:
             return Reply(error.status, headers | error.headers, JSON, orjson.dumps(error.body))
         return self._success(headers)
 
-    def _success(self, headers: dict[str, str]) -> Reply:
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the answer goes out in events."""
+        return self.call is not None and self.call.is_streamed and self.failure is None
+
+    def events(self) -> list[bytes]:
+        """Return the answer as the events of a stream; what is a lie in it is one there, too."""
         assert self.call is not None
-        assert self.answer is not None
-        body = self.dialect.answer(self.call, self.answer, self.row)
+        return list(self.dialect.events(self._body(), self.call))
+
+    def _success(self, headers: dict[str, str]) -> Reply:
+        body = self._body()
         match self.trouble:
             case Trouble.HTML:
                 return Reply(200, {}, "text/html", WEB_PAGE)
             case Trouble.BADJSON:
                 return Reply(200, headers, JSON, orjson.dumps(body)[:-2] + b",,")
+            case _:
+                kind = EVENTS if self.is_streamed else JSON
+                return Reply(200, headers, kind, orjson.dumps(body))
+
+    def _body(self) -> dict[str, Any]:
+        assert self.call is not None
+        assert self.answer is not None
+        body = self.dialect.answer(self.call, self.answer, self.row)
+        match self.trouble:
             case Trouble.USAGE_MISSING:
                 del body[self.dialect.USAGE_FIELD]
             case Trouble.USAGE_ABSURD:
@@ -107,7 +126,7 @@ class Exchange:
                 _set_counters(body[self.dialect.USAGE_FIELD], -1)
             case _:
                 pass
-        return Reply(200, headers, JSON, orjson.dumps(body))
+        return body
 
     def end(self, status: int, *, whole: bool) -> None:
         """Settle. `whole`: the kernel took all there was to send; `status` is 0 if nothing was."""
@@ -202,9 +221,9 @@ class Provider:
         """Return the models that have a price; any other name is answered too."""
         return list(self._options.prices)
 
-    def begin(self, dialect: Dialect, model: str, key: str, version: str, body: bytes) -> Exchange:
+    def begin(self, route: Route, key: str, version: str, body: bytes) -> Exchange:
         """Return what is to happen to a request that was read; its row in the ledger is open."""
-        now = self._now()
+        dialect, model, now = route.dialect, route.model, self._now()
         call: Call | None = None
         failure: Failure | None = None
         try:
@@ -213,6 +232,7 @@ class Provider:
             failure = rejected.failure
         else:
             model = call.model
+            call.is_streamed |= route.is_streamed
         fault = self._faults.draw(dialect.NAME, model, key, call)
         job_id = "" if call is None else call.job_id
         row = self.ledger.open(job_id, dialect.NAME, model, now - self._started_s)

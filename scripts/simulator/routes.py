@@ -7,7 +7,8 @@ from urllib.parse import unquote
 from scripts.simulator.dialects import DIALECTS, Dialect
 
 GEMINI_ROOTS = ("/gemini/v1beta/models/", "/gemini/v1/models/")
-GEMINI_METHOD = ":generateContent"
+GEMINI_METHODS = {":generateContent": False, ":streamGenerateContent": True}
+"""And whether they answer in events."""
 
 PATHS = {
     "/v1/chat/completions": "openai",
@@ -18,10 +19,14 @@ PATHS = {
 
 
 class Route(NamedTuple):
-    """A provider's endpoint; `model` is empty where the body names it."""
+    """A provider's endpoint; `model` is empty where the body names it.
+
+    One that `is_streamed` answers in events, whatever the body says.
+    """
 
     dialect: Dialect
     model: str
+    is_streamed: bool = False
 
 
 @lru_cache(maxsize=1024)
@@ -30,7 +35,8 @@ def find_route(path: str) -> Route | None:
     if path in PATHS:
         return Route(DIALECTS[PATHS[path]], "")
     for root in GEMINI_ROOTS:
-        if path.startswith(root) and path.endswith(GEMINI_METHOD):
-            model = unquote(path.removeprefix(root).removesuffix(GEMINI_METHOD))
-            return Route(DIALECTS["gemini"], model) if model else None
+        for method, is_streamed in GEMINI_METHODS.items():
+            if path.startswith(root) and path.endswith(method):
+                model = unquote(path.removeprefix(root).removesuffix(method))
+                return Route(DIALECTS["gemini"], model, is_streamed) if model else None
     return None

@@ -3,7 +3,7 @@
 A dialect is a module. The shapes are the providers' own, as documented in November 2026.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from scripts.simulator.buckets import Reading
@@ -35,6 +35,9 @@ class Dialect(Protocol):
 
     def answer(self, call: Call, answer: Answer, number: int) -> dict[str, Any]:
         """Return the body of a 200; `number` makes its identifiers."""
+
+    def events(self, body: dict[str, Any], call: Call) -> Iterator[bytes]:
+        """Yield the body of a 200 as the events of a stream, each with its end."""
 
     def error(self, failure: Failure, model: str, number: int) -> ErrorReply:
         """Return the error in the provider's shape, with the headers that belong to it alone."""

@@ -1,7 +1,7 @@
 """Anthropic's messages."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,8 +17,10 @@ from scripts.simulator.calls import (
     Finish,
     Rejected,
     read_call,
+    words_of,
 )
 from scripts.simulator.dialects.reading import Content, Part, decode, texts_of, whole_seconds
+from scripts.simulator.dialects.streaming import event
 from scripts.simulator.schemas import is_closed
 
 NAME = "anthropic"
@@ -113,6 +115,7 @@ def read(body: bytes, model: str, version: str) -> Call:  # noqa: ARG001 - the d
         )
     call = read_call(request.model, turns, request.max_tokens, schema)
     call.marked = _marked(contents)
+    call.is_streamed = bool(request.stream)
     return call
 
 
@@ -137,8 +140,6 @@ def _marked(contents: Iterable[Content]) -> str:
 
 
 def _check(request: Request, version: str) -> None:
-    if request.stream:
-        raise Rejected("The simulator does not stream.")
     if not request.messages:
         raise Rejected("messages: at least one message is required")
     if request.max_tokens < 1:
@@ -177,6 +178,31 @@ def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
             "inference_geo": None,
         },
     }
+
+
+def events(body: dict[str, Any], call: Call) -> Iterator[bytes]:  # noqa: ARG001 - the signature
+    """Yield the events of a message; the counts of the last one are the whole ones."""
+    usage = body.get(USAGE_FIELD)
+    start = {**body, "content": [], "stop_reason": None}
+    if usage is not None:
+        start[USAGE_FIELD] = {**usage, "output_tokens": 1}
+    yield _event("message_start", message=start)
+    for index, block in enumerate(body["content"]):
+        empty = {**block, "text": ""}
+        yield _event("content_block_start", index=index, content_block=empty)
+        yield _event("ping")
+        for word in words_of(block["text"]):
+            delta = {"type": "text_delta", "text": word}
+            yield _event("content_block_delta", index=index, delta=delta)
+        yield _event("content_block_stop", index=index)
+    told = {} if usage is None else {"usage": {"output_tokens": usage["output_tokens"]}}
+    names = ("stop_reason", "stop_sequence", "stop_details")
+    yield _event("message_delta", delta={name: body[name] for name in names}, **told)
+    yield _event("message_stop")
+
+
+def _event(name: str, **fields: Any) -> bytes:
+    return event({"type": name, **fields}, name)
 
 
 def error(failure: Failure, model: str, number: int) -> ErrorReply:  # noqa: ARG001 - the signature

@@ -1,7 +1,7 @@
 """Gemini's generateContent: the model is in the path, the hints of a refusal are in the body."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -16,8 +16,10 @@ from scripts.simulator.calls import (
     Finish,
     Rejected,
     read_call,
+    words_of,
 )
 from scripts.simulator.dialects.reading import decode, texts_of
+from scripts.simulator.dialects.streaming import event
 
 NAME = "gemini"
 USAGE_FIELD = "usageMetadata"
@@ -139,6 +141,21 @@ def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
         "index": 0,
     }
     return {"candidates": [candidate]} | body
+
+
+def events(body: dict[str, Any], call: Call) -> Iterator[bytes]:  # noqa: ARG001 - the signature
+    """Yield a response as several, of which the last one has the reason; the counts are cumulative."""
+    if "candidates" not in body:
+        yield event(body)
+        return
+    (candidate,) = body["candidates"]
+    (part,) = candidate["content"]["parts"]
+    words = words_of(part["text"]) or [""]
+    for number, word in enumerate(words, start=1):
+        piece = {"content": {"role": "model", "parts": [{"text": word}]}, "index": 0}
+        if number == len(words):
+            piece["finishReason"] = candidate["finishReason"]
+        yield event(body | {"candidates": [piece]})
 
 
 def error(failure: Failure, model: str, number: int) -> ErrorReply:  # noqa: ARG001 - the signature

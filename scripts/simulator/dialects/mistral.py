@@ -1,7 +1,7 @@
 """Mistral's chat completions: like OpenAI's, but for unknown fields, headers and errors."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from scripts.simulator.dialects.reading import (
     texts_of,
     whole_seconds,
 )
+from scripts.simulator.dialects.streaming import DONE, chunks_of, event
 
 NAME = "mistral"
 USAGE_FIELD = "usage"
@@ -106,14 +107,14 @@ _decoder = msgspec.json.Decoder(Request)
 def read(body: bytes, model: str, version: str) -> Call:  # noqa: ARG001 - the dialects' signature
     """Return the call in `body`."""
     request = decode(_decoder, body, FailureKind.UNPROCESSABLE)
-    if request.stream:
-        raise Rejected("The simulator does not stream.")
     if not request.messages:
         raise Rejected("messages is empty", FailureKind.UNPROCESSABLE)
     turns = texts_of(message.content for message in request.messages)
     wanted = request.response_format
     schema = None if wanted is None else wanted.schema()
-    return read_call(request.model, turns, request.max_tokens, schema)
+    call = read_call(request.model, turns, request.max_tokens, schema)
+    call.is_streamed = bool(request.stream)
+    return call
 
 
 def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
@@ -138,6 +139,14 @@ def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
             "prompt_tokens_details": {"cached_tokens": answer.cached_tokens},
         },
     }
+
+
+def events(body: dict[str, Any], call: Call) -> Iterator[bytes]:  # noqa: ARG001 - the signature
+    """Yield the chunks of a completion; the last one has the usage."""
+    *first, last = chunks_of(body)
+    yield from map(event, first)
+    yield event(last | {name: body[name] for name in (USAGE_FIELD,) if name in body})
+    yield DONE
 
 
 def error(failure: Failure, model: str, number: int) -> ErrorReply:  # noqa: ARG001 - the signature

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ from scripts.simulator.dialects.reading import (
     texts_of,
     whole_seconds,
 )
+from scripts.simulator.dialects.streaming import DONE, chunks_of, event
 from scripts.simulator.schemas import is_closed, requires_everything
 
 NAME = "openai"
@@ -118,6 +119,7 @@ class Request(msgspec.Struct):
     max_tokens: int | None = None
     response_format: ResponseFormat | None = None
     stream: bool | None = False
+    stream_options: dict[str, Any] | None = None
 
 
 _decoder = msgspec.json.Decoder(Request)
@@ -126,17 +128,21 @@ _decoder = msgspec.json.Decoder(Request)
 def read(body: bytes, model: str, version: str) -> Call:  # noqa: ARG001 - the dialects' signature
     """Return the call in `body`."""
     request = decode(_decoder, body)
-    if request.stream:
-        raise Rejected("The simulator does not stream.")
     if not request.messages:
         raise Rejected("Invalid 'messages': empty array.")
+    if request.stream_options is not None and not request.stream:
+        raise Rejected("The 'stream_options' parameter is only allowed when 'stream' is enabled.")
     max_tokens = request.max_completion_tokens or request.max_tokens
     turns = texts_of(message.content for message in request.messages)
-    wanted = request.response_format
-    if wanted is None:
-        return read_call(request.model, turns, max_tokens, None)
-    _check_format(wanted, turns)
-    return read_call(request.model, turns, max_tokens, wanted.schema())
+    wanted, schema = request.response_format, None
+    if wanted is not None:
+        _check_format(wanted, turns)
+        schema = wanted.schema()
+    call = read_call(request.model, turns, max_tokens, schema)
+    if request.stream:
+        call.is_streamed = True
+        call.tells_usage = bool((request.stream_options or {}).get("include_usage"))
+    return call
 
 
 def _check_format(wanted: ResponseFormat, turns: Sequence[str]) -> None:
@@ -204,6 +210,18 @@ def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
         "service_tier": "default",
         "system_fingerprint": None,
     }
+
+
+def events(body: dict[str, Any], call: Call) -> Iterator[bytes]:
+    """Yield the chunks of a completion; the usage comes last, in one of its own, if it is asked for."""
+    told = {"usage": None} if call.tells_usage else {}
+    for chunk in chunks_of(body):
+        yield event(chunk | told)
+    if call.tells_usage and USAGE_FIELD in body:
+        frame = {name: body[name] for name in ("id", "created", "model")}
+        frame["object"] = "chat.completion.chunk"
+        yield event(frame | {"choices": [], USAGE_FIELD: body[USAGE_FIELD]})
+    yield DONE
 
 
 def error(failure: Failure, model: str, number: int) -> ErrorReply:  # noqa: ARG001 - the signature
