@@ -30,9 +30,9 @@ from api.errors import install_error_handlers
 from api.etags import Etags
 from api.front_door import FrontDoor
 from api.known_keys import Guesses, KnownKeys
-from api.live.following import Live
-from api.live.pages import Pages
-from api.live.watcher import Watcher
+from api.listening.following import Listening
+from api.listening.pages import Pages
+from api.listening.watcher import Watcher
 from api.metrics import Answered, Measured
 from api.openai import batches as openai_batches
 from api.openai import files as openai_files
@@ -79,7 +79,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     services = _services(settings, configuration)
     readers = Readers(services)
     answered = Answered()
-    live = Live(Watcher(services.database), Pages(services.database))
+    listening = Listening(Watcher(services.database), Pages(services.database))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -87,7 +87,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
         watching = asyncio.create_task(watch_loop(answered.lag))
         yield
         watching.cancel()
-        live.watcher.end()
+        listening.watcher.end()
         await run_in_threadpool(readers.stop)
         services.feeding.shutdown(cancel_futures=True)
         services.database.close()
@@ -101,7 +101,7 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     )
     app.state.services = services
     app.state.readers = readers
-    app.state.live = live
+    app.state.listening = listening
     app.state.answered = answered
     app.state.readings = metrics.Readings()
     app.state.known_keys = KnownKeys()

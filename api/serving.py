@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from api.connections import REQUEST_S, Connections, longest_backlog, most_connections
 from api.listener import Listener, Server
-from api.live.following import Live
+from api.listening.following import Listening
 from api.socket_listener import MAX_MESSAGE_BYTES, SocketListener
 
 GOES_ON_S = 5
@@ -48,8 +48,8 @@ def serve(
         timeout_keep_alive=math.ceil(REQUEST_S),
         backlog=longest_backlog(open_files),
     )
-    live: Live = application.state.live
-    server = Server(config, Connections(most_connections(open_files)), live.watcher.end)
+    listening: Listening = application.state.listening
+    server = Server(config, Connections(most_connections(open_files)), listening.watcher.end)
     # The server raises the signal that stopped it once more, at the end: that is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)

@@ -12,14 +12,14 @@ from starlette.types import Scope as ASGIScope
 
 from api.auth import ReaderProject, may_go_on
 from api.errors import problem_of
-from api.live.following import Ended, Live, Piece, Progress, Quiet, Revoked, Wish
-from api.live.pages import ResultPage
+from api.listening.following import Ended, Listening, Piece, Progress, Quiet, Revoked, Wish
+from api.listening.pages import ResultPage
 from api.query import Flag, WholeNumber
 from api.services import ServicesDep
 from jobs.errors import InvalidCursor, NotAuthorised
 from jobs.scopes import Scope
 
-router = APIRouter(tags=["live"])
+router = APIRouter(tags=["listening"])
 
 _LAST_ID = re.compile(r"([0-9]{1,9})(-end)?", re.ASCII)
 
@@ -65,12 +65,12 @@ async def get_events(  # noqa: PLR0913 - FastAPI's way to say what a request may
         if found[2]:
             return Response(status_code=204)  # which a browser takes for a reason not to come again
         after = int(found[1])
-    live: Live = request.app.state.live
+    listening: Listening = request.app.state.listening
     # Here, so that what is not there is answered with 404.
-    watched = await live.watcher.join(project_id, batch_id)
+    watched = await listening.watcher.join(project_id, batch_id)
     is_allowed = partial(may_go_on, request, services, Scope.READ)
-    pieces = live.follow(watched, Wish(results, after), is_allowed)
-    return EventStream(pieces, partial(live.watcher.leave, watched))
+    pieces = listening.follow(watched, Wish(results, after), is_allowed)
+    return EventStream(pieces, partial(listening.watcher.leave, watched))
 
 
 class EventStream(StreamingResponse):

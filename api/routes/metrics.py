@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from api.auth import MAY_SEE_METRICS
 from api.gate import pools_of_gate
-from api.live.following import Live
+from api.listening.following import Listening
 from api.metrics import Answered, Whole
 from api.services import Services, ServicesDep
 from jobs.errors import ServiceUnavailable
@@ -59,9 +59,9 @@ async def get_metrics(request: Request, services: ServicesDep) -> Response:
     """Return the figures: docs/monitoring.md lists them. They are of all projects together."""
     readings: Readings = request.app.state.readings
     answered: Answered = request.app.state.answered
-    live: Live = request.app.state.live
+    listening: Listening = request.app.state.listening
     census, pools = await readings.read(services)
     whole = CollectorRegistry(auto_describe=False)
-    whole.register(Whole(census, pools, live.watcher.listeners))
+    whole.register(Whole(census, pools, listening.watcher.listeners))
     body = generate_latest(whole) + generate_latest(answered.registry)
     return Response(body, media_type=CONTENT_TYPE_LATEST)

@@ -12,22 +12,22 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from api.auth import SocketProject, may_go_on
-from api.live.following import (
+from api.listening.following import (
     Ended,
     KeyCheck,
-    Live,
+    Listening,
     Piece,
     Progress,
     Quiet,
     Revoked,
     Wish,
 )
-from api.live.pages import ResultPage
+from api.listening.pages import ResultPage
 from api.services import ServicesDep
 from jobs.errors import InvalidParameter, NotAuthorised, TidemillError
 from jobs.scopes import Scope
 
-router = APIRouter(tags=["live"])
+router = APIRouter(tags=["listening"])
 
 MOST_BATCHES = 100
 """That one connection may listen to at once."""
@@ -71,7 +71,7 @@ class Talk:
         self._websocket = websocket
         self._project_id = project_id
         self._is_allowed = is_allowed
-        self._live: Live = websocket.app.state.live
+        self._listening: Listening = websocket.app.state.listening
         self._telling: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()  # a slow reader's batches wait for each other
 
@@ -110,12 +110,12 @@ class Talk:
 
     async def _tell(self, wish: Subscribe) -> None:
         try:
-            watched = await self._live.watcher.join(self._project_id, wish.batch)
+            watched = await self._listening.watcher.join(self._project_id, wish.batch)
         except TidemillError as error:
             self._telling.pop(wish.batch, None)
             await self._refuse(wish.batch, error)
             return
-        pieces = self._live.follow(watched, Wish(wish.results, wish.after), self._is_allowed)
+        pieces = self._listening.follow(watched, Wish(wish.results, wish.after), self._is_allowed)
         try:
             async for piece in pieces:
                 for message in _messages(wish.batch, piece):
@@ -123,7 +123,7 @@ class Talk:
         except WebSocketDisconnect:
             pass  # which whoever receives is told too
         finally:
-            self._live.watcher.leave(watched)
+            self._listening.watcher.leave(watched)
             if self._telling.get(wish.batch) is asyncio.current_task():
                 del self._telling[wish.batch]
 

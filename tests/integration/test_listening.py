@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from api.connections import Connections
 from api.known_keys import KnownKeys
 from api.listener import Listener, Server
-from api.live import following, pages, watcher
+from api.listening import following, pages, watcher
 from api.socket_listener import MAX_MESSAGE_BYTES, SocketListener
 from jobs.exchange import Usage
 from jobs.scopes import Scope
@@ -107,7 +107,7 @@ async def served(app: FastAPI, key: str) -> AsyncIterator[Served]:
             log_config=None,
             timeout_graceful_shutdown=2,
         )
-        server = Server(config, connections, app.state.live.watcher.end)
+        server = Server(config, connections, app.state.listening.watcher.end)
         running = asyncio.create_task(server.serve([listening]))
         try:
             yield Served(listening.getsockname()[1], key, connections)
@@ -115,7 +115,7 @@ async def served(app: FastAPI, key: str) -> AsyncIterator[Served]:
             server.should_exit = True
             await running
         # Whoever listened has left, also who was cut off.
-        assert app.state.live.watcher.listeners == 0
+        assert app.state.listening.watcher.listeners == 0
 
 
 async def in_thread(story: Story, *seqs: int) -> None:
@@ -361,13 +361,13 @@ async def test_a_slow_listener_holds_up_nobody_and_hears_how_it_stands_then(
 ) -> None:
     """It takes one piece, and comes for the next when the batch has long ended."""
     story = Story(database, jobs=5)
-    live = app.state.live
+    listening = app.state.listening
 
     async def always() -> bool:
         return True
 
-    watched = await live.watcher.join(1, story.ref)
-    slow = live.follow(watched, following.Wish(results=False, after=0), always)
+    watched = await listening.watcher.join(1, story.ref)
+    slow = listening.follow(watched, following.Wish(results=False, after=0), always)
     first = await anext(slow)
     for seq in range(5):
         await in_thread(story, seq)
@@ -379,6 +379,6 @@ async def test_a_slow_listener_holds_up_nobody_and_hears_how_it_stands_then(
     await eventually_async(is_final, WITHIN_S, "the end was seen")
     async with asyncio.timeout(WITHIN_S):
         rest = [piece async for piece in slow]
-    live.watcher.leave(watched)
+    listening.watcher.leave(watched)
     assert isinstance(first, following.Progress)
     assert [type(piece) for piece in rest] == [following.Progress, following.Ended]

@@ -9,8 +9,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from api.live.pages import Pages, ResultPage
-from api.live.watcher import Watched, Watcher
+from api.listening.pages import Pages, ResultPage
+from api.listening.watcher import Watched, Watcher
 from jobs.errors import ServiceUnavailable
 
 QUIET_S = 15.0
@@ -84,7 +84,7 @@ class KeyCheck:
             return True
 
 
-class Live:
+class Listening:
     """What a process needs to be listened to. `watcher` and `pages` are used by its one event loop."""
 
     def __init__(self, watcher: Watcher, pages: Pages) -> None:
