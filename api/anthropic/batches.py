@@ -19,6 +19,7 @@ from api.anthropic.shapes import (
 from api.anthropic.tolerated import TOLERATED
 from api.audit import note
 from api.auth import ReaderProject, SubmitterProject
+from api.etags import etag_of, unchanged
 from api.formats import Format
 from api.idempotency import Body, Key
 from api.json_body import ListForm
@@ -252,8 +253,8 @@ def delete(
     responses={200: {"content": {"application/x-jsonl": {}}}},
 )
 def get_results(
-    services: ServicesDep, project_id: ReaderProject, batch_id: str
-) -> StreamingResponse:
+    request: Request, services: ServicesDep, project_id: ReaderProject, batch_id: str
+) -> Response:
     """Stream the results of a batch that has ended, in the order in which they came."""
     with services.database.read() as session:
         made, batch = message_batches.find(session, project_id, batch_id)
@@ -265,6 +266,10 @@ def get_results(
         lines = lines_of(services.database, made.batch_id, batch.finished_jobs)
     # What a model wrote is saved by a browser, never shown as a page of ours.
     headers = {"content-disposition": f'attachment; filename="{batch_id}_results.jsonl"'}
+    etag = etag_of(batch_id, batch.finished_jobs)
+    if (same := unchanged(request, etag, headers)) is not None:
+        return same
+    headers["etag"] = etag
     return StreamingResponse(lines, media_type="application/x-jsonl", headers=headers)
 
 

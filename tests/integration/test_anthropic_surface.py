@@ -167,6 +167,9 @@ async def test_results_are_read_once_the_batch_has_ended(
     assert batch["results_url"] == f"/v1/messages/batches/{batch['id']}/results"
     reply = await client.get(f"/anthropic{batch['results_url']}")
     assert reply.headers["content-type"].startswith("application/x-jsonl")
+    known = {"if-none-match": reply.headers["etag"]}
+    same = await client.get(f"/anthropic{batch['results_url']}", headers=known)
+    assert (same.status_code, same.content) == (304, b"")
     lines = [json.loads(line) for line in reply.content.split(b"\n")[:-1]]
     assert lines[0] == {
         "custom_id": "a",
