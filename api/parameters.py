@@ -9,6 +9,8 @@ PARAMETERS: Mapping[str, str] = {
     "limit": "how many there are at most in the answer",
     "cursor": "`next_cursor` of an earlier answer: go on after it",
     "after": "the id of the last one seen: go on after it",
+    "after_id": "the id of one that was seen: go on after it, to older ones",
+    "before_id": "the id of one that was seen: those before it, newer ones",
     "order": "by the time they were made: `asc` or `desc`",
     "purpose": "only files of this purpose",
     "name": "what the batch is called in lists",
