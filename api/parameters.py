@@ -30,6 +30,7 @@ PARAMETERS: Mapping[str, str] = {
     "repair": "`true`: answers that were put right here are taken",
     "ask_again": "how often each target is asked again after a bad answer, 0 to 5",
     "raise_max_tokens": "tokens that a cut-off answer may get at most; default: twice its line's",
+    "keep_truncated": "`true`: a text that was cut off at its `max_tokens` is an answer",
     "escalate": "`true`: after bad answers a route's next target is asked",
     "collapse": "`auto`, `always` or `never`: whether jobs that ask for the same get one answer",
     "template": "what `variables` of lines are put into, as `Translate {{ text }}.`",

@@ -36,6 +36,11 @@ class Endpoint(StrEnum):
         """Whose format it is."""
         return "Anthropic" if self is Endpoint.MESSAGES else "OpenAI"
 
+    @property
+    def place(self) -> str:
+        """Where a line has the body."""
+        return "params" if self is Endpoint.MESSAGES else "body"
+
 
 class Passed(msgspec.Struct, frozen=True):
     """A body that a provider with the endpoint that it was written for gets as it is.

@@ -214,7 +214,7 @@ class LineReader:
         if passed.images and self._catalogue.max_image_tokens is None:
             return FieldFault(
                 "unbounded_cost",
-                "body",
+                passed.endpoint.place,
                 "has a picture, of which nobody knows how many tokens it is billed as, so no budget can "
                 "hold it: the operator may say so (`max_image_tokens` in tidemill.toml)",
             )

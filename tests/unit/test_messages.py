@@ -145,6 +145,29 @@ def test_a_budget_reckons_with_max_tokens() -> None:
     assert reader.least_nanos >= 5000 * 1000  # at a dollar for a million
 
 
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [(tiny(of_tomorrow=1), "params.of_tomorrow"), (content(PICTURE), "params")],
+)
+def test_no_budget_holds_what_nobody_can_reckon(params: Any, field: str) -> None:
+    assert isinstance(read(params), JobLine)
+    reader = LineReader(DEFAULTS, Catalogue(CONFIGURATION), prices=PriceBook(CONFIGURATION))
+    fault = reader.read(1, written(params))
+    assert isinstance(fault, LineFault)
+    assert (fault.code, fault.field) == ("unbounded_cost", field)
+
+
+@pytest.mark.parametrize("levels", [100, 400, 5_000, 100_000])
+def test_however_deep_a_body_is_nested_it_is_told_so(levels: int) -> None:
+    inner = b'[{"type":"tool_result","content":' * levels + b'""' + b"}]" * levels
+    params = (
+        b'{"model":"second/tiny","max_tokens":5,"messages":[{"role":"user","content":%s}]}' % inner
+    )
+    fault = read(params)
+    assert isinstance(fault, LineFault)
+    assert fault.code == "too_deep"
+
+
 def test_other_formats_are_asked_in_their_own_words() -> None:
     request = request_of(
         {

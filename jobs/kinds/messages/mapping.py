@@ -27,6 +27,9 @@ NEUTRAL = {
 }
 """How fields are written that say no more than if they weren't there."""
 
+RECKONED = MAPPED | WITHOUT_EFFECT | NEUTRAL.keys() | {"tool_choice", "thinking", "top_k"}
+"""Fields that make a call no dearer than its bytes and its bound; `unbounded` says what is left of them."""
+
 NEUTRAL_TYPES = {"tool_choice": ("auto", "none"), "thinking": ("disabled",)}
 """The same of fields that are objects with a type."""
 
@@ -54,7 +57,8 @@ def request_of(raw: msgspec.Raw, body: Body) -> ModelRequest:
         body: the same, decoded.
     """
     schema, is_usable = _schema_of(body.output_config)
-    unmapped = [*_unmapped_fields(raw), *_unmapped_content(body)]
+    said = spoken(raw, NEUTRAL)
+    unmapped = [*_unmapped_fields(raw, said), *_unmapped_content(body)]
     if not is_usable:
         unmapped.append("params.output_config.format")
     blocks = [block for _, block in body.blocks()]
@@ -70,6 +74,7 @@ def request_of(raw: msgspec.Raw, body: Body) -> ModelRequest:
             body=raw,
             endpoint=Endpoint.MESSAGES,
             unmapped=tuple(unmapped),
+            unbounded=tuple(f"params.{name}" for name in sorted(said - RECKONED)),
             beside="\n".join(_beside(raw, body)),
             images=sum(block.type == "image" for block in blocks),
             image_bytes=sum(block.picture_bytes for block in blocks),
@@ -104,9 +109,9 @@ def _beside(raw: msgspec.Raw, body: Body) -> Iterator[str]:
                     yield from inner.words()
 
 
-def _unmapped_fields(raw: msgspec.Raw) -> Iterator[str]:
+def _unmapped_fields(raw: msgspec.Raw, said: frozenset[str]) -> Iterator[str]:
     fields = _fields.decode(raw)
-    for name in sorted(spoken(raw, NEUTRAL) - MAPPED - WITHOUT_EFFECT):
+    for name in sorted(said - MAPPED - WITHOUT_EFFECT):
         if name not in NEUTRAL_TYPES or _type_of(fields[name]) not in NEUTRAL_TYPES[name]:
             yield f"params.{name}"
 
