@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Page, expect
 
 from jobs.scopes import Scope
 from jobs.store.projects import create_key
@@ -247,7 +247,7 @@ def test_pools_workers_usage_and_settings_tell_what_is(page: Page, system: Syste
     expect(page.get_by_text("1 worker at work")).to_be_visible()
     page.get_by_role("link", name="Usage").click()
     expect(page.get_by_role("rowheader", name="openai/sim-large").last).to_be_visible()
-    page.get_by_label("By").select_option("outcome")
+    page.get_by_label("By", exact=True).select_option("outcome")
     page.get_by_role("button", name="Show").click()
     expect(page.get_by_role("rowheader", name="succeeded").last).to_be_visible()
     page.get_by_role("link", name="Settings").click()
@@ -310,8 +310,6 @@ def test_the_page_of_another_site_can_neither_look_nor_change(
     """The same machine by another name is another site, as a browser sees it."""
     context = chromium.new_context(storage_state=page.context.storage_state())
     view = context.new_page()
-    sent: list[Request] = []
-    view.on("request", sent.append)
     evil = system.url.replace("127.0.0.1", "localhost")
     view.route(f"{evil}/evil", lambda route: route.fulfill(body="<p>", content_type="text/html"))
     view.goto(f"{evil}/evil")
