@@ -225,9 +225,9 @@ def columns(
 ) -> Chart | None:
     """Return a stacked column for each day; `series` are names and a value for each of the days.
 
-    More series than there are colours for are drawn as one, the smallest together.
+    Colours go by their order. More than there are colours for are drawn as one, the last together.
     """
-    ranked = sorted(series, key=lambda one: -sum(one[1]))
+    ranked = list(series)
     if len(ranked) > SERIES:
         rest = [
             sum(values) for values in zip(*(one[1] for one in ranked[SERIES - 1 :]), strict=True)

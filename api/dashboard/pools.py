@@ -100,7 +100,9 @@ def _by_day(
     refused: dict[str, list[float]] = {}
     for row in rows:
         name, place = f"{row['provider']}/{row['pool']}", days.index(row["day"])
-        kinds = [calls, refused] if row["outcome"] == Outcome.LIMITED else [calls]
-        for kind in kinds:
-            kind.setdefault(name, [0.0] * DAYS)[place] += row["attempts"]
+        for kind in (calls, refused):
+            kind.setdefault(name, [0.0] * DAYS)
+        calls[name][place] += row["attempts"]
+        if row["outcome"] == Outcome.LIMITED:
+            refused[name][place] += row["attempts"]
     return [day.isoformat() for day in days], calls, refused

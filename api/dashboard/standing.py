@@ -192,7 +192,13 @@ def _when(moving: Sequence[Standing]) -> str:
 
 def _whys(held: Sequence[Standing]) -> list[str]:
     """Return the different reasons in short: the list below has them whole."""
-    whys = dict.fromkeys((each.waits or "").partition(": ") for each in held)
+    whys = dict.fromkeys(
+        # A batch's own reason begins so; among several it is told whose.
+        f"{each.title}'s {waits[4:]}".partition(": ")
+        if (waits := each.waits or "").startswith("its ")
+        else waits.partition(": ")
+        for each in held
+    )
     shorts = [
         f"{what}{colon}{why}" if len(what) + len(why) <= SHORT_REASON else what
         for what, colon, why in whys

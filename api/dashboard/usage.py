@@ -54,6 +54,7 @@ def usage_page(
     for row in rows:
         row["name"] = "/".join(str(row[name]) for name in group)
     sums = _sums(rows)
+    rows = _ranked(sums, rows)
     columns = _columns(listed)
     names = [days[0].isoformat() for days in columns]
     return render(
@@ -118,3 +119,9 @@ def _series(
     for row in rows:
         series.setdefault(row["name"], [0.0] * len(columns))[places[row["day"]]] += value(row)
     return list(series.items())
+
+
+def _ranked(sums: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows in the order of their names' sums, so that each name has one colour in all charts."""
+    places = {own["name"]: place for place, own in enumerate(sums)}
+    return sorted(rows, key=lambda row: places[row["name"]])

@@ -28,7 +28,7 @@ def main() -> int:
     """Return the exit status: 1 if no pictures could be taken."""
     try:
         with ExitStack() as stack:
-            provider = stack.enter_context(running_provider(*night.SIMULATOR))
+            provider = stack.enter_context(running_provider(night.LATENCY, *night.TROUBLES))
             configuration = night.configuration(provider.url)
             system = stack.enter_context(
                 running_system(CASE, Place("", ""), configuration, provider="openai")

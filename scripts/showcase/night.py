@@ -17,8 +17,9 @@ Json = dict[str, Any]
 
 SETTLES_WITHIN_S = 120.0
 
-SIMULATOR = (
-    *("--latency", "lognormal:350,0.6,4000"),
+LATENCY = "lognormal:350,0.6,4000"
+
+TROUBLES = (
     *("--output-tokens", "20-400"),
     *("--limit", "anthropic:rpm=240"),
     *("--fault", "missing_field:probability=0.35,protocol=mistral"),
@@ -26,6 +27,8 @@ SIMULATOR = (
     *("--fault", "quota:protocol=gemini,wait_s=3600"),
 )
 """One provider is slow, one answers badly, one has no quota left."""
+
+SIMULATOR = ("--latency", LATENCY, *TROUBLES)
 
 _PROVIDER = """\
 [providers.{name}]

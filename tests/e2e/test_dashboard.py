@@ -133,7 +133,7 @@ def test_the_headline_tells_how_the_night_went_and_why_not(
     expect(told).to_contain_text("3 batches done (")
     expect(told).to_contain_text("2 wait: ")
     expect(told).to_contain_text("gemini/main is paused until")
-    expect(told).to_contain_text("its budget of $0.60 is used up")
+    expect(told).to_contain_text("summaries-q3's budget of $0.60 is used up")
     expect(told).to_contain_text("failed, most with schema_violation")
     slow = page.locator("li", has_text="support-tickets")
     expect(slow).to_contain_text(re.compile(r"Its pace: anthropic/main (is at its limit|has)"))
