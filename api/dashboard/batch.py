@@ -93,12 +93,11 @@ def _by_model(batch: Batch, calls: Sample) -> list[ModelShare]:
     inputs = sum(call.input_tokens or 0 for call in calls.calls)
     outputs = sum(call.output_tokens or 0 for call in calls.calls)
     all_inputs = batch.input_tokens + batch.cached_input_tokens + batch.cache_write_tokens
-    scale = calls.of_jobs / calls.jobs if calls.jobs else 1.0
     shares = [
         ModelShare(
             model=f"{provider}/{model}",
             pool=pool,
-            calls=round(len(group) * scale),
+            calls=round(len(group) * calls.weight),
             input_tokens=_part(sum(c.input_tokens or 0 for c in group), inputs, all_inputs),
             output_tokens=_part(
                 sum(c.output_tokens or 0 for c in group), outputs, batch.output_tokens

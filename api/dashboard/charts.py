@@ -221,9 +221,9 @@ def percentile(ordered: Sequence[float], part: float) -> float:
 
 
 def columns(
-    title: str, days: Sequence[str], series: Sequence[tuple[str, Sequence[float]]], unit: str
+    title: str, times: Sequence[str], series: Sequence[tuple[str, Sequence[float]]], unit: str
 ) -> Chart | None:
-    """Return a stacked column for each day; `series` are names and a value for each of the days.
+    """Return a stacked column for each day or time; `series` are names and a value for each of these.
 
     Colours go by their order. More than there are colours for are drawn as one, the last together.
     """
@@ -233,40 +233,46 @@ def columns(
             sum(values) for values in zip(*(one[1] for one in ranked[SERIES - 1 :]), strict=True)
         ]
         ranked = [*ranked[: SERIES - 1], (f"{len(ranked) - SERIES + 1} others", rest)]
-    sums = [sum(one[1][place] for one in ranked) for place in range(len(days))]
-    if not days or max(sums) <= 0:
+    sums = [sum(one[1][place] for one in ranked) for place in range(len(times))]
+    if not times or max(sums) <= 0:
         return None
     top = _nice(max(sums))
-    width = min(48.0, PLOT_WIDTH / len(days))
+    width = min(48.0, PLOT_WIDTH / len(times))
     boxes = []
-    for place, day in enumerate(days):
+    for place, time in enumerate(times):
         y = float(FLOOR)
         for number, (name, values) in enumerate(ranked):
             height = PLOT_HEIGHT * values[place] / top
             y -= height
             if height > 0:
-                label = f"{day}, {name}: {_amount(values[place], unit)}"
+                label = f"{time}, {name}: {_amount(values[place], unit)}"
                 x = LEFT + place * width + width * 0.1
                 boxes.append(Box(x, y, width * 0.8, height, number, label))
-    every = max(1, math.ceil(len(days) / 8))
+    every = max(1, math.ceil(len(times) / 8))
     return Chart(
         title=title,
         told=f"{_amount(sum(sums), unit)} in all, most from "
-        f"{days[sums.index(max(sums))]}: {_amount(max(sums), unit)}.",
-        header=("day (UTC)", *(name for name, _ in ranked)),
+        f"{times[sums.index(max(sums))]}: {_amount(max(sums), unit)}.",
+        header=("from (UTC)", *(name for name, _ in ranked)),
         rows=[
-            (day, *(_amount(values[place], unit) for _, values in ranked))
-            for place, day in enumerate(days)
+            (time, *(_amount(values[place], unit) for _, values in ranked))
+            for place, time in enumerate(times)
+            if sums[place]
         ],
         x_ticks=[
-            Tick(LEFT + place * width + width / 2, day[5:])
-            for place, day in enumerate(days)
+            Tick(LEFT + place * width + width / 2, _short(time))
+            for place, time in enumerate(times)
             if place % every == 0
         ],
         y_ticks=_ticks(top, "$" if unit == "$" else ""),
         boxes=boxes,
         legend=[name for name, _ in ranked],
     )
+
+
+def _short(time: str) -> str:
+    """Return a day without its year; the time of a day as it is."""
+    return time[5:] if time.count("-") == 2 else time
 
 
 def _amount(value: float, unit: str) -> str:

@@ -17,12 +17,22 @@ from jobs.clock import utcnow
 from jobs.errors import ServiceUnavailable
 from jobs.pools import PoolState
 from jobs.states import Outcome
+from jobs.store import batches
 from jobs.store.ledger import UsageQuery, usage
+from jobs.store.samples import sample
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 DAYS = 14
 """Of use that are drawn."""
+
+HOURS = 12
+"""Of use that are drawn more closely: a night."""
+
+STEP = timedelta(minutes=15)
+
+SAMPLED_BATCHES, SAMPLED_JOBS = 20, 100
+"""From which that is drawn: the newest batches, and jobs of each; some 4,000 looks into indexes."""
 
 NEARLY_FULL = 0.95
 
@@ -55,7 +65,9 @@ async def pools_page(request: Request, services: ServicesDep, visitor: Viewer) -
         pools = await pools_of_gate(services)
     except ServiceUnavailable as error:
         pools, fault = [], error.message
-    days, calls, refused = await run_in_threadpool(_by_day, services, visitor.caller.project_id)
+    project_id = visitor.caller.project_id
+    days, calls, refused = await run_in_threadpool(_by_day, services, project_id)
+    times, lately = await run_in_threadpool(_lately, services, project_id, list(calls))
     return render(
         request,
         visitor,
@@ -68,8 +80,11 @@ async def pools_page(request: Request, services: ServicesDep, visitor: Viewer) -
         charts=[
             chart
             for chart in (
-                charts.columns("Calls by pool", days, list(calls.items()), "calls"),
-                charts.columns("Answers of 429 by pool", days, list(refused.items()), "answers"),
+                charts.columns("Calls by pool, last 12 hours", times, lately, "calls"),
+                charts.columns("Calls by pool and day", days, list(calls.items()), "calls"),
+                charts.columns(
+                    "Answers of 429 by pool and day", days, list(refused.items()), "answers"
+                ),
             )
             if chart is not None
         ],
@@ -106,3 +121,26 @@ def _by_day(
         if row["outcome"] == Outcome.LIMITED:
             refused[name][place] += row["attempts"]
     return [day.isoformat() for day in days], calls, refused
+
+
+def _lately(
+    services: Services, project_id: int, pools: Sequence[str]
+) -> tuple[list[str], list[tuple[str, list[float]]]]:
+    """Return times of the last hours, and by pool how many calls left in each stretch, by a sample."""
+    now = utcnow()
+    began = now - timedelta(hours=HOURS)
+    steps = timedelta(hours=HOURS) // STEP
+    series = {pool: [0.0] * steps for pool in pools}
+    with services.database.read() as session:
+        found = batches.lately(session, project_id, began)
+        sampled = [
+            sample(session, batch, SAMPLED_JOBS)
+            for batch in found[:SAMPLED_BATCHES]
+            if batch.finished_jobs
+        ]
+    for part in sampled:
+        for call in part.calls:
+            if began <= call.sent_at < now:
+                own = series.setdefault(f"{call.provider}/{call.pool}", [0.0] * steps)
+                own[(call.sent_at - began) // STEP] += part.weight
+    return [f"{began + step * STEP:%H:%M}" for step in range(steps)], list(series.items())

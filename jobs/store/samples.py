@@ -5,6 +5,7 @@ What a page draws of a million calls is drawn from this: a few hundred looks int
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -26,6 +27,7 @@ class SampledCall:
     pool: str
     model: str
     outcome: str | None
+    sent_at: datetime
     latency_ms: int | None
     input_tokens: int | None
     output_tokens: int | None
@@ -41,14 +43,19 @@ class Sample:
     calls: Sequence[SampledCall]
 
     @property
+    def weight(self) -> float:
+        """How many jobs stand behind each that is in it."""
+        return self.of_jobs / self.jobs if self.jobs else 0.0
+
+    @property
     def is_complete(self) -> bool:
         """Whether it holds every job that has ended."""
         return self.jobs == self.of_jobs
 
 
-def sample(session: Session, batch: Batch) -> Sample:
-    """Return a sample of what a batch has called for up to now."""
-    places = evenly(batch.finished_jobs, JOBS)
+def sample(session: Session, batch: Batch, jobs: int | None = None) -> Sample:
+    """Return a sample of what a batch has called for up to now: of so many jobs, else of `JOBS`."""
+    places = evenly(batch.finished_jobs, jobs or JOBS)
     of_batch = col(Result.batch_id) == batch.id
     seqs = list(
         session.connection()
@@ -65,6 +72,7 @@ def sample(session: Session, batch: Batch) -> Sample:
             col(Attempt.pool),
             col(Attempt.model),
             col(Attempt.outcome),
+            col(Attempt.sent_at),
             col(Attempt.latency_ms),
             col(Attempt.input_tokens)
             + col(Attempt.cached_input_tokens)
