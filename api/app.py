@@ -21,7 +21,7 @@ from api.dashboard import login as login_page
 from api.dashboard import pools as pools_page
 from api.dashboard import results as results_page
 from api.dashboard import settings as settings_page
-from api.dashboard import static
+from api.dashboard import static_files
 from api.dashboard import usage as usage_page
 from api.dashboard import workers as workers_page
 from api.described import PROBLEMS
@@ -145,7 +145,7 @@ def _include_routes(app: FastAPI) -> None:
     app.include_router(front.router)
     app.include_router(metrics.router, responses=PROBLEMS)
     for page in (
-        static,
+        static_files,
         login_page,
         batches_page,
         results_page,

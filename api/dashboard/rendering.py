@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from api.dashboard import words
-from api.dashboard.static import versioned
+from api.dashboard.static_files import versioned
 from api.logins import form_token, token_of
 from jobs.clock import utcnow
 from jobs.scopes import Scope
