@@ -55,6 +55,7 @@ from api.routes import (
     retries,
     sockets,
     usage,
+    webhooks,
 )
 from api.services import PATIENCE_S, Services
 from api.surface_errors import SurfaceErrors
@@ -167,6 +168,7 @@ def _include_routes(app: FastAPI) -> None:
         usage.router,
         budget.router,
         pools.router,
+        webhooks.router,
     ):
         app.include_router(router, prefix="/api", responses=PROBLEMS)
     for router in (

@@ -87,6 +87,10 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         default="text", description="json: an object a line, for machines"
     )
+    webhooks_to_private: bool = Field(
+        default=False,
+        description="let webhooks lead to private addresses, and to plain HTTP",
+    )
     metrics_address: str = Field(
         default="",
         pattern=r"^([^:\s]+:[0-9]{1,5})?$",

@@ -136,6 +136,12 @@ class Batch(SQLModel, table=True):
         CheckConstraint("in_flight >= 0", name="in_flight_not_negative"),
         Index("ix_batch_project", "project_id", "id"),
         Index(
+            "ix_batch_untold",
+            "project_id",
+            sqlite_where=text("told_state <> state"),
+            postgresql_where=text("told_state <> state"),
+        ),
+        Index(
             "ix_batch_unfinished",
             "state",
             sqlite_where=text("finished_at IS NULL"),
@@ -209,6 +215,11 @@ class Batch(SQLModel, table=True):
     reasoning_tokens: int = Field(default=0, sa_type=BigInt)
     spent_nanos: int = Field(default=0, sa_type=BigInt)
     reserved_nanos: int = Field(default=0, sa_type=BigInt)
+
+    told_state: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": ""})
+    """The last state that the project's webhooks were told of; it differs until the sweep has looked."""
+    told_percent: int = Field(default=0, sa_type=Integer, sa_column_kwargs={"server_default": "0"})
+    """The last share of its own budget that they were told of: 0, 50, 80 or 100."""
 
     @property
     def finished_jobs(self) -> int:
@@ -565,6 +576,51 @@ class SpendDay(SQLModel, table=True):
     day: date = Field(sa_type=Date, primary_key=True)
     spent_nanos: int = Field(sa_type=BigInt)
     reserved_nanos: int = Field(sa_type=BigInt)
+
+
+class Webhook(SQLModel, table=True):
+    """Whom to tell what becomes of a project's batches."""
+
+    __table_args__ = (Index("ix_webhook_project", "project_id"),)
+
+    id: int | None = Field(default=None, sa_type=BigInt, primary_key=True)
+    ref: str = Field(sa_type=Text, unique=True)
+    """`whk_` and more, as users see it."""
+    project_id: int = Field(sa_type=BigInt, foreign_key="project.id")
+    url: str = Field(sa_type=Text)
+    secret: str = Field(sa_type=Text)
+    """What its messages are signed with. Needed as it is, unlike a key's."""
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    gone_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When the receiver said 410: it is told nothing more."""
+    trouble: str | None = Field(default=None, sa_type=Text)
+    """What became of the last try, if it failed; null after one that succeeded."""
+
+
+class WebhookMessage(SQLModel, table=True):
+    """Something that a webhook is to be told; kept for a week after it was, or was given up."""
+
+    __tablename__: ClassVar[str] = "webhook_message"
+    __table_args__ = (
+        Index(
+            "ix_webhook_message_due",
+            "due_at",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index("ix_webhook_message_ended", "ended_at"),
+    )
+
+    id: int | None = Field(default=None, sa_type=BigInt, primary_key=True)
+    ref: str = Field(sa_type=Text, unique=True)
+    """`msg_` and more: the same with every try, so that a receiver knows what it has."""
+    webhook_id: int = Field(sa_type=BigInt, foreign_key="webhook.id", ondelete="CASCADE")
+    body: str = Field(sa_type=Text)
+    tries: int = Field(default=0, sa_type=Integer)
+    due_at: datetime = Field(sa_type=UtcDateTime)
+    """When it is to be tried next. A try that has begun puts it off, so that two don't make the same."""
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When it was delivered, or given up."""
 
 
 class Worker(SQLModel, table=True):

@@ -16,6 +16,7 @@ from jobs.store import check_schema, once_reachable, open_database
 from workers.boot import build_runtime
 from workers.broker_log import quieten
 from workers.consumer import PromptConsumer
+from workers.courier import Courier
 from workers.metrics import Figure, gauge, serve_metrics
 from workers.runtime import Runtime
 from workers.sweep import SWEEP_S, Sweep
@@ -70,10 +71,11 @@ def run_beat(settings: Settings) -> int:
         SchemaMismatch: the database is not at this version's schema.
     """
     celery = make_celery(settings)
-    database = open_database(settings.resolved_database_url(), connections=CONTROL_SLOTS)
+    database = open_database(settings.resolved_database_url(), connections=CONTROL_SLOTS + 1)
     once_reachable(database, check_schema)
     sweep = Sweep(database, celery)
     sweeper = Sweeper(sweep)
+    courier = Courier(database, to_private=settings.webhooks_to_private)
     serve_metrics(settings, [sweep.takeovers])
 
     @celery.task(name=SWEEP)
@@ -83,7 +85,7 @@ def run_beat(settings: Settings) -> int:
     every_sweep: dict[str, Any] = {"task": SWEEP, "schedule": every(SWEEP_S, celery)}
     every_sweep["options"] = {"queue": CONTROL_QUEUE, "expires": EXPIRES_S}
     celery.conf.beat_schedule = {"sweep": every_sweep}
-    celery.steps["worker"].add(_clock_step(celery, sweeper))
+    celery.steps["worker"].add(_clock_step(celery, sweeper, courier))
     try:
         return _serve(celery, [CONTROL_QUEUE], slots=CONTROL_SLOTS, name=f"beat-{os.getpid()}")
     finally:
@@ -118,7 +120,9 @@ def _figures_of(runtime: Runtime) -> list[Figure]:
     ]
 
 
-def _clock_step(celery: Celery, sweeper: Sweeper) -> type[bootsteps.StartStopStep]:
+def _clock_step(
+    celery: Celery, sweeper: Sweeper, courier: Courier
+) -> type[bootsteps.StartStopStep]:
     """Return the step that runs Celery's beat in a thread; it keeps nothing on disk."""
 
     class ClockStep(bootsteps.StartStopStep):
@@ -131,9 +135,11 @@ def _clock_step(celery: Celery, sweeper: Sweeper) -> type[bootsteps.StartStopSte
             service.start()
             self.clock = service
             sweeper.start()
+            courier.start()
 
         def stop(self, worker: Any) -> None:
             sweeper.stop()
+            courier.stop()
             # Not waited for: without a broker it sleeps between its tries to reach one.
             self.clock.service.stop()
 

@@ -18,6 +18,7 @@ from scripts.command import (
     submit,
     usage,
     watch,
+    webhooks,
 )
 from scripts.command.ending import Commands, end_unexpectedly, wants_json
 from scripts.command.sample import SampleCommand
@@ -60,6 +61,7 @@ app.command("usage")(usage.usage)
 app.command("budget")(budget.budget)
 app.command("pools")(pools.pools)
 app.add_typer(keys.keys, name="keys")
+app.add_typer(webhooks.webhooks, name="webhooks")
 parts.register(app)
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -136,6 +137,18 @@ class Client:
     def change_budget(self, changes: Mapping[str, str | None]) -> JsonObject:
         """Change `daily_usd` and `monthly_usd`, None for no cap, and return the budget."""
         return self._object(Ask("PATCH", "/api/budget", dict, body=changes))
+
+    def webhooks(self) -> JsonObject:
+        """Return the project's webhooks."""
+        return self._get("/api/webhooks")
+
+    def create_webhook(self, url: str) -> JsonObject:
+        """Make a webhook and return it, with its secret."""
+        return self._object(Ask("POST", "/api/webhooks", dict, body={"url": url}))
+
+    def delete_webhook(self, webhook_id: str) -> None:
+        """Delete a webhook."""
+        self._send(Ask("DELETE", f"/api/webhooks/{quote(webhook_id, safe='')}", dict))
 
     def _get(self, path: str, params: Mapping[str, str] | None = None) -> JsonObject:
         return self._object(Ask("GET", path, dict, params=params or {}, may_repeat=True))
