@@ -1,6 +1,7 @@
 """Asking again and again: what has not changed is not sent again, and what is sent goes packed."""
 
 import gzip
+import sys
 import tracemalloc
 from collections.abc import AsyncIterator
 
@@ -16,9 +17,9 @@ from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.settlement import flush
 from tests.support.rows import journal_of, lease_of, seed_batch
 
-try:
+if sys.version_info >= (3, 14):
     from compression import zstd
-except ImportError:
+else:
     from backports import zstd
 
 

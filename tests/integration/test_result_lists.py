@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from jobs.clock import utcnow
 from jobs.states import ResultStatus
-from jobs.store import Database, failures, progress, result_lists, samples
+from jobs.store import Database, arrivals, failures, result_lists, samples
 from jobs.tables import Attempt, Batch, Result
 from tests.support.rows import batch_of, seed_batch
 
@@ -168,7 +168,7 @@ def test_a_curve_goes_from_the_first_result_to_the_newest(
     database: Database, ref: str, points: int
 ) -> None:
     with database.read() as session:
-        curve = progress.curve(session, batch_of(database, ref), points)
+        curve = arrivals.curve(session, batch_of(database, ref), points)
     assert len(curve) == min(points, JOBS)
     assert (curve[0].finished_jobs, curve[-1].finished_jobs) == (1, JOBS)
     for each in curve:
@@ -178,7 +178,7 @@ def test_a_curve_goes_from_the_first_result_to_the_newest(
 def test_a_pace_is_that_of_several_spans_up_to_now(database: Database, ref: str) -> None:
     batch = batch_of(database, ref)
     with database.read() as session:
-        pace = progress.paces(session, [batch])[ref]
+        pace = arrivals.paces(session, [batch])[ref]
     # A result came each second, the newest some seconds ago at most.
     assert len(pace.per_s) == 2
     assert pace.per_s[-1] == pytest.approx(1.0, rel=0.2)
@@ -189,8 +189,8 @@ def test_a_pace_is_that_of_several_spans_up_to_now(database: Database, ref: str)
 def test_a_batch_without_results_has_no_pace(database: Database) -> None:
     batch = batch_of(database, seed_batch(database))
     with database.read() as session:
-        assert progress.paces(session, [batch])[batch.ref] == progress.Pace()
-        assert progress.curve(session, batch, 10) == []
+        assert arrivals.paces(session, [batch])[batch.ref] == arrivals.Pace()
+        assert arrivals.curve(session, batch, 10) == []
         assert samples.sample(session, batch).jobs == 0
 
 

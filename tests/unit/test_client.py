@@ -63,6 +63,8 @@ class Server:
                 raise error
             case httpx.Response() as response:
                 return response
+            case None:
+                pass
         if request.url.path.endswith("/results"):
             return self._page(request.url.params)
         has_ended = self.arrived == self.results

@@ -7,7 +7,7 @@ import pytest
 from api.dashboard.standing import Standing, Tone, headline
 from jobs.clock import utcnow
 from jobs.states import BatchState, PauseCause
-from jobs.store.progress import Pace
+from jobs.store.arrivals import Pace
 from jobs.tables import Batch
 
 MOVES = Pace((10.0, 5.0), 0.1)

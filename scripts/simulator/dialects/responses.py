@@ -1,7 +1,7 @@
 """OpenAI's responses: another endpoint of the same provider, with its limits, errors and account."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ __all__ = [
     "USAGE_FIELD",
     "answer",
     "error",
+    "events",
     "headers",
     "read",
 ]
@@ -142,3 +143,8 @@ def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
             "total_tokens": answer.input_tokens + answer.output_tokens,
         },
     }
+
+
+def events(body: dict[str, Any], call: Call) -> Iterator[bytes]:  # noqa: ARG001 - the signature
+    """Yield nothing: whoever asks for events is refused before."""
+    yield from ()
