@@ -41,8 +41,6 @@ def main() -> None:
     # What is larger than that is refused by the system, and ends this process alone.
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    os.environ["OMP_NUM_THREADS"] = "1"
     try:
         import pyarrow as pa  # noqa: PLC0415 - the limits come first
     except ImportError:

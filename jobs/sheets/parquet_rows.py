@@ -21,6 +21,9 @@ BYTES_AT_ONCE = 1 << 20
 """Of lines that are handed over together."""
 
 _CHILD = Path(__file__).with_name("parquet_child.py")
+_ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
+"""Other pools reserve address space that they don't use, and that is what is bounded."""
+
 _SHOWN_CHARACTERS = 200
 
 
@@ -49,7 +52,7 @@ def parquet_rows(
         stdin=file,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={},
+        env=_ENVIRONMENT,
     )
     assert child.stdout is not None  # it is a pipe
     try:

@@ -5,6 +5,7 @@ Requests, errors and how long to wait are those of `tidemill`, the client for pr
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -15,7 +16,7 @@ import tidemill.connection
 from scripts.command.problems import in_our_words
 from tidemill import asks
 from tidemill.asks import Ask
-from tidemill.connection import object_of, send
+from tidemill.connection import object_of, pieces_of, send
 from tidemill.feed import lines_of
 from tidemill.upload import Upload
 
@@ -90,21 +91,29 @@ class Client:
         """Change what may be changed of a batch, `max_cost_usd`, and return the batch."""
         return self._object(asks.batch_change(batch_id, changes))
 
-    def results(self, batch_id: str, order: str) -> Iterator[bytes]:
+    def results(self, batch_id: str, order: str, **more: str) -> Iterator[bytes]:
         """Yield the results that there are now, each a line of JSON without its end.
 
-        `order` is `finished` or `input`. A page is read whole before its first line is yielded, so
-        what was yielded before an error is complete.
+        `order` is `finished` or `input`; `more` are parameters beside it. A page is read whole before
+        its first line is yielded, so what was yielded before an error is complete.
         """
         after: str | None = None
         while True:
-            response = self._send(asks.results(batch_id, order, after, RESULTS_PER_PAGE))
+            ask = asks.results(batch_id, order, after, RESULTS_PER_PAGE)
+            response = self._send(replace(ask, params={**ask.params, **more}))
             lines = lines_of(response)
             yield from lines
             if len(lines) < RESULTS_PER_PAGE:
                 return
             # In the order of the input, the cursor is the place of the last result.
             after = response.headers.get("x-next-cursor") or str(json.loads(lines[-1])["seq"])
+
+    def download(self, batch_id: str, query: Mapping[str, str]) -> Iterator[bytes]:
+        """Yield the results that there are now as one file, in pieces: its end says that it is whole."""
+        path = f"{asks.of_batch(batch_id)}/results"
+        ask = Ask("GET", path, bytes, params=query, timeout_s=asks.SUBMIT_S, may_repeat=True)
+        with in_our_words():
+            yield from pieces_of(self._http, ask)
 
     def attempts(
         self, batch_id: str, limit: int, outcome: str | None = None, cursor: str | None = None

@@ -11,7 +11,7 @@ from jobs.money import parse_usd
 from scripts.command.client import Client
 from scripts.command.ending import say
 from scripts.command.render import JsonObject
-from scripts.command.results import Order, save
+from scripts.command.results import save_results
 from scripts.command.watch import finish, follow_on_terminal, rests
 
 
@@ -85,9 +85,9 @@ def stay(client: Client, batch: JsonObject, output: Path | None, *, as_json: boo
     batch = follow_on_terminal(client, batch["id"], as_json=as_json)
     # A batch that rests has no end yet, and half of the results must not pass for all of them.
     if output is not None and not rests(batch):
-        count = save(client.results(batch["id"], Order.INPUT), output)
+        said = save_results(client, batch["id"], output)
         if not as_json:
-            say(f"{count:,} results are in {output}")
+            say(said)
     finish(batch, as_json=as_json)
 
 

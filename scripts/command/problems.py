@@ -19,6 +19,10 @@ _KINDS: tuple[tuple[type[tidemill.TidemillError], type[errors.TidemillError]], .
 """The first row that fits counts."""
 
 
+NO_KEY_HELPS = errors.SourceNotAllowed.code
+"""Of what is refused whatever the key may do."""
+
+
 @contextmanager
 def in_our_words() -> Iterator[None]:
     """Turn an error of the client into one of `jobs.errors`, of which it is the cause."""
@@ -40,7 +44,7 @@ def _ours(error: tidemill.TidemillError) -> errors.TidemillError:
             message, faults=faults, fault_count=error.fault_count
         )
     else:
-        if isinstance(error, tidemill.NotAuthorised):
+        if isinstance(error, tidemill.NotAuthorised) and error.code != NO_KEY_HELPS:
             hint = "give a key with TIDEMILL_API_KEY, --key or the file api-key in TIDEMILL_HOME"
             message = f"{message} ({hint})"
         elif error.code == UNREACHED:

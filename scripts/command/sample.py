@@ -60,6 +60,8 @@ class Sampling:
             typer.Exit: they are not.
             Ended: the sample can't be had, or has told nothing.
         """
+        if "from_url" in self.defaults:
+            raise typer.BadParameter("--sample reads the file itself: name one of this machine")
         quote = self._quoted()
         jobs = self._picked(quote["jobs"])
         batch = self._watched(jobs)
@@ -99,7 +101,7 @@ class Sampling:
                 "submit them, or take a smaller one",
             )
         with readable(self.sending.file):
-            return spread(job_lines(self.upload), total, self.wanted)
+            return spread(job_lines(self.upload, self.defaults), total, self.wanted)
 
     def _watched(self, jobs: Sequence[bytes]) -> JsonObject:
         name = self.defaults.get("name", self.sending.file.name)[:LONGEST_NAME]

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,13 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from jobs.errors import ServiceUnavailable
+from jobs.errors import InvalidSubmission, ServiceUnavailable
 from scripts.command.client import Client
 from scripts.command.ending import Ended, ExitStatus
 from scripts.command.patience import persist
 from scripts.command.render import JsonObject, stderr
-from tidemill.upload import Upload, open_upload
+from scripts.command.several import JoinedUpload, placed_rows
+from tidemill.upload import Upload
 
 Send = Callable[[Upload], JsonObject]
 
@@ -38,19 +39,6 @@ def readable(file: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise typer.BadParameter(f"{file} can't be read: {error.strerror}") from error
-
-
-@contextmanager
-def opened(file: Path) -> Iterator[Upload]:
-    """Open a file of jobs, which may be sent more than once.
-
-    Raises:
-        typer.BadParameter: it can't be read.
-    """
-    with ExitStack() as stack:
-        with readable(file):
-            upload = stack.enter_context(open_upload(file))
-        yield upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +70,27 @@ class Sending:
     def quote(self, upload: Upload, defaults: dict[str, str]) -> JsonObject:
         """Return what the submission would take; nothing of it is stored."""
         try:
-            return self._persist(
+            quote = self._persist(
                 upload, lambda shown: self.client.quote(shown, defaults), "quoting"
             )
         except KeyboardInterrupt:
             raise Ended(
                 ExitStatus.INTERRUPTED, "interrupted", "interrupted: nothing was submitted"
             ) from None
+        return {**quote, "faults": placed_rows(quote["faults"], upload)}
 
     def _persist(self, upload: Upload, send: Send, word: str) -> JsonObject:
-        with readable(self.file):
-            return persist(
-                partial(_once, upload, send, word),
-                retry_for_s=self.retry_for_s,
-                is_quiet=self.is_quiet,
-            )
+        try:
+            with readable(self.file):
+                return persist(
+                    partial(_once, upload, send, word),
+                    retry_for_s=self.retry_for_s,
+                    is_quiet=self.is_quiet,
+                )
+        except InvalidSubmission as error:
+            if isinstance(upload, JoinedUpload) and error.__cause__ is not None:  # the server's
+                error.faults = tuple(map(upload.placed, error.faults))
+            raise
 
 
 def _once(upload: Upload, send: Send, word: str) -> JsonObject:

@@ -1,14 +1,15 @@
 """`tidemill submit`: send a file of jobs, and stay until they are done if asked to."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from api.formats import Format
 from jobs.states import Priority
 from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
 from scripts.command.ending import ExitStatus
+from scripts.command.job_files import JobFiles
 from scripts.command.options import (
     IdempotencyKey,
     MaxCost,
@@ -23,7 +24,7 @@ from scripts.command.quote import tell_quote
 from scripts.command.render import print_json, stdout
 from scripts.command.results import check_writable
 from scripts.command.sample import DEFAULT_JOBS, Sampling
-from scripts.command.sending import Sending, opened
+from scripts.command.sending import Sending
 
 
 class Collapse(StrEnum):
@@ -34,13 +35,39 @@ class Collapse(StrEnum):
     NEVER = "never"
 
 
+class Delimiter(StrEnum):
+    """What is between the cells of CSV."""
+
+    COMMA = "comma"
+    SEMICOLON = "semicolon"
+    TAB = "tab"
+    PIPE = "pipe"
+
+
 def submit(  # noqa: PLR0913 - a command's options are its parameters
-    file: Annotated[
-        Path,
+    files: Annotated[
+        list[str],
         typer.Argument(
-            help="NDJSON, one job a line, or .json with a list of jobs, also .gz or .zst; - is stdin.",
+            metavar="FILE...",
+            help="Lines of JSON (.jsonl), .json, .csv, .tsv or .parquet, also .gz or .zst; - is stdin. "
+            "Several, or a pattern in quotes, are one batch. With s3://… the server reads it.",
         ),
     ],
+    form: Annotated[
+        Format | None,
+        typer.Option("--format", help="What the files are. Default: what their names say."),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(help="Prompt with the names of columns in it: 'Translate: {{ text }}'."),
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(help="Column of ids. Default: custom_id, else id, else the rows' numbers."),
+    ] = None,
+    delimiter: Annotated[
+        Delimiter | None, typer.Option(help="Of CSV. Default: what its header has most of.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="What the batch is called in lists.")] = None,
     kind: Annotated[str | None, typer.Option(help="Default for jobs without a kind.")] = None,
     model: Annotated[str | None, typer.Option(help="Default for jobs without a model.")] = None,
@@ -119,7 +146,7 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Submit a file of jobs as one batch: all of it is accepted, or nothing.
+    """Submit files of jobs as one batch: all of it is accepted, or nothing.
 
     If the server or the connection fails, the file is sent again from its start, for as long as
     --retry-for says; one batch results. (Of stdin a temporary copy is kept meanwhile.) After this
@@ -139,6 +166,9 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     if output is not None:
         check_writable(output)
     given = {
+        "template": template,
+        "id_column": id_column,
+        "delimiter": delimiter,
         "name": name,
         "kind": kind,
         "model": model,
@@ -157,8 +187,10 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     }
     defaults = {field: str(value) for field, value in given.items() if value is not None}
     defaults |= fields_of(settings)
-    with connect(url, key) as client, opened(file) as upload:
-        sending = Sending(client, file, retry_for, is_quiet=as_json)
+    job_files = JobFiles.of(files, form)
+    defaults |= job_files.query
+    with connect(url, key) as client, job_files.opened(defaults) as upload:
+        sending = Sending(client, job_files.first, retry_for, is_quiet=as_json)
         if dry_run:
             quote = sending.quote(upload, defaults)
             tell_quote(quote, as_json=as_json)

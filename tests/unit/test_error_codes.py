@@ -19,7 +19,14 @@ Kind = TypeVar("Kind", bound=TidemillError)
 
 ROOT = Path(__file__).resolve().parents[2]
 
-FAULTS = {"FieldFault": 0, "UnusableSchema": 0, "LooseJson": 0, "LineFault": 1, "problem": 1}
+FAULTS = {
+    "FieldFault": 0,
+    "UnusableSchema": 0,
+    "LooseJson": 0,
+    "LineFault": 1,
+    "problem": 1,
+    "UnreadableBody": 1,
+}
 """What is called with a code, and as which argument."""
 
 FROM_ELSEWHERE = {

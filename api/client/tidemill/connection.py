@@ -5,7 +5,7 @@ import ipaddress
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -92,6 +92,17 @@ def send(http: httpx.Client, ask: Ask[Any]) -> httpx.Response:
     with _reachability(request, ask):
         response = http.send(request)
     return _checked(response)
+
+
+def pieces_of(http: httpx.Client, ask: Ask[Any]) -> Iterator[bytes]:
+    """Yield the bytes of an answer as they arrive; their end says that it is whole. Raises as `send`."""
+    request = http.build_request(**_parts(ask))
+    with _reachability(request, ask):
+        response = http.send(request, stream=True)
+        with closing(response):
+            if not response.is_success:
+                response.read()
+            yield from _checked(response).iter_bytes()
 
 
 async def send_async(http: httpx.AsyncClient, ask: Ask[Any]) -> httpx.Response:

@@ -20,6 +20,11 @@ _TYPES = {
     ".jsonl": NDJSON,
     ".ndjson": NDJSON,
     ".json": "application/json",
+    ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values",
+    ".tab": "text/tab-separated-values",
+    ".parquet": "application/vnd.apache.parquet",
+    ".pq": "application/vnd.apache.parquet",
 }
 _ENCODINGS = {".gz": "gzip", ".zst": "zstd"}
 
@@ -36,20 +41,21 @@ class Upload:
     size_bytes: int | None
 
 
-def describe(name: str) -> dict[str, str]:
+def describe(name: str, content_type: str | None = None) -> dict[str, str]:
     """Return the content headers for a file's name; what has no known ending is NDJSON.
 
-    A packed file is sent as it is: `jobs.jsonl.gz` are lines, and `jobs.json.zst` a document.
+    A packed file is sent as it is: `jobs.jsonl.gz` are lines, and `jobs.json.zst` a document. A
+    `content_type` that was said counts more than the name.
     """
     path = PurePath(name.lower())
     if (encoding := _ENCODINGS.get(path.suffix)) is not None:
-        return {**describe(path.stem), "content-encoding": encoding}
-    return {"content-type": _TYPES.get(path.suffix, NDJSON)}
+        return {**describe(path.stem, content_type), "content-encoding": encoding}
+    return {"content-type": content_type or _TYPES.get(path.suffix, NDJSON)}
 
 
 @contextmanager
-def open_upload(path: Path) -> Iterator[Upload]:
-    """Open a file, or stdin for `-`.
+def open_upload(path: Path, content_type: str | None = None) -> Iterator[Upload]:
+    """Open a file, or stdin for `-`; `content_type` as in `describe`.
 
     What can't be read twice, stdin or a pipe, is copied to an unnamed temporary file as it is sent.
 
@@ -59,10 +65,10 @@ def open_upload(path: Path) -> Iterator[Upload]:
     if path == STDIN:
         with tempfile.TemporaryFile() as copy:
             blocks = _blocks(sys.stdin.buffer)
-            yield Upload(partial(_copied, blocks, copy), describe(""), None)
+            yield Upload(partial(_copied, blocks, copy), describe("", content_type), None)
         return
     with path.open("rb") as file, tempfile.TemporaryFile() as copy:
-        headers = describe(path.name)
+        headers = describe(path.name, content_type)
         if not path.is_file():  # a pipe such as <(zcat jobs.gz) has no size of its own
             yield Upload(partial(_copied, _blocks(file), copy), headers, None)
             return
