@@ -51,11 +51,12 @@ _LINES = {
     "example": '{"custom_id":"a1","model":"cheap","prompt":"Say hello."}\n',
 }
 
+_BINARY = {"type": "string", "contentMediaType": "application/octet-stream"}
+
 SUBMISSION: dict[str, Any] = {
     "requestBody": {
-        "required": True,
-        "description": "One job a line, or a document with all of them. Content-Encoding may be "
-        "gzip or zstd.",
+        "description": "One job a line, a document with all of them, or a sheet with a job a row; "
+        "none with `from_url`. Content-Encoding may be gzip or zstd.",
         "content": {
             "application/x-ndjson": _LINES,
             "application/json": {
@@ -71,6 +72,12 @@ SUBMISSION: dict[str, Any] = {
                     "jobs": [{"custom_id": "a1", "model": "cheap", "prompt": "Say hello."}]
                 },
             },
+            "text/csv": {
+                "schema": _TEXT,
+                "example": "custom_id,model,prompt\r\na1,cheap,Say hello.\r\n",
+            },
+            "text/tab-separated-values": {"schema": _TEXT},
+            "application/vnd.apache.parquet": {"schema": _BINARY},
         },
     }
 }

@@ -5,7 +5,12 @@ from typing import Any
 import schemathesis
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer(
+    "application/x-ndjson",
+    "text/csv",
+    "text/tab-separated-values",
+    "application/vnd.apache.parquet",
+)
 def lines(_ctx: schemathesis.SerializationContext, value: Any) -> bytes:
-    """Lines are described as a text, so that is what they are."""
+    """What is described as a text is sent as one."""
     return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
