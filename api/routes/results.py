@@ -1,7 +1,6 @@
 """The results of a batch, as a stream of lines or as a table; they can be read while it runs."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -12,27 +11,19 @@ from api.etags import etag_of, unchanged
 from api.formats import FORMATS, MEDIA_TYPES, Format
 from api.query import Flag, WholeNumber
 from api.result_csv import csv_pieces
+from api.result_lines import line_pieces
+from api.result_pages import ResultReading
 from api.result_parquet import parquet_pieces
 from api.result_tables import Joined
-from api.services import Services, ServicesDep
-from api.shapes import result_line
+from api.services import ServicesDep
 from jobs.sheets.columns import columns_from
 from jobs.store import batches
-from jobs.store.results import ResultOrder, ResultRow, page
+from jobs.store.results import ResultOrder, ResultRow
 
 router = APIRouter(tags=["results"])
 
 SHAPES = {Format.NDJSON: ".jsonl", Format.CSV: ".csv", Format.PARQUET: ".parquet"}
 """Formats of results, and how the names of such files end."""
-
-ROWS_PER_PAGE = 1000
-"""Rows that are read in one short transaction: a slow reader holds no snapshot of the database."""
-
-PIECE_BYTES = 256 * 1024
-"""Of lines that are handed over to the server at once."""
-
-PAGE_S = 10.0
-"""How long a page may take to be read: an answer that has begun can only be cut off."""
 
 
 @router.get(
@@ -106,8 +97,8 @@ def get_results(  # noqa: PLR0913 - each is a part of the request
         return known
     headers["etag"] = etag
     joined = None if join is None else Joined(columns)
-    reading = _Pages(services, row_id, order, with_requests=joined is not None)
-    pieces = _pieces(wanted, reading.after(start, left), joined, has_mark=bom)
+    reading = ResultReading(services.database, row_id, order, with_requests=joined is not None)
+    pieces = _pieces(wanted, reading.pages(start, left), joined, has_mark=bom)
     return StreamingResponse(pieces, media_type=MEDIA_TYPES[wanted], headers=headers)
 
 
@@ -120,35 +111,6 @@ def _accepted(accept: str) -> Format:
     return Format.NDJSON
 
 
-@dataclass(frozen=True, slots=True)
-class _Pages:
-    """The results of a batch, a page at a time."""
-
-    services: Services
-    batch_id: int
-    order: ResultOrder
-    with_requests: bool
-
-    def after(self, place: int, left: int) -> Iterator[Sequence[ResultRow]]:
-        """Yield the pages of the next `left` results after a cursor."""
-        database = self.services.database.with_patience(PAGE_S, insists=True)
-        while left > 0:
-            with database.read() as session:
-                rows = page(
-                    session,
-                    self.batch_id,
-                    order=self.order,
-                    after=place,
-                    limit=min(left, ROWS_PER_PAGE),
-                    with_requests=self.with_requests,
-                )
-            if not rows:
-                return
-            yield rows
-            left -= len(rows)
-            place = rows[-1].position if self.order is ResultOrder.FINISHED else rows[-1].seq
-
-
 def _pieces(
     wanted: Format, pages: Iterable[Sequence[ResultRow]], joined: Joined | None, *, has_mark: bool
 ) -> Iterator[bytes]:
@@ -158,23 +120,4 @@ def _pieces(
         case Format.PARQUET:
             return parquet_pieces(pages, joined)
         case _:
-            return _line_pieces(pages, joined)
-
-
-def _line_pieces(pages: Iterable[Sequence[ResultRow]], joined: Joined | None) -> Iterator[bytes]:
-    """Yield lines together, as each piece costs a thread's turn, and not all: they are held till sent."""
-    for rows in pages:
-        piece = bytearray()
-        for row in rows:
-            piece += _line(row, joined)
-            if len(piece) >= PIECE_BYTES:
-                yield bytes(piece)
-                piece.clear()
-        if piece:
-            yield bytes(piece)
-
-
-def _line(row: ResultRow, joined: Joined | None) -> bytes:
-    if joined is None or row.request is None:
-        return result_line(row)
-    return result_line(row, input=joined.object(row.request))
+            return line_pieces(pages, joined)

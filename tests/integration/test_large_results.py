@@ -1,18 +1,20 @@
 """Results as large as they come: what reads them holds a few megabytes, however many there are."""
 
 import tracemalloc
-from types import SimpleNamespace
-from typing import cast
+from collections.abc import Iterator, Sequence
 
 import orjson
 import pytest
 
-from api.routes import results as route
-from api.services import Services
+from api.result_csv import csv_pieces
+from api.result_lines import line_pieces
+from api.result_pages import ResultReading
+from api.result_parquet import parquet_pieces
+from api.result_tables import Joined
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database
 from jobs.store.reports import ResultDraft, Settlement
-from jobs.store.results import PAGE_BYTES, ResultOrder, page
+from jobs.store.results import PAGE_BYTES, ResultOrder, ResultRow, page
 from jobs.store.settlement import flush
 from tests.support.rows import journal_of, lease_of, seed_batch
 
@@ -43,6 +45,13 @@ def sizes(database: Database, order: str, after: int, limit: int = 100) -> list[
     return [len(row.output or "") for row in rows]
 
 
+def pages_of(
+    database: Database, order: str, start: int, count: int, *, with_requests: bool = False
+) -> Iterator[Sequence[ResultRow]]:
+    reading = ResultReading(database, 1, ResultOrder(order), with_requests)
+    return reading.pages(start, count)
+
+
 @orders
 def test_a_page_ends_where_its_outputs_are_enough(
     database: Database, order: str, start: int
@@ -70,11 +79,10 @@ def test_many_large_results_are_never_in_memory_together(
 ) -> None:
     count = 60
     answer(database, [LARGE] * count, attempts=3)
-    services = cast("Services", SimpleNamespace(database=database))
     tracemalloc.start()
     try:
         lines = largest_bytes = 0
-        for piece in route._lines(services, 1, ResultOrder(order), start, count):
+        for piece in line_pieces(pages_of(database, order, start, count)):
             lines += piece.count(b"\n")
             largest_bytes = max(largest_bytes, len(piece))
         peak_bytes = tracemalloc.get_traced_memory()[1]
@@ -91,9 +99,30 @@ def test_a_stream_has_every_result_once_and_its_attempts(
 ) -> None:
     outputs = ['"' + "x" * (number * 50_000) + '"' for number in range(40)]
     answer(database, list(outputs), attempts=2)
-    services = cast("Services", SimpleNamespace(database=database))
-    stream = b"".join(route._lines(services, 1, ResultOrder(order), start, len(outputs)))
+    stream = b"".join(line_pieces(pages_of(database, order, start, len(outputs))))
     lines = [orjson.loads(line) for line in stream.splitlines()]
     assert [line["custom_id"] for line in lines] == [f"job-{seq}" for seq in range(40)]
     assert [len(line["output"]) + 2 for line in lines] == [len(output) for output in outputs]
     assert {line["attempts"] for line in lines} == {2}
+
+
+@pytest.mark.parametrize("shape", ["csv", "parquet"])
+def test_tables_of_many_large_results_are_never_in_memory_as_a_whole(
+    database: Database, shape: str
+) -> None:
+    count = 60
+    answer(database, [LARGE] * count)
+    pages = pages_of(database, "input", -1, count, with_requests=True)
+    joined = Joined(None)
+    list(parquet_pieces(iter(()), joined))  # what the library itself takes, once
+    tracemalloc.start()
+    try:
+        pieces = csv_pieces(pages, joined, has_mark=False)
+        if shape == "parquet":
+            pieces = parquet_pieces(pages, joined)
+        sent_bytes = sum(map(len, pieces))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sent_bytes > (count * len(LARGE) if shape == "csv" else 0)
+    assert peak_bytes < 20 * PAGE_BYTES

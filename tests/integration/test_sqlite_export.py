@@ -3,13 +3,11 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 
-from api.routes import results as route
-from api.services import Services
+from api import result_pages
+from api.result_lines import line_pieces
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database
 from jobs.store.reports import ResultDraft, Settlement
@@ -40,12 +38,12 @@ def answer_all(database: Database) -> None:
 def test_a_reader_between_two_pages_holds_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(route, "ROWS_PER_PAGE", 2)
+    monkeypatch.setattr(result_pages, "ROWS_PER_PAGE", 2)
     file = tmp_path / "tidemill.db"
     with migrated(f"sqlite:///{file}") as database:
         answer_all(database)
-        services = cast("Services", SimpleNamespace(database=database))
-        export = route._lines(services, 1, ResultOrder.FINISHED, 0, JOBS)
+        reading = result_pages.ResultReading(database, 1, ResultOrder.FINISHED)
+        export = line_pieces(reading.pages(0, JOBS))
         first = next(export)
         answer_all(database)
         assert log_can_be_folded_in(file)
