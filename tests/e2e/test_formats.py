@@ -263,7 +263,7 @@ def test_a_sample_of_a_sheet_is_made_of_its_rows(system: System, tmp_path: Path,
     options = ("--model", "sim-small", "--template", TEMPLATE, "--id-column", "sku")
     done = tidemill(system, "submit", str(file), *options, "--sample", "2", "--json")
     assert done.returncode == 0, done.stderr
-    sampled = json.loads(done.stdout.splitlines()[0])["sample"]["jobs"]
+    sampled = json.loads(done.stdout)["sample"]["jobs"]
     assert [job["job"]["custom_id"] for job in sampled] == ["p1", "p3"]
 
 
