@@ -125,7 +125,7 @@ def test_many_jobs_are_sent_in_blocks_and_never_held_together() -> None:
 
 @pytest.mark.parametrize("frame", [PandasFrame, PolarsFrame])
 def test_a_row_of_a_frame_is_a_job_without_what_is_missing(frame: type[PandasFrame]) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"custom_id": "a", "max_tokens": Number(), "seed": math.nan, "when": date(2026, 11, 27)},
         {"custom_id": "b", "max_tokens": None, "seed": NAType(), "when": NaT(2026, 1, 1)},
     ]

@@ -3,6 +3,7 @@
 import csv
 import io
 from contextlib import suppress
+from typing import Literal
 
 import msgspec
 import pytest
@@ -47,7 +48,7 @@ def lines_of(rows: list[Row]) -> list[dict[str, object]]:
     block=st.integers(1, 40),
 )
 def test_what_was_written_comes_back_in_blocks_of_any_size(
-    table: list[list[str]], delimiter: str, style: tuple[str, int], mark: str, block: int
+    table: list[list[str]], delimiter: str, style: tuple[str, Literal[0, 1]], mark: str, block: int
 ) -> None:
     text = io.StringIO(newline="")
     end, quoting = style
