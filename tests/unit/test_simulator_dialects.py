@@ -147,7 +147,7 @@ def test_a_request_is_read(protocol: str, body: dict[str, Any], call: Call) -> N
     ("protocol", "body"),
     [
         ("openai", {"model": "m"}),
-        ("openai", CHAT | {"stream": True}),
+        ("openai", CHAT | {"stream_options": {"include_usage": True}}),
         ("openai", CHAT | {"response_format": named(OPEN_SCHEMA)}),
         ("openai", CHAT | {"response_format": {"type": "json_object"}}),
         ("openai", CHAT | {"response_format": {"type": "json_schema"}}),
@@ -201,7 +201,8 @@ def test_anthropic_needs_its_version_and_its_new_one_takes_no_temperature() -> N
         ("/gemini/v1beta/models/a%2Fb:generateContent", ("gemini", "a/b")),
         ("/gemini/v1/models/m:generateContent", ("gemini", "m")),
         ("/gemini/v1/models/:generateContent", None),
-        ("/gemini/v1/models/m:streamGenerateContent", None),
+        ("/gemini/v1/models/m:streamGenerateContent", ("gemini", "m")),
+        ("/gemini/v1/models/m:countTokens", None),
         ("/v1/messages", None),
     ],
 )
