@@ -3,7 +3,7 @@
 Whether to call again, and when, is decided in `retry`; when a call may leave, by the gate.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 
 import httpx
@@ -26,9 +26,14 @@ from workers.deadline import Deadline
 from workers.gate.gate import Reading
 from workers.prefix import Prefix
 from workers.protocols import Protocol, WireRequest, protocol_of
+from workers.protocols.events import EventReader
+from workers.protocols.protocol import Assembly
 from workers.protocols.schemas import in_words
 from workers.refused_schemas import RefusedSchemas
-from workers.transport import ReplyTooLarge
+from workers.transport import EVENTS, ReplyTooLarge
+
+Listener = Callable[[bytes, str], Awaitable[None]]
+"""Is told the data of each event of an answer, empty if it came in one piece, and the text that it adds."""
 
 
 class Caller:
@@ -51,11 +56,13 @@ class Caller:
         request: ModelRequest,
         *,
         kept: Prefix | None = None,
+        listener: Listener | None = None,
     ) -> Answer:
         """Return the model's answer.
 
-        `kept` is the request's beginning if the provider's prompt cache is to keep it. A schema that the
-        server refuses is told in words the next time.
+        `kept` is the request's beginning if the provider's prompt cache is to keep it. With a `listener`
+        the answer is asked for in events, of each of which that is told. A schema that the server refuses
+        is told in words the next time.
 
         Raises:
             ProviderError: the exact subclass; `may_have_run` tells what may have been billed.
@@ -63,12 +70,12 @@ class Caller:
         asked = (provider.base_url, model, request)
         if self._refused.has(*asked):
             try:
-                return await self._called(provider, key, model, in_words(request), kept)
+                return await self._called(provider, key, model, in_words(request), kept, listener)
             except RequestRejected as error:
                 self._refused.forget(*asked)
                 raise _without_schema(error) from error
         try:
-            return await self._called(provider, key, model, request, kept)
+            return await self._called(provider, key, model, request, kept, listener)
         except SchemaRefused as error:
             if request.schema is None or _said(provider, request).passed is not None:
                 raise _without_schema(error) from error
@@ -82,18 +89,27 @@ class Caller:
         model: str,
         request: ModelRequest,
         kept: Prefix | None,
+        listener: Listener | None,
     ) -> Answer:
         request = _said(provider, request)
         protocol = self._protocol(provider, request)
         try:
             wire = protocol.request(request, model, key, kept=kept)
+            if listener is not None:
+                wire = protocol.streamed(wire)
             url = _url(provider.base_url + wire.path)
         except RecursionError:
             raise RequestRejected("the request's schema is nested too deeply") from None
         except httpx.InvalidURL as error:
             raise RequestRejected("the model's name fits no address") from error
-        status, headers, body = await self._post(url, wire)
-        return protocol.answer(status, headers, without_key(body, key))
+        if listener is None:
+            status, headers, body = await self._post(url, wire, _body)
+            return protocol.answer(status, headers, without_key(body, key))
+        heard = Heard(protocol.assembly(), listener, key)
+        status, headers, body = await self._post(url, wire, heard.body)
+        answer = protocol.answer(status, headers, without_key(body, key))
+        await heard.rest(answer)
+        return answer
 
     def readings(self, provider: Provider, headers: Mapping[str, str]) -> tuple[Reading, ...]:
         """Return what the headers of an answer, or of an error, of this provider say of limits."""
@@ -114,8 +130,10 @@ class Caller:
                 raise ConnectFailed("the provider's base_url is no address") from error
         return protocol
 
-    async def _post(self, url: httpx.URL, wire: WireRequest) -> tuple[int, dict[str, str], bytes]:
-        """Return the reply's status, its headers with lower-case names, and its body."""
+    async def _post(
+        self, url: httpx.URL, wire: WireRequest, read: Callable[[httpx.Response], Awaitable[bytes]]
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Return the reply's status, its headers with lower-case names, and its body, as `read` reads it."""
         # A stream instead of content: httpx then derives no headers, which the transport does.
         request = httpx.Request(
             "POST",
@@ -127,7 +145,7 @@ class Caller:
             # None between two bytes: a model may think for minutes.
             with self._deadline.watch():
                 response = await self._transport.handle_async_request(request)
-                body = await _body(response)
+                body = await read(response)
         except (httpx.RequestError, TimeoutError) as error:
             raise self._translated(error) from error
         headers = {
@@ -155,6 +173,43 @@ class Caller:
             case _:
                 lost = "the connection to the provider was lost before the answer was complete"
                 return ConnectionLost(_because(lost, error))
+
+
+class Heard:
+    """An answer while it comes, of which a listener is told."""
+
+    def __init__(self, assembly: Assembly, listener: Listener, key: SecretStr | None) -> None:
+        self._assembly = assembly
+        self._listener = listener
+        self._key = key
+        self._is_streamed = False
+
+    async def body(self, response: httpx.Response) -> bytes:
+        """Return the whole of a reply, once all of its events have come; also of one that has none.
+
+        Raises:
+            ProviderError: it is broken off, or can't be read. What came may be billed.
+        """
+        stream = response.stream
+        if response.headers.get("content-type", "").partition(";")[0].strip() != EVENTS:
+            return await _body(response)
+        assert isinstance(stream, httpx.AsyncByteStream)
+        self._is_streamed = True
+        events = EventReader()
+        try:
+            async for piece in stream:
+                for data in events.feed(without_key(piece, self._key)):
+                    await self._listener(data, self._assembly.add(data))
+        finally:
+            await stream.aclose()
+        if not self._assembly.is_complete:
+            raise ConnectionLost("the provider's answer ended before it was complete")
+        return self._assembly.body()
+
+    async def rest(self, answer: Answer) -> None:
+        """Tell the listener of an answer that came in one piece, though events were asked for."""
+        if not self._is_streamed:
+            await self._listener(b"", answer.text)
 
 
 def _without_schema(error: RequestRejected) -> RequestRejected:

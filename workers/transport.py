@@ -8,6 +8,7 @@ as one that was never sent. Here every way to fail has the httpx class that tell
 import asyncio
 import os
 import socket
+from collections.abc import AsyncIterator
 from functools import lru_cache
 
 import aiohttp
@@ -44,6 +45,9 @@ WIRE_HEADERS = frozenset({b"content-encoding", b"content-length", b"transfer-enc
 """Headers that describe the reply on the wire and not the decoded body that is handed on."""
 
 
+EVENTS = "text/event-stream"
+
+
 class ReplyTooLarge(httpx.TransportError):
     """The reply is larger than what is read of one."""
 
@@ -76,6 +80,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request and return the reply with its body read and decoded.
 
+        A stream of events is not read yet: its pieces come decoded from the response's stream, which is
+        to be closed.
+
         Of httpx's time-outs none is observed: how long a call may take is its caller's matter.
 
         Raises:
@@ -90,6 +97,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=_wire_headers(tuple(request.headers.raw)),
                 allow_redirects=False,
             )
+            if response.content_type == EVENTS:
+                stream = _Events(response, request, self._max_response_bytes)
+                return httpx.Response(response.status, headers=_decoded(response), stream=stream)
             try:
                 body = await self._read(response)
             except BaseException:
@@ -98,9 +108,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 raise
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise translated(error, request) from error
-        headers = [pair for pair in response.raw_headers if pair[0].lower() not in WIRE_HEADERS]
         # A stream instead of content: httpx would copy, count and wrap it, at four times the cost.
-        return httpx.Response(response.status, headers=headers, stream=httpx.ByteStream(body))
+        body_stream = httpx.ByteStream(body)
+        return httpx.Response(response.status, headers=_decoded(response), stream=body_stream)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """Return the decoded body; its size is checked as it grows, so a bomb is never unpacked."""
@@ -115,6 +125,38 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 # A packed reply unfolds without ever waiting for the network: others get a turn.
                 await asyncio.sleep(0)
         return b"".join(chunks)
+
+
+class _Events(httpx.AsyncByteStream):
+    """The pieces of a reply as they come, until they are more than is read of one."""
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, request: httpx.Request, max_bytes: int
+    ) -> None:
+        self._response = response
+        self._request = request
+        self._max_bytes = max_bytes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the pieces; raises what the transport does."""
+        size_bytes = 0
+        try:
+            while piece := await self._response.content.readany():
+                size_bytes += len(piece)
+                if size_bytes > self._max_bytes:
+                    raise ReplyTooLarge(f"the reply exceeds {self._max_bytes} bytes")
+                yield piece
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise translated(error, self._request) from error
+
+    async def aclose(self) -> None:
+        """Close the connection, unless the reply was read to its end: then it is free already."""
+        self._response.close()
+
+
+def _decoded(response: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a reply but for those of how it came."""
+    return [pair for pair in response.raw_headers if pair[0].lower() not in WIRE_HEADERS]
 
 
 async def content(request: httpx.Request) -> bytes:

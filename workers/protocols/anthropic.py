@@ -1,6 +1,7 @@
 """Anthropic's messages."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +23,7 @@ from workers.gate.gate import Reading
 from workers.prefix import Prefix
 from workers.protocols import dialects, readings
 from workers.protocols.counts import NotCredibleError, optional, part, required
-from workers.protocols.encoding import json_body, key_value
+from workers.protocols.encoding import json_body, key_value, with_fields
 from workers.protocols.faults import (
     UNREADABLE,
     Fault,
@@ -31,6 +32,7 @@ from workers.protocols.faults import (
     malformed,
     read_fault,
 )
+from workers.protocols.message_assembly import MessageAssembly
 from workers.protocols.protocol import WireRequest
 from workers.protocols.schemas import form_of
 
@@ -113,6 +115,14 @@ class Anthropic:
             *credentials,
         )
         return WireRequest("/messages", headers, json_body(document))
+
+    def streamed(self, wire: WireRequest) -> WireRequest:
+        """Ask for events."""
+        return replace(wire, body=with_fields(wire.body, b'"stream":true'))
+
+    def assembly(self) -> MessageAssembly:
+        """Return what puts the events together."""
+        return MessageAssembly()
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer, or raise what the reply says instead."""

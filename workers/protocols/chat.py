@@ -10,6 +10,7 @@ import msgspec
 
 from jobs.exchange import Answer, Finish, Usage
 from workers.protocols.counts import NotCredibleError, optional, part, required
+from workers.protocols.events import DONE, read_event
 from workers.protocols.faults import UNREADABLE, malformed
 from workers.protocols.schemas import Form
 
@@ -66,6 +67,46 @@ def read_answer(
         refusal=refusal,
         headers=headers,
     )
+
+
+class ChatAssembly:
+    """A completion that comes in chunks. Of its choices all are put together."""
+
+    def __init__(self) -> None:
+        self.is_complete = False
+        self._reply: dict[str, Any] = {}
+        self._choices: dict[int, dict[str, Any]] = {}
+
+    def add(self, data: bytes) -> str:
+        """Take a chunk; return the text that it adds to the first choice."""
+        if data == DONE:
+            self.is_complete = True
+            return ""
+        chunk = read_event(data)
+        told = ("id", "model", "usage")
+        self._reply |= {name: chunk[name] for name in told if chunk.get(name) is not None}
+        choices = chunk.get("choices")
+        texts = (
+            [self._add(choice) for choice in choices if isinstance(choice, dict)] if choices else ()
+        )
+        return "".join(texts)
+
+    def _add(self, piece: dict[str, Any]) -> str:
+        index = piece.get("index", 0)
+        choice = self._choices.setdefault(index, {"message": {}, "finish_reason": None})
+        if piece.get("finish_reason") is not None:
+            choice["finish_reason"] = piece["finish_reason"]
+        delta = part(piece, "delta")
+        text = text_of(delta.get("content"))
+        for name, more in (("content", text), ("refusal", delta.get("refusal"))):
+            if isinstance(more, str):
+                choice["message"][name] = choice["message"].get(name, "") + more
+        return text or "" if index == 0 else ""
+
+    def body(self) -> bytes:
+        """Return the completion."""
+        choices = [self._choices[index] for index in sorted(self._choices)]
+        return msgspec.json.encode({**self._reply, "choices": choices})
 
 
 def finish_of(reason: object, finishes: Mapping[str, Finish]) -> Finish:

@@ -22,6 +22,11 @@ def json_body(document: Mapping[str, object]) -> bytes:
         raise RequestRejected(f"the request can't be written as JSON: {error}") from None
 
 
+def with_fields(body: bytes, fields: bytes) -> bytes:
+    """Return a JSON object with more fields, none of which it has: `fields` is like `"stream":true`."""
+    return b"{" + fields + b"," + body[1:]
+
+
 def key_value(key: SecretStr) -> str:
     """Return the key as a header's value.
 

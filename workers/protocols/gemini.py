@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -25,8 +25,9 @@ from jobs.exchange import Answer, Finish, ModelRequest, Usage
 from workers.gate.gate import Reading
 from workers.prefix import Prefix
 from workers.protocols import dialects, hints
-from workers.protocols.counts import NotCredibleError, optional, required
+from workers.protocols.counts import NotCredibleError, optional, part, required
 from workers.protocols.encoding import json_body, key_value
+from workers.protocols.events import read_event
 from workers.protocols.faults import (
     UNREADABLE,
     Fault,
@@ -62,6 +63,9 @@ FINISHES = {
 _NO_QUOTA = re.compile(r"\blimit: 0(?![\d.])", re.ASCII)
 
 _CONTEXT = re.compile(r"token count .{0,80}exceeds|context (?:length|window)", re.IGNORECASE)
+
+
+WHOLE, STREAMED = ":generateContent", ":streamGenerateContent?alt=sse"
 
 
 class _Part(msgspec.Struct, rename="camel"):
@@ -138,7 +142,15 @@ class Gemini:
         headers = (("content-type", "application/json"), *credentials)
         # A model's name comes from a job: quoted whole, it can't lead to another path.
         name = quote(model.removeprefix("models/").encode("utf-8", "replace"), safe="")
-        return WireRequest(f"/models/{name}:generateContent", headers, json_body(document))
+        return WireRequest(f"/models/{name}{WHOLE}", headers, json_body(document))
+
+    def streamed(self, wire: WireRequest) -> WireRequest:
+        """Ask for events, by another method; without the query they'd come as one list."""
+        return replace(wire, path=wire.path.removesuffix(WHOLE) + STREAMED)
+
+    def assembly(self) -> "ResponseAssembly":
+        """Return what puts the events together."""
+        return ResponseAssembly()
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer, or raise what the reply says instead."""
@@ -172,6 +184,51 @@ class Gemini:
     def readings(self, headers: Mapping[str, str], now: datetime) -> tuple[Reading, ...]:
         """Return nothing: Gemini tells its limits in the body of an error, if at all."""
         return ()
+
+
+class ResponseAssembly:
+    """A response that comes in events, each like a whole one; counts are cumulative.
+
+    Nothing marks the last: the answer is complete once there is a reason why it ends.
+    """
+
+    def __init__(self) -> None:
+        self.is_complete = False
+        self._reply: dict[str, Any] = {}
+        self._candidate: dict[str, Any] = {}
+        self._parts: list[Any] = []
+
+    def add(self, data: bytes) -> str:
+        """Take an event; return the text that it adds."""
+        event = read_event(data)
+        candidates = event.pop("candidates", None)
+        self._reply |= event
+        if part(event, "promptFeedback").get("blockReason"):
+            self.is_complete = True
+        if not (isinstance(candidates, list) and candidates and isinstance(candidates[0], dict)):
+            return ""
+        candidate = candidates[0]
+        self._candidate |= candidate
+        if candidate.get("finishReason"):
+            self.is_complete = True
+        parts = part(candidate, "content").get("parts")
+        new = (
+            [piece for piece in parts if isinstance(piece, dict)] if isinstance(parts, list) else []
+        )
+        self._parts += new
+        return "".join(
+            piece["text"]
+            for piece in new
+            if isinstance(piece.get("text"), str) and piece.get("thought") is not True
+        )
+
+    def body(self) -> bytes:
+        """Return the response."""
+        reply = dict(self._reply)
+        if self._candidate:
+            content = {"role": "model", "parts": self._parts}
+            reply["candidates"] = [{**self._candidate, "content": content}]
+        return msgspec.json.encode(reply)
 
 
 def content_of(candidate: _Candidate) -> str | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from pydantic import SecretStr
@@ -11,8 +12,8 @@ from jobs.exchange import Answer, Finish, Message, ModelRequest
 from workers.gate.gate import Reading
 from workers.prefix import Prefix
 from workers.protocols import dialects, readings
-from workers.protocols.chat import read_answer, strict_format
-from workers.protocols.encoding import bearer, json_body
+from workers.protocols.chat import ChatAssembly, read_answer, strict_format
+from workers.protocols.encoding import bearer, json_body, with_fields
 from workers.protocols.faults import Fault, kind_by_status, read_fault
 from workers.protocols.protocol import WireRequest
 from workers.protocols.schemas import form_of
@@ -66,6 +67,14 @@ class Mistral:
             document["response_format"] = answer_format
         headers = (("content-type", "application/json"), *bearer(key))
         return WireRequest("/chat/completions", headers, json_body(document))
+
+    def streamed(self, wire: WireRequest) -> WireRequest:
+        """Ask for chunks; the last of them tells the usage."""
+        return replace(wire, body=with_fields(wire.body, b'"stream":true'))
+
+    def assembly(self) -> ChatAssembly:
+        """Return what puts the chunks together."""
+        return ChatAssembly()
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer, or raise what the reply says instead."""

@@ -5,6 +5,7 @@ Its `/responses` are sent only what was written for them; their replies are read
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -26,8 +27,8 @@ from jobs.exchange import Answer, Endpoint, Finish, Message, ModelRequest, Passe
 from workers.gate.gate import Reading
 from workers.prefix import Prefix
 from workers.protocols import dialects, readings
-from workers.protocols.chat import read_answer, response_format, strict_format
-from workers.protocols.encoding import bearer, json_body
+from workers.protocols.chat import ChatAssembly, read_answer, response_format, strict_format
+from workers.protocols.encoding import bearer, json_body, with_fields
 from workers.protocols.faults import Fault, kind_by_status, read_fault
 from workers.protocols.protocol import WireRequest
 from workers.protocols.responses import read_response
@@ -165,6 +166,15 @@ class OpenAI:
         is_tuned = model.startswith("ft:")
         form = form_of(request.schema, dialects.PLAIN_STRICT if is_tuned else dialects.OPENAI)
         return form.told(request.system), strict_format(form)
+
+    def streamed(self, wire: WireRequest) -> WireRequest:
+        """Ask for chunks, and for the usage in the last of them."""
+        body = with_fields(wire.body, b'"stream":true,"stream_options":{"include_usage":true}')
+        return replace(wire, body=body)
+
+    def assembly(self) -> ChatAssembly:
+        """Return what puts the chunks together."""
+        return ChatAssembly()
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer, or raise what the reply says instead."""

@@ -24,6 +24,24 @@ class WireRequest:
     body: bytes = field(repr=False)
 
 
+class Assembly(typing.Protocol):
+    """An answer that comes in events, put together again."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the provider has said that this is all."""
+
+    def add(self, data: bytes) -> str:
+        """Take an event's data; return the text that it adds to the answer, which may be none.
+
+        Raises:
+            ProviderError: it is an error, or nothing that can be read.
+        """
+
+    def body(self) -> bytes:
+        """Return the reply as it would have come in one piece, as far as an answer is read from it."""
+
+
 class Protocol(typing.Protocol):
     """One wire format: pure functions between our words and a provider's."""
 
@@ -43,6 +61,12 @@ class Protocol(typing.Protocol):
         Raises:
             ProviderError: nothing that could be sent; the key or the text can't be put on the wire.
         """
+
+    def streamed(self, wire: WireRequest) -> WireRequest:
+        """Return what to send instead of this, so that the answer comes in events."""
+
+    def assembly(self) -> Assembly:
+        """Return what puts the events of one answer together."""
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer in a complete reply, whatever bytes it consists of.
