@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from api.anthropic import batches as anthropic_batches
+from api.anthropic import messages as anthropic_messages
 from api.anthropic import models as anthropic_models
 from api.anthropic.errors import ANTHROPIC
 from api.anthropic.errors import ERRORS as ANTHROPIC_ERRORS
@@ -35,6 +36,7 @@ from api.listening.pages import Pages
 from api.listening.watcher import Watcher
 from api.metrics import Answered, Measured
 from api.openai import batches as openai_batches
+from api.openai import chat as openai_chat
 from api.openai import files as openai_files
 from api.openai import models as openai_models
 from api.openai import uploads as openai_uploads
@@ -61,6 +63,7 @@ from api.services import PATIENCE_S, Services
 from api.surface_errors import SurfaceErrors
 from jobs.configuration import Configuration
 from jobs.feed import Feeder
+from jobs.live import LiveCalls
 from jobs.loop_lag import watch_loop
 from jobs.prices import PriceBook
 from jobs.queues import make_celery
@@ -69,9 +72,16 @@ from jobs.settings import Settings
 from jobs.store import open_database
 from jobs.tokens import token_counter
 
+LiveLine = AbstractAsyncContextManager[LiveCalls]
+"""What makes live calls, from the application's start to its end."""
 
-def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
+
+def create_app(
+    settings: Settings, configuration: Configuration, live: LiveLine | None = None
+) -> FastAPI:
     """Return the application. The database is expected to be at this version's schema.
+
+    Without `live`, live calls are answered with 503.
 
     Raises:
         ConfigurationError: tokens can't be counted in the way that is configured.
@@ -83,10 +93,11 @@ def create_app(settings: Settings, configuration: Configuration) -> FastAPI:
     listening = Listening(Watcher(services.database), Pages(services.database))
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         readers.start()
         watching = asyncio.create_task(watch_loop(answered.lag))
-        yield
+        async with live or nullcontext() as app.state.live:
+            yield
         watching.cancel()
         listening.watcher.end()
         await run_in_threadpool(readers.stop)
@@ -176,7 +187,12 @@ def _include_routes(app: FastAPI) -> None:
         openai_files.router,
         openai_batches.router,
         openai_models.router,
+        openai_chat.router,
     ):
         app.include_router(router, prefix="/v1", responses=ERRORS)
-    for router in (anthropic_batches.router, anthropic_models.router):
+    for router in (
+        anthropic_batches.router,
+        anthropic_messages.router,
+        anthropic_models.router,
+    ):
         app.include_router(router, prefix="/anthropic/v1", responses=ANTHROPIC_ERRORS)

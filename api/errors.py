@@ -1,6 +1,7 @@
 """Errors as problem+json (RFC 9457): one table from our tree to statuses, one shape for all."""
 
 import logging
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -16,14 +17,19 @@ from starlette.websockets import WebSocket
 from api.headers import TOLD
 from jobs.errors import (
     REPORTED_FAULTS,
+    CallRejected,
     Conflict,
     CrossSite,
     IdempotencyKeyReused,
     InsufficientScope,
     InvalidParameter,
     InvalidSubmission,
+    LiveCallError,
+    NoPace,
+    NoTarget,
     NotAuthorised,
     NotFound,
+    OverBudget,
     RequestInProgress,
     ServiceUnavailable,
     SourceNotAllowed,
@@ -53,8 +59,16 @@ STATUSES: tuple[tuple[type[TidemillError], HTTPStatus], ...] = (
     (Conflict, HTTPStatus.CONFLICT),
     (StorageFull, HTTPStatus.INSUFFICIENT_STORAGE),
     (ServiceUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (OverBudget, HTTPStatus.PAYMENT_REQUIRED),
+    (NoPace, HTTPStatus.TOO_MANY_REQUESTS),
+    (NoTarget, HTTPStatus.SERVICE_UNAVAILABLE),
+    (CallRejected, HTTPStatus.BAD_REQUEST),
+    (LiveCallError, HTTPStatus.BAD_GATEWAY),
 )
 """The first match counts. Whatever is not here is our own fault: 500, without internals."""
+
+LONGEST_RETRY_S = 60.0
+"""Clients give up, or go their own way, when they are told to wait for longer."""
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -179,6 +193,11 @@ def _headers_of(error: TidemillError) -> dict[str, str]:
             return {"retry-after": "30"}  # room is made by people
         case ServiceUnavailable() | RequestInProgress():
             return {"retry-after": "2"}
+        case LiveCallError(wait_s=float(wait_s)):
+            return {"retry-after": str(max(1, math.ceil(min(wait_s, LONGEST_RETRY_S))))}
+        case LiveCallError():
+            # It was tried as often as may be: a client that does the same again only pays again.
+            return {"x-should-retry": "false"}
         case _:
             return {}
 

@@ -5,7 +5,7 @@ Clients raise a class by the status, and try again after 409 and whatever is 500
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +22,7 @@ FOR_GOOD = {HTTPStatus.CONFLICT: HTTPStatus.BAD_REQUEST}
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """Where somebody's clients call, and how they are told what is wrong.
+    """Where somebody's clients call, and how they are told what is wrong, by which of their `own_statuses`.
 
     `error_of` makes the body of the status, the problem document and the request's id, which
     `request_id_header` tells as well.
@@ -31,6 +31,7 @@ class Surface:
     prefix: str
     request_id_header: str
     error_of: Callable[[HTTPStatus, Mapping[str, Any], str], dict[str, Any]]
+    own_statuses: Mapping[HTTPStatus, HTTPStatus] = field(default_factory=dict)
 
 
 class SurfaceErrors:
@@ -108,4 +109,5 @@ class _Answer:
             if name not in {"content-type", "content-length"}
         }
         body = self._surface.error_of(status, problem, self._request_id)
+        status = self._surface.own_statuses.get(status, status)
         await JSONResponse(body, status.value, headers=kept)(*self._parts)

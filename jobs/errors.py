@@ -35,6 +35,12 @@
       SchemaMismatch
       ServiceUnavailable
         StorageFull
+      LiveCallError
+        OverBudget
+        NoPace
+        NoTarget
+        CallRejected
+        CallFailed
       ProviderError
         Transient
           RateLimited
@@ -339,6 +345,47 @@ class StorageFull(ServiceUnavailable):
     """The disk is full; nothing can be stored until there is room."""
 
     code = "storage_full"
+
+
+class LiveCallError(TidemillError):
+    """A live call has brought no answer; `wait_s` is when it may, where that is known."""
+
+    code = "call_failed"
+
+    def __init__(
+        self, message: str | None = None, *, code: str | None = None, wait_s: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code or type(self).code
+        self.wait_s = wait_s
+
+
+class OverBudget(LiveCallError):
+    """No budget has room for this call: give more, or lower its bound of the output."""
+
+    code = "budget_exhausted"
+
+
+class NoPace(LiveCallError):
+    """The limits have left no start for this call within the time that it may wait."""
+
+    code = "rate_limited"
+
+
+class NoTarget(LiveCallError):
+    """No provider of the model can be used for now."""
+
+    code = "provider_unusable"
+
+
+class CallRejected(LiveCallError):
+    """The provider rejected the call; sent again as it is, it will be rejected again."""
+
+    code = "call_rejected"
+
+
+class CallFailed(LiveCallError):
+    """The call was tried as often as it may be, and brought no usable answer."""
 
 
 class ProviderError(TidemillError):

@@ -49,11 +49,13 @@ def prepare(session: Session, wanted: Retry) -> Prepared:
 
     Raises:
         NotFound: there is no such batch in the project.
-        IllegalTransition: it has not ended.
+        IllegalTransition: it has not ended, or it holds live calls, whose texts were not kept.
         InvalidParameter: a default can't be, or no job has failed with one of the codes.
     """
     batch = batches.find(session, wanted.project_id, wanted.ref)
     assert batch.id is not None  # a stored row has its key
+    if batch.is_live:
+        raise IllegalTransition(f"batch {batch.ref} holds live calls, whose texts were not kept")
     if batch.state not in FINAL_BATCH_STATES:
         raise IllegalTransition(
             f"batch {batch.ref} is {batch.state}, and only one that has ended can be retried"

@@ -62,6 +62,11 @@ class Settings(BaseSettings):
         default="aiohttp",
         description="pyreqwest (the extra `fast`) takes a third less CPU per call",
     )
+    live_wait_s: PositiveFloat = Field(
+        default=30.0,
+        allow_inf_nan=False,
+        description="how long a live call may wait for a start, a budget or another try altogether",
+    )
     drain_grace_s: PositiveFloat = Field(
         default=25.0,
         allow_inf_nan=False,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Date,
     DateTime,
@@ -205,6 +206,8 @@ class Batch(SQLModel, table=True):
     """Error codes of the jobs of `retry_of` to run again, with commas; null for all that failed."""
     columns: str | None = Field(default=None, sa_type=Text)
     """The columns of the sheet that it was submitted as, as JSON (`jobs.sheets.columns`); null for lines."""
+    is_live: bool = Field(default=False, sa_type=Boolean)
+    """Whether it was not submitted: it holds the live calls of an API process, as they came."""
     cache_saved_nanos: int | None = Field(default=0, sa_type=BigInt)
     """How much less its calls cost than without the providers' prompt caches; below zero while those
     were written and hardly read. Null of a batch that is older than the figure."""

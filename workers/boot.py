@@ -3,6 +3,8 @@
 import os
 import secrets
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 import httpx
@@ -15,7 +17,9 @@ from jobs.clock import utcnow
 from jobs.configuration import Configuration
 from jobs.errors import ConfigurationError
 from jobs.feed import Feeder
+from jobs.live import LiveCalls
 from jobs.prices import PriceBook
+from jobs.queues import make_celery
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.store import Database, check_schema, once_reachable, open_database
@@ -29,6 +33,7 @@ from workers.gate.gate import PoolId
 from workers.gate.redis_gate import RedisGate
 from workers.in_flight import InFlight
 from workers.keys import Keyring
+from workers.live.switchboard import Switchboard
 from workers.parts import Parts
 from workers.planning import Planning
 from workers.prompt_caches import PromptCaches
@@ -102,6 +107,30 @@ def build_parts(
     )
 
 
+@asynccontextmanager
+async def live_calls(settings: Settings, configuration: Configuration) -> AsyncIterator[LiveCalls]:
+    """Yield what makes the live calls of a process, on its event loop; the calls are settled at the end.
+
+    Nothing is connected to before the first call: a process may well have none.
+    """
+    process = _process_name()
+    database = open_database(settings.resolved_database_url())
+    # The other client hands a reply on when it is whole.
+    streaming = settings.model_copy(update={"http_client": "aiohttp"})
+    parts = build_parts(streaming, configuration, database, make_celery(settings), process)
+    switchboard = Switchboard(parts, process)
+    try:
+        yield switchboard
+    finally:
+        await switchboard.close()
+        await parts.close()
+        database.close()
+
+
+def _process_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
 def _transport(settings: Settings) -> httpx.AsyncBaseTransport:
     if settings.http_client == "aiohttp":
         return AiohttpTransport()
@@ -124,10 +153,9 @@ def build_runtime(
     """
     database = open_database(settings.resolved_database_url())
     once_reachable(database, check_schema)
-    host = socket.gethostname()
     card = WorkerCard(
-        id=f"{host}-{os.getpid()}-{secrets.token_hex(4)}",
-        host=host,
+        id=_process_name(),
+        host=socket.gethostname(),
         pid=os.getpid(),
         queues=tuple(configuration.providers),
         slots=slots,

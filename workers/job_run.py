@@ -65,7 +65,11 @@ UNRUNNABLE = "unrunnable"
 """Code of a job that was accepted, and of which no call can be made any more."""
 
 _Refusal = Literal[
-    Admission.NO_ROOM_YET, Admission.RESTING, Admission.UNPRICED, Admission.LEASE_LOST
+    Admission.NO_ROOM_YET,
+    Admission.OVER_BUDGET,
+    Admission.RESTING,
+    Admission.UNPRICED,
+    Admission.LEASE_LOST,
 ]
 
 
@@ -292,6 +296,8 @@ class JobRun:
                 now_s = asyncio.get_running_loop().time()
                 self._opened.purse.refused(wish.reserved_nanos, now_s)
                 return Again(ROOM_S)
+            case Admission.OVER_BUDGET:
+                self._opened.park(ROOM_S, "no budget has room for the call")
             case Admission.UNPRICED:
                 # It had a price, or no budget, when the job was accepted.
                 self._opened.park(RECONFIGURED_S, no_price(f"{wish.provider}/{wish.model}"))

@@ -45,3 +45,13 @@ class Parts:
     planning: Planning
     transport: httpx.AsyncBaseTransport
     caller: Caller
+
+    async def close(self) -> None:
+        """Tell, write and close what is left; nobody uses the parts any more."""
+        await self.feed.close()
+        await self.writer.close()
+        self.transactions.close()
+        self.planning.close()
+        await self.transport.aclose()
+        await self.prompt_caches.close()
+        await self.gate.close()

@@ -218,19 +218,13 @@ class Runtime:
             if task is not None:
                 task.cancel()
         parts, card = self.parts, self._options.card
-        await parts.feed.close()
-        await parts.writer.close()
         try:
             await parts.transactions.write(
                 lambda s: workers.leave(s, card.id), about=card.id, tries=1
             )
         except Exception:  # the sweep forgets silent workers
             log.exception("could not say goodbye")
-        parts.transactions.close()
-        parts.planning.close()
-        await parts.transport.aclose()
-        await parts.prompt_caches.close()
-        await parts.gate.close()
+        await parts.close()
 
     async def _keep_beating(self) -> None:
         while True:

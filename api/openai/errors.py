@@ -9,10 +9,19 @@ from typing import Any
 
 from api.surface_errors import Surface
 
-CODES = {"unauthorised": "invalid_api_key", "too_many_guesses": "rate_limit_exceeded"}
+CODES = {
+    "unauthorised": "invalid_api_key",
+    "too_many_guesses": "rate_limit_exceeded",
+    "rate_limited": "rate_limit_exceeded",
+    "budget_exhausted": "insufficient_quota",
+    "context_too_long": "context_length_exceeded",
+}
 """Codes for which OpenAI has words of its own."""
 
-TYPES = {HTTPStatus.TOO_MANY_REQUESTS: "requests"}
+TYPES = {
+    HTTPStatus.TOO_MANY_REQUESTS: "requests",
+    HTTPStatus.PAYMENT_REQUIRED: "insufficient_quota",
+}
 
 DESCRIBED: dict[str, Any] = {
     "description": "An error in OpenAI's shape; nothing was changed.",
@@ -59,4 +68,10 @@ def error_of(status: HTTPStatus, problem: Mapping[str, Any], _request_id: str) -
     }
 
 
-OPENAI = Surface(prefix="/v1/", request_id_header="x-request-id", error_of=error_of)
+OPENAI = Surface(
+    prefix="/v1/",
+    request_id_header="x-request-id",
+    error_of=error_of,
+    # Its clients know no other sign of a budget that is used up.
+    own_statuses={HTTPStatus.PAYMENT_REQUIRED: HTTPStatus.TOO_MANY_REQUESTS},
+)

@@ -8,6 +8,8 @@ the round anew. Then the batch pauses, remembering the smallest call that was re
 looked at again before there is room for that one (`budgets.reconsider`). So what stays unused is
 less than the smallest worst case that was open at the end; jobs whose slices were not leased yet
 are not searched for smaller ones, because finding none would cost as much as running them.
+
+Live calls have no such round: somebody waits for each of them, and nothing is paused.
 """
 
 from datetime import datetime, timedelta
@@ -52,6 +54,9 @@ def admit(tally: Tally, account: Account | None, wish: Journal, moment: datetime
 
 def _refuse(tally: Tally, wish: Journal, cap: Cap, moment: datetime) -> Admission:
     """Let a call wait that `cap` has no room for; pause its batch after the last round."""
+    if tally.is_live:
+        waits = tally.reserved_nanos > 0
+        return Admission.NO_ROOM_YET if waits else Admission.OVER_BUDGET
     smallest = min(wish.reserved_nanos, tally.needed_nanos or wish.reserved_nanos)
     tally.needed_nanos = smallest
     if tally.reserved_nanos > 0:

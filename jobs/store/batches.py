@@ -114,9 +114,12 @@ def move(session: Session, project_id: int, ref: str, target: BatchState) -> Bat
 
     Raises:
         NotFound: see `find`.
-        IllegalTransition: its present state does not allow it; the message names that state.
+        IllegalTransition: its present state does not allow it; the message names that state. Or it
+            holds live calls, which end when they are answered.
     """
     batch = find(session, project_id, ref)
+    if batch.is_live:
+        raise IllegalTransition(f"batch {ref} holds live calls, so it can't become {target}")
     if _stands_at(batch, target):
         return batch
     is_pause = target == BatchState.PAUSED

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, or_, update
 from sqlmodel import Session, col, select
 
 from jobs.states import WORKER_LOST, BatchState, FileBatchState, SliceState
-from jobs.store import batches
+from jobs.store import batches, live
 from jobs.store.database import now
 from jobs.store.feeding import FedSlice
 from jobs.store.slices import LEASE, LONGEST_WAIT_S, OWNED, void
@@ -34,7 +34,8 @@ def expire(session: Session, batch_id: int, slice_no: int) -> FedSlice | None:
 
     Returns:
         What is to be published: the slice keeps its place in the queue's window, or it would wait
-        behind all that are fed meanwhile. None if the worker has renewed or finished.
+        behind all that are fed meanwhile. None if the worker has renewed or finished, and of live
+        calls, for whose answers nobody waits any more.
     """
     batch = batches.lock(session, batch_id)
     piece = session.get(Slice, (batch_id, slice_no))
@@ -42,6 +43,9 @@ def expire(session: Session, batch_id: int, slice_no: int) -> FedSlice | None:
         return None
     moment = now(session)
     if piece.lease_until is not None and piece.lease_until >= moment:
+        return None
+    if batch.is_live:
+        live.end(session, batch, piece, WORKER_LOST)
         return None
     void(session, batch, piece, WORKER_LOST)
     piece.state = SliceState.FED

@@ -28,6 +28,8 @@ class Admission(StrEnum):
     ADMITTED = "admitted"
     NO_ROOM_YET = "no_room_yet"
     """No budget has room for the call now; what calls in flight leave over may be enough."""
+    OVER_BUDGET = "over_budget"
+    """The same of a live call, while no other is in flight that could leave something over."""
     RESTING = "resting"
     """The batch is paused, cancelled or out of budget: nothing of it may be sent."""
     UNPRICED = "unpriced"

@@ -167,14 +167,32 @@ def page(
 
 def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
     """Give the open jobs of an idle slice of a locked batch the result `cancelled`."""
+    message = "the batch was cancelled before this job was sent"
+    batch.cancelled += _end_jobs(
+        session, batch, piece, (ResultStatus.CANCELLED, "cancelled", message)
+    )
+    session.add(batch)
+
+
+def fail_jobs(session: Session, batch: Batch, piece: Slice, code: str, message: str) -> None:
+    """Give the open jobs of an idle slice of a locked batch the result `failed`, for this reason."""
+    batch.failed += _end_jobs(session, batch, piece, (ResultStatus.FAILED, code, message))
+    session.add(batch)
+
+
+def _end_jobs(
+    session: Session, batch: Batch, piece: Slice, end: tuple[ResultStatus, str, str]
+) -> int:
+    """Give the open jobs of a slice this status, error code and message; return how many there are."""
+    status, code, message = end
     position = func.row_number().over(order_by=col(Job.seq)) + batch.finished_jobs
     values = select(
         col(Job.batch_id),
         col(Job.seq),
         position,
-        literal(ResultStatus.CANCELLED.value),
-        literal("cancelled"),
-        literal("the batch was cancelled before this job was sent"),
+        literal(status.value),
+        literal(code),
+        literal(message),
         literal("live"),
         literal(now(session), Result.__table__.c.finished_at.type),  # type: ignore[attr-defined]  # SQLModel sets it, untyped
     )
@@ -190,8 +208,7 @@ def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
     ]
     statement = insert(Result).from_select(columns, open_in(values, piece))
     written = session.connection().execute(statement, execution_options={"preserve_rowcount": True})
-    batch.cancelled += written.rowcount
-    session.add(batch)
+    return written.rowcount
 
 
 def _next_seqs(

@@ -37,6 +37,7 @@ class Tally:
     output_tokens: int
     reasoning_tokens: int
     max_cost_nanos: int | None
+    is_live: bool
 
     @property
     def finished_jobs(self) -> int:
@@ -45,7 +46,7 @@ class Tally:
 
 
 _TALLIED = tuple(field.name for field in fields(Tally))
-_WRITTEN_BACK = tuple(name for name in _TALLIED if name != "max_cost_nanos")
+_WRITTEN_BACK = tuple(name for name in _TALLIED if name not in {"max_cost_nanos", "is_live"})
 
 # Built once: putting a statement together costs more than running it.
 _LOCK_BATCHES = (

@@ -62,7 +62,7 @@ def api(
     host: Host = "127.0.0.1",
     port: Port = 8080,
 ) -> None:
-    """Serve the HTTP API; upgrades the database's schema first."""
+    """Serve the HTTP API, live calls among it; upgrades the database's schema first."""
     from api.app import create_app
     from api.serving import serve
     from jobs.configuration import load_configuration
@@ -70,13 +70,15 @@ def api(
     from scripts.launcher.environment import begin_part
     from scripts.launcher.home import make_private_folder
     from scripts.launcher.ready import require_free_port
+    from workers.boot import live_calls
 
     settings = begin_part()
     require_free_port(host, port, "--port")
     if not settings.database_url:
         make_private_folder(settings.home)
     _upgrade_schema(settings.resolved_database_url())
-    application = create_app(settings, load_configuration(settings.config))
+    configuration = load_configuration(settings.config)
+    application = create_app(settings, configuration, live_calls(settings, configuration))
     has_served = serve(
         application,
         host,

@@ -53,6 +53,7 @@ SCOPES = {
     "GET /v1/models": "read",
     "GET /v1/models/{model}": "read",
     "POST /v1/batches": "submit",
+    "POST /v1/chat/completions": "submit",
     "POST /v1/batches/{batch_id}/cancel": "submit",
     "POST /v1/files": "submit",
     "DELETE /v1/files/{file_id}": "submit",
@@ -61,6 +62,7 @@ SCOPES = {
     "GET /anthropic/v1/messages/batches/{batch_id}/results": "read",
     "GET /anthropic/v1/models": "read",
     "GET /anthropic/v1/models/{model}": "read",
+    "POST /anthropic/v1/messages": "submit",
     "POST /anthropic/v1/messages/batches": "submit",
     "POST /anthropic/v1/messages/batches/{batch_id}/cancel": "submit",
     "DELETE /anthropic/v1/messages/batches/{batch_id}": "submit",
@@ -224,6 +226,8 @@ async def test_what_another_project_has_is_as_if_it_were_not_there(
     with_a_body = {
         "POST /api/batches",
         "POST /v1/batches",
+        "POST /v1/chat/completions",
+        "POST /anthropic/v1/messages",
         "POST /anthropic/v1/messages/batches",
     }
     for name in set(closed(app)) - {*of_a_batch, *of_a_file, *with_a_body, "GET /api/pools"}:

@@ -82,9 +82,9 @@ def test_a_part_can_write_only_where_it_must(name: str, services: dict[str, Any]
     assert configuration["read_only"] is True
 
 
-def test_provider_keys_reach_the_workers_only(services: dict[str, Any]) -> None:
+def test_provider_keys_reach_those_only_who_call_providers(services: dict[str, Any]) -> None:
     with_keys = {name for name, service in services.items() if "env_file" in service}
-    assert with_keys == {"worker"}
+    assert with_keys == {"api", "worker"}
 
 
 def test_what_is_published_is_published_on_loopback(services: dict[str, Any]) -> None:

@@ -12,7 +12,9 @@ import pytest
 from api.errors import PARAMETER_CODES, STATUSES
 from jobs import errors
 from jobs.errors import Permanent, ProviderError, TidemillError
+from jobs.store import live
 from workers import conclusions, job_run
+from workers.live import live_run
 from workers.next_step import is_doubtful
 
 Kind = TypeVar("Kind", bound=TidemillError)
@@ -40,7 +42,10 @@ FROM_ELSEWHERE = {
 DECIDED = {"Bad": 0, "self._decide": 0}
 """What is called with a result's code, and as which argument."""
 
-NAMED = {job_run.UNRUNNABLE, conclusions.UNSTORABLE}
+NAMED = {
+    *(job_run.UNRUNNABLE, conclusions.UNSTORABLE),
+    *(live.CALL_LOST, live_run.HUNG_UP, live_run.UNUSABLE),
+}
 """Codes of results that have a name."""
 
 UNSEEN = {
