@@ -14,7 +14,7 @@ from api.dashboard.standing import Standing, headline
 from api.services import ServicesDep
 from jobs.clock import utcnow
 from jobs.states import FED_BATCH_STATES
-from jobs.store import Session, arrivals, batches, failures
+from jobs.store import Session, arrivals, batches, failures, slices
 from jobs.store.arrivals import Pace
 from jobs.tables import Batch
 
@@ -70,10 +70,17 @@ def standings_of(session: Session, found: Sequence[Batch]) -> list[Standing]:
         if looks and (standing.fails or (is_still and waits is None)):
             looks -= 1
             if is_still and waits is None:
-                waits = missing_workers(session, batch)
+                waits = missing_workers(session, batch) or _next_try(session, batch)
             if standing.fails:
                 reasons = failures.reasons(session, batch)
                 top_reason = reasons[0].code if reasons else None
             standing = Standing(batch, standing.moves, waits, top_reason)
         standings.append(standing)
     return standings
+
+
+def _next_try(session: Session, batch: Batch) -> str | None:
+    """Say when a batch is looked at again whose reason to wait is not told at this moment."""
+    assert batch.id is not None  # a stored row has its key
+    due = slices.next_try(session, batch.id)
+    return None if due is None else f"its next try, at {due:%H:%M:%S} UTC"

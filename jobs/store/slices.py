@@ -5,12 +5,14 @@ locks is batches by id, then slices, then projects' budgets, then the ledger; no
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from jobs.states import SliceState
 from jobs.store.attempts import book_unknown
+from jobs.store.database import now
 from jobs.tables import Batch, Slice
 
 LEASE = timedelta(seconds=12)
@@ -53,6 +55,17 @@ def idle_slices(session: Session, batch_id: int, *, limit: int) -> Sequence[Slic
         .order_by(col(Slice.no))
         .limit(limit)
     ).all()
+
+
+def next_try(session: Session, batch_id: int) -> datetime | None:
+    """Return when the first of a batch's slices that were given back is looked at again, if any was."""
+    return session.exec(
+        select(func.min(Slice.not_before)).where(
+            Slice.batch_id == batch_id,
+            Slice.state == SliceState.WAITING,
+            col(Slice.not_before) > now(session),
+        )
+    ).one()
 
 
 def close(session: Session, batch: Batch, piece: Slice) -> None:

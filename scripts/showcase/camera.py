@@ -22,6 +22,9 @@ FLAGS = (
 )
 
 WIDTH, HEIGHT, TALLEST = 1120, 800, 1300
+LISTS = {"results", "settings"}
+"""Of which the beginning shows all that there is to see."""
+
 PHONE = {"width": 390, "height": 844}
 
 
@@ -64,7 +67,8 @@ def take(folder: Path, url: str, key: str, pages: Mapping[str, str]) -> None:
 
 
 def _shoot(page: Page, path: Path) -> None:
-    height = min(page.evaluate("document.documentElement.scrollHeight"), TALLEST)
+    tallest = HEIGHT if path.stem in LISTS else TALLEST
+    height = min(page.evaluate("document.documentElement.scrollHeight"), tallest)
     width = page.viewport_size["width"] if page.viewport_size else WIDTH
     clip = {"x": 0, "y": 0, "width": width, "height": height}
     page.screenshot(path=path, full_page=True, clip=clip)  # type: ignore[arg-type]  # a TypedDict

@@ -4,14 +4,16 @@ from datetime import timedelta
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import insert
-from sqlmodel import Session
+from sqlalchemy import insert, update
+from sqlmodel import Session, col
 
+from api.dashboard.batches import standings_of
 from jobs.clock import utcnow
 from jobs.states import ResultStatus
-from jobs.store import Database, arrivals, failures, result_lists, samples
-from jobs.tables import Attempt, Batch, Result
-from tests.support.rows import batch_of, seed_batch
+from jobs.store import Database, arrivals, failures, result_lists, samples, slices
+from jobs.store.workers import WorkerCard, beat, listed
+from jobs.tables import Attempt, Batch, Result, Slice, Worker
+from tests.support.rows import batch_of, lease_of, seed_batch
 
 JOBS = 300
 FAILED_EVERY = 10
@@ -208,3 +210,43 @@ def test_a_sample_is_of_jobs_from_the_whole_batch(
     seen = sorted(call.latency_ms or 0 for call in part.calls)
     assert (seen[0], seen[-1]) == (0, JOBS - 1)
     assert max(b - a for a, b in pairwise(seen)) <= 11
+
+
+def test_a_batch_whose_slices_were_given_back_tells_its_next_try(database: Database) -> None:
+    batch = batch_of(database, seed_batch(database, jobs=20, slice_size=10))
+    assert batch.id is not None
+    due = utcnow().replace(microsecond=0) + timedelta(seconds=30)
+    with database.write() as session:
+        assert slices.next_try(session, batch.id) is None
+        session.connection().execute(update(Slice).values(not_before=due))
+        session.connection().execute(
+            update(Slice).where(col(Slice.no) == 1).values(not_before=due + timedelta(seconds=9))
+        )
+        assert slices.next_try(session, batch.id) == due
+        (standing,) = standings_of(session, [batch])
+    assert standing.waits == "a worker: none runs for sim"
+    with database.write() as session:
+        beat(session, WorkerCard("w", "host", 1, ["sim"], 1), 0)
+        (standing,) = standings_of(session, [batch])
+    assert standing.waits == f"its next try, at {due:%H:%M:%S} UTC"
+    assert standing.is_held
+
+
+def test_workers_are_listed_with_what_they_hold_and_the_lost_last(database: Database) -> None:
+    ref = seed_batch(database)
+    with database.write() as session:
+        for name in ("a", "b", "c"):
+            beat(session, WorkerCard(name, "host", 1, ["sim", "other"], 8), 3)
+        lost = utcnow() - timedelta(minutes=1)
+        session.connection().execute(
+            update(Worker).where(col(Worker.id) == "a").values(seen_at=lost)
+        )
+    lease_of(database, ref, owner="b")
+    with database.read() as session:
+        found = listed(session)
+    assert [(w.card.id, w.is_alive, w.slices) for w in found] == [
+        ("b", True, 1),
+        ("c", True, 0),
+        ("a", False, 0),
+    ]
+    assert (found[0].card.queues, found[0].in_flight) == (["sim", "other"], 3)
