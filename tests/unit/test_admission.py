@@ -24,7 +24,12 @@ def tally(
     reserved_nanos: int = 0,
 ) -> Tally:
     return Tally(
-        *(state, None, None, None, None),
+        state=state,
+        pause_cause=None,
+        waiting_for=None,
+        needed_nanos=None,
+        no_room_since=None,
+        is_live=False,
         in_flight=int(reserved_nanos > 0),
         reserved_nanos=reserved_nanos,
         spent_nanos=spent_nanos,
