@@ -23,6 +23,7 @@ SURFACES = (OPENAI, ANTHROPIC)
 REQUEST_ID = "req_06b7j0v3tk4zv8m2c5yq9x1d"
 
 _NOT_MODIFIED = {"description": "The answer is the one whose `etag` was sent."}
+EVENTS = "text/event-stream"
 _POLLED = "/results"
 """How a path ends whose answer has an ETag and is no JSON."""
 
@@ -82,8 +83,8 @@ def _show(operation: dict[str, Any], examples: Examples) -> None:
         for content in operation["requestBody"]["content"].values():
             content["example"] = examples.body
     for status, answer in examples.answers.items():
-        for content in operation["responses"][status]["content"].values():
-            content["example"] = answer
+        for kind, content in operation["responses"][status]["content"].items():
+            content["example"] = examples.events if kind == EVENTS else answer
 
 
 def _problems(status: str, surface: Surface | None) -> dict[str, Any]:

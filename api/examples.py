@@ -247,22 +247,72 @@ def _ends(shown: Mapping[str, Any]) -> dict[str, Any]:
     return {"data": [shown], **ends}
 
 
+_EVENTS = (
+    'event: progress\ndata: {"id":"bat_06b7j0v3tk4zv8m2c5yq9x1d7w","state":"running"}\n\n'
+    'id: 1000-end\nevent: end\ndata: {"state":"completed"}\n\n'
+)
+
+_COMPLETION = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1_795_813_200,
+    "model": "gpt-4o-mini",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Hello."},
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12},
+}
+
+_COMPLETION_EVENTS = (
+    'data: {"id":"chatcmpl-1","object":"chat.completion.chunk",'
+    '"choices":[{"index":0,"delta":{"content":"Hello."}}]}\n\ndata: [DONE]\n\n'
+)
+
+_MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-haiku-4-5",
+    "content": [{"type": "text", "text": "Hello."}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 9, "output_tokens": 3},
+}
+
+_MESSAGE_EVENTS = 'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+_WEBHOOK = {
+    "id": "whk_06b7j0v3tk4zv8m2c5yq9x1d7w",
+    "url": "https://example.org/tidemill",
+    "created_at": "2026-11-27T21:00:00+00:00",
+    "gone_at": None,
+    "trouble": None,
+}
+
+
 def _page(*shown: Mapping[str, Any]) -> dict[str, Any]:
     ends = {"first_id": shown[0]["id"], "last_id": shown[-1]["id"], "has_more": False}
     return {"object": "list", "data": list(shown), **ends}
 
 
 class Examples(NamedTuple):
-    """Of one operation: its answers by status, and its body, None where there is none of JSON."""
+    """Of one operation: its answers by status, its body if that is JSON, its answer in events."""
 
     answers: Mapping[str, Any]
     body: Any = None
+    events: str | None = None
 
 
 EXAMPLES: Mapping[str, Examples] = {
     "GET /healthz": Examples({"200": {"status": "alive"}}),
     "GET /readyz": Examples({"200": {"status": "ready"}}),
-    "GET /": Examples({"200": "<!doctype html>\n<title>Tidemill</title>\n"}),
+    "GET /metrics": Examples(
+        {"200": "# TYPE tidemill_in_flight_jobs gauge\ntidemill_in_flight_jobs 50.0\n"}
+    ),
     "GET /openapi.json": Examples({"200": {"openapi": "3.1.0", "info": {}, "paths": {}}}),
     "POST /api/batches": Examples({"202": {**_BATCH, "state": "queued"}, "200": _QUOTE}),
     "GET /api/batches": Examples({"200": {"data": [_BATCH], "next_cursor": None}}),
@@ -279,6 +329,11 @@ EXAMPLES: Mapping[str, Examples] = {
     "POST /api/batches/{batch_id}/reconciliation": Examples({"200": _RECONCILIATION}),
     "POST /api/batches/{batch_id}/retry": Examples(
         {"202": {**_BATCH, "state": "queued", "retry_of": "bat_06b7hzx1n2v0m4k6c8yq3w5d9t"}}
+    ),
+    "GET /api/batches/{batch_id}/events": Examples({"200": ""}, events=_EVENTS),
+    "GET /api/webhooks": Examples({"200": {"data": [_WEBHOOK]}}),
+    "POST /api/webhooks": Examples(
+        {"201": {**_WEBHOOK, "secret": "whsec_…"}}, {"url": _WEBHOOK["url"]}
     ),
     "GET /api/usage": Examples({"200": {"data": [{"day": "2026-11-27", **_SUMS}], "total": _SUMS}}),
     "GET /api/budget": Examples({"200": _BUDGET}),
@@ -305,6 +360,8 @@ EXAMPLES: Mapping[str, Examples] = {
     "POST /v1/batches/{batch_id}/cancel": Examples(
         {"200": {**_FILE_BATCH, "status": "cancelling"}}
     ),
+    "POST /v1/chat/completions": Examples({"200": _COMPLETION}, events=_COMPLETION_EVENTS),
+    "POST /anthropic/v1/messages": Examples({"200": _MESSAGE}, events=_MESSAGE_EVENTS),
     "GET /v1/models": Examples({"200": {"object": "list", "data": [_MODEL]}}),
     "GET /v1/models/{model}": Examples({"200": _MODEL}),
     "POST /anthropic/v1/messages/batches": Examples(

@@ -16,7 +16,7 @@ from api.routes.batches import SubmissionQuery
 from api.routes.budget import BudgetShape, PeriodShape
 from api.routes.retries import FIXED
 from api.routes.usage import DIMENSIONS
-from api.shapes import BatchPage, BatchShape, Counts, Eta, Tokens
+from api.shapes import BatchPage, BatchShape, Counts, Eta, FinalCost, ForecastJudged, Tokens
 from jobs.states import FINAL_BATCH_STATES
 from jobs.store.ledger import SUM_NAMES
 from tests.support.system import ROOT
@@ -32,6 +32,8 @@ PAIRS: list[tuple[type[msgspec.Struct], type[BaseModel]]] = [
     (shapes.Counts, Counts),
     (shapes.Usage, Tokens),
     (shapes.Eta, Eta),
+    (shapes.UsdRange, FinalCost),
+    (shapes.ForecastJudged, ForecastJudged),
     (shapes.Quote, QuoteShape),
     (shapes.TargetTakings, TargetTakings),
     (shapes.Budget, BudgetShape),
@@ -61,7 +63,7 @@ def test_a_batch_ends_in_the_servers_final_states() -> None:
 
 def test_the_options_are_the_servers_parameters() -> None:
     parameters = {info.alias or name for name, info in SubmissionQuery.model_fields.items()}
-    assert set(Options.__annotations__) == parameters - {"dry_run"}
+    assert set(Options.__annotations__) == parameters - {"dry_run", "from_url"}
     assert set(RetryOptions.__annotations__) == parameters - FIXED
 
 

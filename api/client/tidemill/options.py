@@ -45,6 +45,7 @@ class RetryOptions(TypedDict, total=False):
     template: str | None
     n: int | None
     instructions: str | None
+    keep_truncated: bool | None
     evidence: bool | None
     merge_key: str | None
 
@@ -53,6 +54,8 @@ class Options(RetryOptions, total=False):
     """The same, with what a retry can't change."""
 
     kind: Literal["generation", "translation", "extraction", "chat"] | None
+    id_column: str | None
+    delimiter: Literal["comma", "semicolon", "tab", "pipe"] | None
 
 
 def texts_of(options: Mapping[str, object]) -> dict[str, str]:

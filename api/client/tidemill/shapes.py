@@ -58,6 +58,22 @@ class Eta(Shape, frozen=True, kw_only=True):
     high: float
 
 
+class ForecastJudged(Shape, frozen=True, kw_only=True):
+    """How good the forecasts of an ended batch were; see `docs/quotes.md`."""
+
+    looks: int
+    time_held: float
+    cost_held: float
+    time_error: float
+
+
+class UsdRange(Shape, frozen=True, kw_only=True):
+    """Dollars between two bounds, both included."""
+
+    low: Decimal
+    high: Decimal
+
+
 class Batch(Shape, frozen=True, kw_only=True):
     """A batch where it stood when it was asked for. Amounts are dollars, None where not known.
 
@@ -89,6 +105,8 @@ class Batch(Shape, frozen=True, kw_only=True):
     retry_of: str | None = None
     waiting_for: str | None = None
     eta: Eta | None = None
+    final_cost_usd: UsdRange | None = None
+    forecast: ForecastJudged | None = None
 
     @property
     def is_final(self) -> bool:
@@ -157,13 +175,6 @@ class TokenRange(Shape, frozen=True, kw_only=True):
 
     low: int
     high: int
-
-
-class UsdRange(Shape, frozen=True, kw_only=True):
-    """Dollars between two bounds, both included."""
-
-    low: Decimal
-    high: Decimal
 
 
 class QuoteFault(Shape, frozen=True, kw_only=True):
