@@ -121,7 +121,7 @@ async def test_results_are_packed_as_the_caller_wishes(
     async with client.stream("GET", path, headers={"accept-encoding": wish}) as packed:
         content = b"".join([piece async for piece in packed.aiter_raw()])
     assert packed.headers.get("content-encoding") == encoding
-    assert packed.headers["vary"] == "Accept-Encoding"
+    assert "Accept-Encoding" in packed.headers["vary"]
     assert packed.headers["etag"] == plain.headers["etag"]
     if encoding is not None:
         assert len(content) < len(plain.content) / 4
