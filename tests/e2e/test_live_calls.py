@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from statistics import median
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -22,12 +24,25 @@ from tests.support.live import (
     live_batch,
     openai_client,
 )
-from tests.support.system import LARGE, ROOT, SMALL, System, lines, running_system
+from tests.support.system import LARGE, ROOT, SMALL, System, finished, lines, running_system
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator
 
 pytest_plugins = ("tests.support.simulator",)
+
+NARROW_RPM = 1200
+
+NARROW = """
+[providers.narrow]
+protocol = "openai"
+base_url = "{url}/v1"
+models = []
+[[providers.narrow.pools]]
+name = "main"
+limits = {{ rpm = {rpm} }}
+"""
+"""A provider whose one pool a batch and live calls share."""
 
 ROUTE = (
     f'\n[routes.chat]\ntargets = ["openai/{SMALL}", "anthropic/{SMALL}"]\nfailover_after_s = 1\n'
@@ -43,7 +58,7 @@ def live_system(
         folder, shared_simulator.url, PROTOCOLS, TIDEMILL_LIVE_WAIT_S="8"
     ) as system:
         with system.config.open("a", encoding="utf-8") as file:
-            file.write(ROUTE)
+            file.write(ROUTE + NARROW.format(url=shared_simulator.url, rpm=NARROW_RPM))
         system.start_up()
         yield system
 
@@ -222,7 +237,9 @@ def test_fifty_calls_at_once_spend_no_more_than_there_is(
             assert poor_too.value.status_code == 402
     finally:
         set_cap(system, None)
-    assert set(ends) == {None, "insufficient_quota"}
+    # Who had to wait for the others until the end was told that.
+    assert {None, "insufficient_quota"} <= set(ends)
+    assert set(ends) <= {None, "insufficient_quota", "rate_limit_exceeded"}
     assert simulator.ledger()["cost_nanos"] <= room_nanos
     assert live_batch(system).reserved_nanos == 0
 
@@ -258,6 +275,29 @@ def test_live_calls_and_a_batch_at_once_cost_what_the_provider_says(
     assert (ledger["answered"], ledger["by_status"]) == (520, {"200": 520})
     assert spent(system) - before == ledger["cost_nanos"]
     live_batch(system)
+
+
+def test_live_calls_pass_a_batch_that_fills_a_pool_and_neither_sees_a_429(
+    system: System, simulator: "Simulator"
+) -> None:
+    limit = {"protocol": "openai", "model": LARGE, "rpm": NARROW_RPM}
+    simulator.faults(limits=[limit], latency="constant:100")
+    batch_id = system.submit(lines(2000, f"narrow/{LARGE}"))
+    system.wait_finished(batch_id, 40)
+    took_s: list[float] = []
+    before, began_at = finished(system.batch(batch_id)), monotonic()
+    with openai_client(system) as client:
+        for number in range(15):
+            asked_at = monotonic()
+            client.chat.completions.create(**asked(f"o{number}", f"narrow/{LARGE}"))
+            took_s.append(monotonic() - asked_at)
+    bulk_per_s = (finished(system.batch(batch_id)) - before) / (monotonic() - began_at)
+    system.act(batch_id, "cancel")
+    system.wait(batch_id)
+    assert set(simulator.ledger()["by_status"]) == {"200"}
+    # A job that stood at the end of the line would wait for a minute and a half.
+    assert median(took_s) < 2.0
+    assert bulk_per_s > NARROW_RPM / 60 / 2
 
 
 def test_live_calls_can_not_be_steered_and_their_texts_are_not_kept(system: System) -> None:
