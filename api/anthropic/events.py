@@ -37,10 +37,10 @@ class Events:
                 return b"" if name == "message_stop" else _framed(name, data)
             case Text(text):
                 delta = {"type": "text_delta", "text": text}
-                return self._text_begun() + _event("content_block_delta", index=0, delta=delta)
+                return self._text_begun() + event("content_block_delta", index=0, delta=delta)
             case Answered():
                 end = b"" if self._is_passed else self._end(piece)
-                return end + _event("message_stop")
+                return end + event("message_stop")
 
     def failed(self, status: HTTPStatus, problem: Mapping[str, Any]) -> bytes:
         """Return the event that says why it can't go on."""
@@ -61,27 +61,28 @@ class Events:
             "stop_sequence": None,
             "usage": {"input_tokens": self._call.job.estimated_tokens, "output_tokens": 1},
         }
-        return _event("message_start", message=begin)
+        return event("message_start", message=begin)
 
     def _text_begun(self) -> bytes:
         if self._has_text:
             return b""
         self._has_text = True
         block = {"type": "text", "text": ""}
-        return self._begun() + _event("content_block_start", index=0, content_block=block)
+        return self._begun() + event("content_block_start", index=0, content_block=block)
 
     def _end(self, answered: Answered) -> bytes:
         whole = message(answered.answer, answered.answer.text)
         told = self._begun()
         if self._has_text:
-            told += _event("content_block_stop", index=0)
+            told += event("content_block_stop", index=0)
         names = ("stop_reason", "stop_sequence", "stop_details")
         delta = {name: whole[name] for name in names}
         usage = {} if whole["usage"] is None else {"usage": whole["usage"]}
-        return told + _event("message_delta", delta=delta, **usage)
+        return told + event("message_delta", delta=delta, **usage)
 
 
-def _event(name: str, **fields: Any) -> bytes:
+def event(name: str, **fields: Any) -> bytes:
+    """Return an event of a type, with its fields."""
     return _framed(name, _encode({"type": name, **fields}))
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from api.anthropic.events import Events
+from api.anthropic.events import Events, event
 from api.anthropic.tolerated import TOLERATED
 from api.auth import SubmitterProject
 from api.live_calls import fields_of, flag, live_call, read_body, respond
@@ -35,12 +35,26 @@ BODY: dict[str, Any] = {
     },
 }
 
+MESSAGE: dict[str, Any] = {
+    "id": "msg_06b7",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-haiku-4-5",
+    "content": [{"type": "text", "text": "Hello."}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 9, "output_tokens": 2},
+}
+
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The message; or its events, if the body says `stream`.",
         "content": {
-            "application/json": {"schema": {"type": "object"}},
-            "text/event-stream": {"schema": {"type": "string"}},
+            "application/json": {"schema": {"type": "object"}, "example": MESSAGE},
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": event("message_stop").decode(),
+            },
         },
     }
 }

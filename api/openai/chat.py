@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.auth import SubmitterProject
 from api.live_calls import fields_of, flag, live_call, read_body, respond
-from api.openai.chunks import Chunks
+from api.openai.chunks import DONE, Chunks, event
 from api.services import ServicesDep
 from jobs.errors import InvalidParameter
 
@@ -34,12 +34,37 @@ BODY: dict[str, Any] = {
     },
 }
 
+_FRAME: dict[str, Any] = {"id": "chatcmpl-06b7", "created": 1_795_813_200, "model": "gpt-4o-mini"}
+
+COMPLETION: dict[str, Any] = {
+    **_FRAME,
+    "object": "chat.completion",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Hello.", "refusal": None},
+            "finish_reason": "stop",
+            "logprobs": None,
+        }
+    ],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
+}
+
+CHUNK: dict[str, Any] = {
+    **_FRAME,
+    "object": "chat.completion.chunk",
+    "choices": [{"index": 0, "delta": {"content": "Hello."}, "finish_reason": None}],
+}
+
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The completion; or its chunks, as events, if the body says `stream`.",
         "content": {
-            "application/json": {"schema": {"type": "object"}},
-            "text/event-stream": {"schema": {"type": "string"}},
+            "application/json": {"schema": {"type": "object"}, "example": COMPLETION},
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": (event(CHUNK) + DONE).decode(),
+            },
         },
     }
 }
