@@ -71,6 +71,7 @@ from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.store import open_database
 from jobs.tokens import token_counter
+from jobs.tracing import open_tracing
 
 LiveLine = AbstractAsyncContextManager[LiveCalls]
 """What makes live calls, from the application's start to its end."""
@@ -103,6 +104,8 @@ def create_app(
         await run_in_threadpool(readers.stop)
         services.feeding.shutdown(cancel_futures=True)
         services.database.close()
+        if services.tracing is not None:
+            await run_in_threadpool(services.tracing.close)
 
     app = DescribedApp(
         title="Tidemill",
@@ -111,14 +114,9 @@ def create_app(
         # Described by a route of ours, which says like every other that it is public.
         openapi_url=None,
     )
-    app.state.services = services
-    app.state.readers = readers
     app.state.listening = listening
     app.state.answered = answered
-    app.state.readings = metrics.Readings()
-    app.state.known_keys = KnownKeys()
-    app.state.guesses = Guesses()
-    app.state.refusals = Refusals()
+    _remember(app, services, readers)
     install_error_handlers(app)
     _add_middlewares(app, answered)
     _include_routes(app)
@@ -137,6 +135,16 @@ def _add_middlewares(app: FastAPI, answered: Answered) -> None:
     app.add_middleware(Measured, answered=answered)
 
 
+def _remember(app: FastAPI, services: Services, readers: Readers) -> None:
+    """Put what routes and checks share where they find it."""
+    app.state.services = services
+    app.state.readers = readers
+    app.state.readings = metrics.Readings()
+    app.state.known_keys = KnownKeys()
+    app.state.guesses = Guesses()
+    app.state.refusals = Refusals()
+
+
 def _services(settings: Settings, configuration: Configuration) -> Services:
     count_tokens = token_counter(settings.token_counting)
     database = open_database(settings.resolved_database_url(), patience_s=PATIENCE_S)
@@ -149,6 +157,7 @@ def _services(settings: Settings, configuration: Configuration) -> Services:
         count_tokens=count_tokens,
         feeder=Feeder(database, make_celery(settings)),
         feeding=ThreadPoolExecutor(1, thread_name_prefix="feed"),
+        tracing=open_tracing(settings.traces, "api"),
     )
 
 

@@ -14,6 +14,7 @@ from jobs.file_store import FileStore
 from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings
+from jobs.spans import Tracing
 from jobs.store import Database, Session, budgets
 from jobs.tokens import CountTokens
 
@@ -40,6 +41,7 @@ class Services:
     feeding: ThreadPoolExecutor
     """One thread that talks to the broker, so that no answer waits for it."""
 
+    tracing: Tracing | None = None
     waiting: set[str] = field(default_factory=set)
     """Queues that are to be fed: asked for again, one is fed no more often, so a hung broker piles up
     nothing."""

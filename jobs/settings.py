@@ -102,6 +102,13 @@ class Settings(BaseSettings):
         description="HOST:PORT at which a worker and a beat serve /metrics; nowhere if empty",
     )
 
+    traces: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="share of the jobs that OpenTelemetry is told of; needs the extra `otel`",
+    )
+
     def metrics_host_and_port(self) -> tuple[str, int] | None:
         """Where a worker or a beat serves its metrics; None for nowhere."""
         host, _, port = self.metrics_address.rpartition(":")

@@ -25,6 +25,7 @@ from jobs.settings import Settings
 from jobs.store import Database, check_schema, once_reachable, open_database
 from jobs.store.ledger import used_since
 from jobs.store.workers import WorkerCard
+from jobs.tracing import open_tracing
 from workers.blame import Blame
 from workers.calls import Caller
 from workers.feeding import FeedLine
@@ -104,6 +105,7 @@ def build_parts(
         planning=Planning(),
         transport=transport,
         caller=Caller(transport, deadline_s=settings.call_deadline_s),
+        tracing=open_tracing(settings.traces, "worker"),
     )
 
 

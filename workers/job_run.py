@@ -14,6 +14,7 @@ flight are what is scarce, and not pace.
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
@@ -47,6 +48,7 @@ from workers.purse import ROOM_S
 from workers.sent_call import Failure, SentCall
 from workers.start_search import Again, StartSearch, Work
 from workers.suspicion import is_poison
+from workers.traced import traced
 
 log = logging.getLogger(__name__)
 
@@ -202,12 +204,15 @@ class JobRun:
 
     async def _settled(self, settlement: Settlement, again: Again | None) -> Again | None:
         """Store how an attempt ended; return whether another one follows."""
+        answered_ns = time.time_ns()
         try:
             await self._parts.writer.settle(settlement)
         except Exception:  # noqa: BLE001  (the writer has logged it)
             # Tried again, such a call would be paid for again, and its end as little stored.
             await self._parts.writer.settle(conclusions.unstorable(settlement.journal))
             return None
+        if (tracing := self._parts.tracing) is not None:
+            tracing.settled(self._opened.lease.batch_ref, traced(settlement), answered_ns)
         return again
 
     async def _use(

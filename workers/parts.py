@@ -1,5 +1,6 @@
 """What a worker process is made of: built once, handed to whatever needs a part of it."""
 
+import asyncio
 from dataclasses import dataclass
 
 import httpx
@@ -8,6 +9,7 @@ from jobs.configuration import Configuration
 from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings
+from jobs.spans import Tracing
 from workers.blame import Blame
 from workers.calls import Caller
 from workers.feeding import FeedLine
@@ -45,6 +47,7 @@ class Parts:
     planning: Planning
     transport: httpx.AsyncBaseTransport
     caller: Caller
+    tracing: Tracing | None = None
 
     async def close(self) -> None:
         """Tell, write and close what is left; nobody uses the parts any more."""
@@ -55,3 +58,5 @@ class Parts:
         await self.transport.aclose()
         await self.prompt_caches.close()
         await self.gate.close()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)

@@ -1,5 +1,6 @@
 """Batches: submitted, listed, watched, paused, resumed, cancelled."""
 
+import time
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -141,6 +142,7 @@ async def submit(
     With `dry_run=true` nothing is stored or sent: the answer, 200, is what the batch would take, and
     which of its lines are bad. An `Idempotency-Key` says nothing there.
     """
+    began_ns = time.time_ns()
     given = query.model_dump(exclude_none=True, by_alias=True)
     of_lines = {name: text for name, text in given.items() if name not in OF_THE_BATCH}
     default_max_tokens = str(services.configuration.default_max_tokens)
@@ -183,6 +185,8 @@ async def submit(
         return await run_in_threadpool(_read, services, project_id, begun.ref)
     accepted = await receive(body, begun, form)
     note("batch_submitted", project_id, batch=accepted.ref)
+    if services.tracing is not None:
+        services.tracing.submitted(accepted.ref, began_ns)
     services.feed(accepted.queues)
     return await run_in_threadpool(_read, services, project_id, accepted.ref)
 
