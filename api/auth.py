@@ -175,7 +175,7 @@ async def _known_caller(connection: HTTPConnection, services: Services, key: str
         with services.database.read() as session:
             return caller_of_key(session, key)
 
-    caller = await run_in_threadpool(look_up)
+    caller = await known.looked_up(key_hash, lambda: run_in_threadpool(look_up))
     if caller is None:
         known.forget(key_hash)
     else:

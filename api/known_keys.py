@@ -1,7 +1,9 @@
 """What an API process remembers of keys: those that were valid lately, and who guesses at others."""
 
+import asyncio
 import time
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
 
 from starlette.requests import HTTPConnection
 
@@ -38,6 +40,7 @@ class KnownKeys:
 
     def __init__(self) -> None:
         self._beliefs: dict[bytes, Belief] = {}
+        self._asked: dict[bytes, asyncio.Future[Caller | None]] = {}
 
     def caller(self, key_hash: bytes) -> Caller | None:
         """Return who a key speaks for that was valid within the last seconds."""
@@ -56,6 +59,16 @@ class KnownKeys:
         if caller.expires_at is not None:
             left_s = min(left_s, (caller.expires_at - utcnow()).total_seconds())
         self._beliefs[key_hash] = Belief(caller, time.monotonic() + left_s)
+
+    async def looked_up(
+        self, key_hash: bytes, look_up: Callable[[], Coroutine[Any, Any, Caller | None]]
+    ) -> Caller | None:
+        """Return what `look_up` does, or one that is under way: a thousand listeners ask at one moment."""
+        asked = self._asked.get(key_hash)
+        if asked is None:
+            asked = self._asked[key_hash] = asyncio.ensure_future(look_up())
+            asked.add_done_callback(lambda _: self._asked.pop(key_hash))
+        return await asyncio.shield(asked)
 
     def forget(self, key_hash: bytes) -> None:
         """Forget a key that was found not to be valid any more."""
