@@ -18,6 +18,7 @@ import pytest
 import redis
 from sqlalchemy import text
 
+from jobs.scopes import Scope
 from jobs.store.projects import create_key, ensure_project, revoke_key
 from scripts.launcher.flower_login import AUTH_VARIABLE
 from tests.support.eventually import eventually
@@ -161,7 +162,7 @@ def everything_in(client: redis.Redis) -> dict[str, str]:
 def test_no_secret_and_no_text_leaves_the_database(
     system: System, own_redis: OwnRedis, redis_client: redis.Redis
 ) -> None:
-    system.start_api()
+    system.start_api(TIDEMILL_LOG_FORMAT="json")
     system.start("flower", "--port", str(system.flower_port))
     system.start_worker()
     system.start_beat()
@@ -177,6 +178,7 @@ def test_no_secret_and_no_text_leaves_the_database(
         said |= everything_in(redis_client)
         said |= shown_by_flower(system)
         said |= commands_of(system)
+        said |= figures_of(system)
         if sys.platform == "linux":
             each_keeps_to_itself(system)
         break_the_database(system)
@@ -245,6 +247,15 @@ def shown_by_flower(system: System) -> dict[str, str]:
         eventually(lambda: "run_slice" in flower.get("/api/tasks").text, 20.0, "Flower has a task")
         paths = ("/", "/tasks", "/broker", "/api/tasks", "/api/workers?refresh=1")
         return {f"Flower {path}": flower.get(path).text for path in paths}
+
+
+def figures_of(system: System) -> dict[str, str]:
+    """What Prometheus is told."""
+    with system.database() as database, database.write() as session:
+        key = create_key(session, ensure_project(session, "default"), scopes=[Scope.METRICS])
+    told = system.http.get("/metrics", headers={"authorization": f"Bearer {key}"}).text
+    assert "tidemill_attempts_total" in told
+    return {"metrics": told}
 
 
 def commands_of(system: System) -> dict[str, str]:
