@@ -16,6 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.support.environment import scrubbed
 from tests.support.system import ROOT, Json, System, running_system
@@ -28,9 +30,9 @@ else:
 pytest_plugins = ("tests.support.simulator",)
 
 ROWS = [
-    {"sku": "p1", "text": 'A "mill", and\na pond', "max_tokens": "12", "note": "=1+1"},
+    {"sku": "p1", "text": 'A "mill", and\na pond', "max_tokens": "900", "note": "=1+1"},
     {"sku": "p2", "text": "Größe; 3,5 m", "max_tokens": "", "note": ""},
-    {"sku": "p3", "text": "third", "max_tokens": "9", "note": "plain"},
+    {"sku": "p3", "text": "third", "max_tokens": "800", "note": "plain"},
 ]
 TEMPLATE = "Say: {{ text }}"
 QUERY = {"model": "sim-small", "template": TEMPLATE, "id_column": "sku"}
@@ -49,7 +51,7 @@ def as_parquet() -> bytes:
         {
             "sku": [row["sku"] for row in ROWS],
             "text": [row["text"] for row in ROWS],
-            "max_tokens": pa.array([12, None, 9], pa.int32()),
+            "max_tokens": pa.array([900, None, 800], pa.int32()),
             "note": [row["note"] or None for row in ROWS],
         }
     )
@@ -197,7 +199,7 @@ def test_results_as_parquet_have_typed_columns_and_those_of_the_sheet(
     assert types["cost_usd"] == pa.decimal128(28, 9)
     assert types["finished_at"] == pa.timestamp("us", "UTC")
     assert types["max_tokens"] == types["output_tokens"] == pa.int64()
-    assert table["max_tokens"].to_pylist() == [12, None, 9]
+    assert table["max_tokens"].to_pylist() == [900, None, 800]
     plain = system.results(ended["parquet"], order="input")
     assert table["output"].to_pylist() == [row["output"] for row in plain]
     assert table["cost_usd"].to_pylist() == [Decimal(row["cost_usd"]) for row in plain]
@@ -240,6 +242,27 @@ def test_what_is_wrong_with_a_sheet_is_told_by_row_and_column(system: System) ->
     assert [(f["line"], f["field"], f["code"]) for f in reply.json()["errors"]] == [
         (3, "Text", "missing_variable")
     ]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
+@given(data=st.data())
+def test_whatever_bytes_arrive_are_read_or_refused(system: System, data: st.DataObject) -> None:
+    content_type, whole = BODIES[data.draw(st.sampled_from([*BODIES]))]
+    body = bytearray(whole())
+    if data.draw(st.booleans()):
+        body = bytearray(data.draw(st.binary(max_size=300)))
+    for _ in range(data.draw(st.integers(0, 4)) if body else 0):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    reply = system.http.post(
+        "/api/batches",
+        params={**QUERY, "dry_run": "true"},
+        content=bytes(body),
+        headers={
+            "content-type": content_type,
+            "content-encoding": data.draw(st.sampled_from(["identity", "gzip", "zstd"])),
+        },
+    )
+    assert reply.status_code in {200, 400, 413, 415}, reply.text
 
 
 @pytest.mark.parametrize("encoding", PACKERS)
