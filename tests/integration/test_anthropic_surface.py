@@ -1,5 +1,6 @@
 """Anthropic's surface over HTTP on both databases: its shapes, its states, its errors."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -373,6 +374,15 @@ async def test_a_create_that_the_client_repeats_makes_one_batch_and_a_new_one_an
     assert (await made(client, headers=repeated))["id"] == second["id"]
     monkeypatch.setattr(idempotency, "RETRIED", timedelta(0))
     assert (await made(client, headers=repeated))["id"] not in {first["id"], second["id"]}
+
+
+async def test_of_repeated_creates_at_once_one_makes_the_batch(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    repeated = {"x-stainless-retry-count": "1"}
+    found = await asyncio.gather(*(made(client, headers=repeated) for _ in range(5)))
+    assert len({batch["id"] for batch in found}) == 1
+    assert rows_of(database) == (1, 1, 1)
 
 
 async def test_of_a_create_that_fails_at_its_commit_nothing_is_left(
