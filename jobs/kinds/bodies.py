@@ -99,6 +99,23 @@ def text_of(answer: Answer, schema: Schema | None) -> Good | Bad:
     return Good(msgspec.json.encode(verdict.output).decode(), verdict.mended)
 
 
+def calls_in(reply: bytes | None) -> Iterator[dict[str, str]]:
+    """Yield the calls of tools in a chat completion; none where there is none."""
+    match None if reply is None else msgspec.json.decode(reply):
+        case {"choices": [{"message": {"tool_calls": [*found]}}, *_]}:
+            for call in found:
+                match call:
+                    case {
+                        "id": str(call_id),
+                        "function": {"name": str(name), "arguments": str(arguments)},
+                    }:
+                        yield {"call_id": call_id, "name": name, "arguments": arguments}
+                    case _:
+                        pass
+        case _:
+            pass
+
+
 def one_line(reply: bytes) -> msgspec.Raw:
     """Return JSON without the white space between its tokens; not a digit of it is another."""
     # What is no UTF-8 in a text that nobody has looked at would be no line of a file.

@@ -234,7 +234,7 @@ def test_errors_are_the_clients_own_exceptions(client: Anthropic) -> None:
         client.messages.batches.create(requests=[])
     with pytest.raises(anthropic.BadRequestError, match="tools"):
         client.messages.batches.create(
-            requests=[request(1, f"openai/{SMALL}", tools=[{"name": "f", "input_schema": {}}])]
+            requests=[request(1, f"gemini/{SMALL}", tools=[{"name": "f", "input_schema": {}}])]
         )
 
 

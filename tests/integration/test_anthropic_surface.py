@@ -339,11 +339,11 @@ async def test_a_body_that_is_no_batch_is_refused_in_anthropics_shape(
 async def test_what_only_anthropic_can_be_told_is_refused_for_a_route_with_others(
     client: httpx.AsyncClient,
 ) -> None:
-    tools = [{"name": "look", "input_schema": {"type": "object"}}]
-    await made(client, request(tools=tools))
-    reply = await make(client, request(tools=tools, model="either"))
+    thinks = {"thinking": {"type": "adaptive"}}
+    await made(client, request(**thinks))
+    reply = await make(client, request(**thinks, model="either"))
     message = reply.json()["error"]["message"]
-    assert message.startswith("requests.0.params.tools: can't be said to other")
+    assert message.startswith("requests.0.params.thinking: can't be said to other")
     assert "does not speak Anthropic's /messages" in message
 
 

@@ -26,6 +26,7 @@ from tests.support.workshop import CONFIGURATION, MESSAGE, workshop
 from workers.calls import Caller
 from workers.prefix import Prefix
 from workers.protocols.anthropic import VERSION, Anthropic
+from workers.protocols.openai import OpenAI
 
 DEFAULTS = JobDefaults(kind="messages")
 SAY = {"role": "user", "content": "Hi"}
@@ -210,18 +211,16 @@ def test_other_formats_are_asked_in_their_own_words() -> None:
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"tools": [TOOL]}, "tools"),
         ({"tool_choice": {"type": "any"}}, "tool_choice"),
+        ({"tools": [{**TOOL, "cache": 1}]}, "tools"),
         ({"top_k": 5}, "top_k"),
         ({"thinking": {"type": "adaptive"}}, "thinking"),
         ({"thinking": 5}, "thinking"),
         ({"of_tomorrow": 1}, "of_tomorrow"),
-        ({"output_config": {"effort": "low"}}, "output_config.effort"),
+        ({"output_config": {"effort": "max"}}, "output_config.effort"),
         ({"output_config": {"format": {"type": "grammar"}}}, "output_config.format"),
         ({"stop_sequences": ["a", "b", "c", "d", "e"]}, "stop_sequences"),
         ({"messages": [SAY, {"role": "assistant", "content": "{"}]}, "messages[1].role"),
-        ({"messages": [{"role": "system", "content": "x"}, SAY]}, "messages[0].role"),
-        ({"messages": [{"role": "user", "content": [PICTURE]}]}, "messages[0].content[0].type"),
         ({"messages": [{"role": "user", "content": [BROUGHT]}]}, "messages[0].content[0].type"),
     ],
 )
@@ -235,14 +234,142 @@ def test_what_only_anthropics_format_can_say_is_refused_for_a_route_with_another
     assert "first" in fault.message
 
 
+@pytest.mark.parametrize(
+    ("fields", "field", "said"),
+    [
+        (
+            {"tools": [{**TOOL, "description": "Looks.", "cache_control": {"type": "ephemeral"}}]},
+            "tools",
+            {
+                "tools": [
+                    {
+                        "type": "function",
+                        "function": {
+                            "name": "look",
+                            "parameters": {"type": "object"},
+                            "description": "Looks.",
+                        },
+                    }
+                ]
+            },
+        ),
+        (
+            {
+                "tools": [TOOL],
+                "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
+            },
+            "tool_choice",
+            {"tool_choice": "required", "parallel_tool_calls": False},
+        ),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "tool", "name": "look"}},
+            "tool_choice",
+            {"tool_choice": {"type": "function", "function": {"name": "look"}}},
+        ),
+        ({"output_config": {"effort": "low"}}, "output_config.effort", {"reasoning_effort": "low"}),
+        (
+            {"messages": [{"role": "system", "content": "x"}, SAY]},
+            "messages[0].role",
+            {"messages": [{"role": "system", "content": "x"}, SAY]},
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, PICTURE]}]},
+            "messages[0].content[1].type",
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "text", "text": "a"},
+                            {
+                                "type": "image_url",
+                                "image_url": {"url": "data:image/png;base64," + "A" * 9000},
+                            },
+                        ],
+                    }
+                ]
+            },
+        ),
+        (
+            {
+                "system": "Be brief.",
+                "messages": [
+                    SAY,
+                    {"role": "assistant", "content": [{"type": "text", "text": "Let me."}, CALL]},
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "tool_result", "tool_use_id": "t", "content": "a wheel"},
+                            {"type": "text", "text": "And?"},
+                        ],
+                    },
+                ],
+            },
+            "messages[1].content[1].type",
+            {
+                "messages": [
+                    {"role": "system", "content": "Be brief."},
+                    SAY,
+                    {
+                        "role": "assistant",
+                        "content": "Let me.",
+                        "tool_calls": [
+                            {
+                                "id": "t",
+                                "type": "function",
+                                "function": {
+                                    "name": "look",
+                                    "arguments": json.dumps(CALL["input"]),
+                                },
+                            }
+                        ],
+                    },
+                    {"role": "tool", "tool_call_id": "t", "content": "a wheel"},
+                    {"role": "user", "content": [{"type": "text", "text": "And?"}]},
+                ]
+            },
+        ),
+    ],
+)
+def test_servers_of_chat_completions_are_told_tools_their_calls_and_pictures(
+    fields: dict[str, Any], field: str, said: dict[str, Any]
+) -> None:
+    params = tiny(temperature=0.5, stop_sequences=["END"], **fields)
+    passed = request_of(params).passed
+    assert passed is not None
+    assert f"params.{field}" in passed.unmapped
+    assert passed.in_chat is not None
+    document = json.loads(bytes(passed.in_chat))
+    assert {name: document[name] for name in said} == said
+    assert (document["temperature"], document["stop"]) == (0.5, ["END"])
+    assert isinstance(read({**params, "model": "cheap"}), JobLine)
+
+
+def test_calls_of_tools_come_back_as_blocks() -> None:
+    calls = [
+        {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"a": 1}'}},
+        {"id": "c2", "type": "function", "function": {"name": "look", "arguments": "{"}},
+    ]
+    choice = {"message": {"content": None, "tool_calls": calls}, "finish_reason": "tool_calls"}
+    reply = json.dumps({"choices": [choice]}).encode()
+    answer = OpenAI("http://llama:8000/v1").answer(200, {}, reply)
+    verdict = judged(tiny(tools=[TOOL], output_config=FORMAT), answer)
+    assert isinstance(verdict, Good)
+    assert verdict.output["stop_reason"] == "tool_use"
+    assert verdict.output["content"] == [
+        {"type": "tool_use", "id": "c1", "name": "look", "input": {"a": 1}},
+        {"type": "tool_use", "id": "c2", "name": "look", "input": {"arguments": "{"}},
+    ]
+
+
 async def test_nothing_is_left_out_of_a_request_after_the_configuration_has_changed() -> None:
     def reply(_request: httpx.Request) -> httpx.Response:
         raise AssertionError("a call was made")
 
     caller = Caller(httpx.MockTransport(reply), deadline_s=1)
     other = CONFIGURATION.providers["first"]
-    with pytest.raises(RequestRejected, match=r"params\.tools"):
-        await caller.call(other, None, "small", request_of(tiny(tools=[TOOL])))
+    with pytest.raises(RequestRejected, match=r"params\.top_k"):
+        await caller.call(other, None, "small", request_of(tiny(top_k=5)))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ class Source(msgspec.Struct, frozen=True):
     """Where a picture or a document is; `data` is the thing itself."""
 
     type: str
+    url: str | None = None
+    media_type: str | None = None
     data: str | None = None
     content: "str | tuple[Block, ...] | None" = None
 
@@ -50,7 +52,10 @@ class Block(msgspec.Struct, frozen=True):
     title: str | None = None
     context: str | None = None
     source: Source | str | None = None
+    id: str | None = None
+    name: str | None = None
     input: msgspec.Raw = ABSENT
+    tool_use_id: str | None = None
     content: "str | tuple[Block, ...] | None" = None
     cache_control: CacheControl | None = None
 

@@ -7,6 +7,7 @@ import msgspec
 from jobs.exchange import Endpoint, Message, ModelRequest, Passed
 from jobs.kinds.bodies import schema_of, spoken
 from jobs.kinds.messages.body import Body, OutputConfig, Turn, blocks_of, text_of
+from jobs.kinds.messages.chat_body import IN_CHAT, Unsayable, chat_body
 from jobs.kinds.schemas import Schema
 
 MAPPED = frozenset(
@@ -61,6 +62,7 @@ def request_of(raw: msgspec.Raw, body: Body) -> ModelRequest:
     unmapped = [*_unmapped_fields(raw, said), *_unmapped_content(body)]
     if not is_usable:
         unmapped.append("params.output_config.format")
+    in_chat = _in_chat(raw, body, said) if unmapped and is_usable else None
     blocks = [block for _, block in body.blocks()]
     return ModelRequest(
         messages=tuple(_message(turn) for turn in body.messages),
@@ -75,12 +77,27 @@ def request_of(raw: msgspec.Raw, body: Body) -> ModelRequest:
             endpoint=Endpoint.MESSAGES,
             unmapped=tuple(unmapped),
             unbounded=tuple(f"params.{name}" for name in sorted(said - RECKONED)),
+            in_chat=in_chat,
             beside="\n".join(_beside(raw, body)),
             images=sum(block.type == "image" for block in blocks),
             image_bytes=sum(block.picture_bytes for block in blocks),
             added_tokens=TOOLS_TOKENS if body.tools else 0,
         ),
     )
+
+
+def _in_chat(raw: msgspec.Raw, body: Body, said: frozenset[str]) -> msgspec.Raw | None:
+    """Return what a body is in chat completions, None where these can't say all of it."""
+    fields = _fields.decode(raw)
+    beside = {
+        name for name in said - MAPPED - WITHOUT_EFFECT if not _is_neutral(name, fields[name])
+    }
+    if not beside <= IN_CHAT or len(body.stop_sequences or ()) > MOST_STOPS or _goes_on(body):
+        return None
+    try:
+        return chat_body(fields, body)
+    except Unsayable:
+        return None
 
 
 def asked_schema(body: Body) -> Schema | None:
@@ -112,8 +129,12 @@ def _beside(raw: msgspec.Raw, body: Body) -> Iterator[str]:
 def _unmapped_fields(raw: msgspec.Raw, said: frozenset[str]) -> Iterator[str]:
     fields = _fields.decode(raw)
     for name in sorted(said - MAPPED - WITHOUT_EFFECT):
-        if name not in NEUTRAL_TYPES or _type_of(fields[name]) not in NEUTRAL_TYPES[name]:
+        if not _is_neutral(name, fields[name]):
             yield f"params.{name}"
+
+
+def _is_neutral(name: str, raw: msgspec.Raw) -> bool:
+    return name in NEUTRAL_TYPES and _type_of(raw) in NEUTRAL_TYPES[name]
 
 
 def _type_of(raw: msgspec.Raw) -> str | None:
@@ -121,6 +142,11 @@ def _type_of(raw: msgspec.Raw) -> str | None:
         return _typed.decode(raw).type
     except msgspec.DecodeError:
         return None
+
+
+def _goes_on(body: Body) -> bool:
+    """Whether the model is to go on with a turn that was begun for it; others would answer that."""
+    return body.messages[-1].role == "assistant"
 
 
 def _unmapped_content(body: Body) -> Iterator[str]:
@@ -135,6 +161,5 @@ def _unmapped_content(body: Body) -> Iterator[str]:
         for number, block in enumerate(blocks_of(turn.content)):
             if block.type != "text":
                 yield f"{where}.content[{number}].type"
-    if body.messages[-1].role == "assistant":
-        # The model would go on with it; others answer it.
+    if _goes_on(body):
         yield f"params.messages[{len(body.messages) - 1}].role"

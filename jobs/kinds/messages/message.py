@@ -1,9 +1,13 @@
 """A message in Anthropic's shape, made of the answer of a provider of another format."""
 
 import hashlib
+from collections.abc import Iterator
 from typing import Any
 
-from jobs.exchange import Answer, Finish, Usage
+import msgspec
+
+from jobs.exchange import Answer, Endpoint, Finish, Usage
+from jobs.kinds.bodies import calls_in
 
 REASONS = {
     Finish.COMPLETE: "end_turn",
@@ -29,12 +33,32 @@ def message(answer: Answer, text: str) -> dict[str, Any]:
         "type": "message",
         "role": "assistant",
         "model": answer.model or "",
-        "content": [{"type": "text", "text": text}] if text else [],
+        "content": list(_blocks(answer, text)),
         "stop_reason": reason,
         "stop_sequence": None,
         "stop_details": _refusal(answer) if reason == "refusal" else None,
         "usage": None if answer.usage is None else usage(answer.usage),
     }
+
+
+def _blocks(answer: Answer, text: str) -> Iterator[dict[str, Any]]:
+    if text:
+        yield {"type": "text", "text": text}
+    for call in calls_in(answer.reply_of(Endpoint.CHAT)):
+        yield {
+            "type": "tool_use",
+            "id": call["call_id"],
+            "name": call["name"],
+            "input": _arguments(call["arguments"]),
+        }
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    """Return what a tool is called with; under `arguments` as it came where it is no object."""
+    try:
+        return msgspec.json.decode(text or "{}", type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {"arguments": text}
 
 
 def usage(used: Usage) -> dict[str, Any]:

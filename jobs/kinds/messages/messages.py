@@ -19,6 +19,7 @@ from jobs.kinds.messages.body import PARAMS, Body
 from jobs.kinds.messages.mapping import asked_schema, request_of
 from jobs.kinds.messages.message import message
 from jobs.kinds.messages.unbounded import faults_of
+from jobs.kinds.schemas import Schema
 
 _CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
@@ -85,6 +86,14 @@ class MessagesPlan(Plan):
         self._requests = (request_of(raw, body),)
 
     @property
+    def _schema(self) -> Schema | None:
+        """The schema that is looked after here: none where a server got the format as it was written."""
+        passed = self._requests[0].passed
+        if passed is not None and passed.in_chat is not None:
+            return None
+        return asked_schema(self._body)
+
+    @property
     def requests(self) -> tuple[ModelRequest, ...]:
         """The one request."""
         return self._requests
@@ -98,7 +107,7 @@ class MessagesPlan(Plan):
         """Return the message: the provider's own, or one that is made of its answer."""
         if (reply := answer.reply_of(Endpoint.MESSAGES)) is not None:
             return Good(one_line(reply))
-        verdict = text_of(answer, asked_schema(self._body))
+        verdict = text_of(answer, self._schema)
         if not isinstance(verdict, Good):
             return verdict
         return Good(message(answer, verdict.output), verdict.mended)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from jobs.exchange import Answer, Endpoint, Finish, Usage
-from jobs.kinds.bodies import is_there
+from jobs.kinds.bodies import calls_in, is_there
 from jobs.kinds.responses.body import Body
 
 REASONS = {
@@ -70,7 +70,7 @@ def response(
 
 def _items(answer: Answer, text: str, number: str, status: str) -> Iterator[dict[str, Any]]:
     """Yield the message, if there is one beside calls of the caller's tools, and these."""
-    calls = [*_calls(answer.reply_of(Endpoint.CHAT))]
+    calls = [*calls_in(answer.reply_of(Endpoint.CHAT))]
     if text or answer.refusal is not None or not calls:
         yield {
             "id": f"msg_{number}",
@@ -81,23 +81,6 @@ def _items(answer: Answer, text: str, number: str, status: str) -> Iterator[dict
         }
     for call in calls:
         yield {"type": "function_call", "id": f"fc_{call['call_id']}", "status": status, **call}
-
-
-def _calls(reply: bytes | None) -> Iterator[dict[str, str]]:
-    """Yield the calls of tools in a chat completion."""
-    match None if reply is None else msgspec.json.decode(reply):
-        case {"choices": [{"message": {"tool_calls": [*found]}}, *_]}:
-            for call in found:
-                match call:
-                    case {
-                        "id": str(call_id),
-                        "function": {"name": str(name), "arguments": str(arguments)},
-                    }:
-                        yield {"call_id": call_id, "name": name, "arguments": arguments}
-                    case _:
-                        pass
-        case _:
-            pass
 
 
 def _piece(refusal: str | None, text: str) -> dict[str, Any]:
