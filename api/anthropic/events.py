@@ -75,10 +75,24 @@ class Events:
         told = self._begun()
         if self._has_text:
             told += event("content_block_stop", index=0)
+        calls = [block for block in whole["content"] if block["type"] == "tool_use"]
+        told += b"".join(
+            _called(index, block) for index, block in enumerate(calls, start=int(self._has_text))
+        )
         names = ("stop_reason", "stop_sequence", "stop_details")
         delta = {name: whole[name] for name in names}
         usage = {} if whole["usage"] is None else {"usage": whole["usage"]}
         return told + event("message_delta", delta=delta, **usage)
+
+
+def _called(index: int, block: Mapping[str, Any]) -> bytes:
+    """Return the events of a tool's call, which is told at once."""
+    delta = {"type": "input_json_delta", "partial_json": _encode(block["input"]).decode()}
+    return (
+        event("content_block_start", index=index, content_block={**block, "input": {}})
+        + event("content_block_delta", index=index, delta=delta)
+        + event("content_block_stop", index=index)
+    )
 
 
 def event(name: str, **fields: Any) -> bytes:
