@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import redis
 
+from jobs.pools import pool_key
 from tests.support.eventually import eventually_async
 from tests.support.gates import GOOD, Fleet, ask_for, granted, pools, put_off, server_client
 from tests.support.redis_servers import OwnRedis
@@ -152,3 +153,16 @@ async def test_a_round_that_is_cut_off_leaves_its_reply_to_nobody(own_redis: Own
         assert len(reply.starts) == 1  # with another's reply there were as many as that had wishes
         await asyncio.gather(cut_off, return_exceptions=True)
     await client.aclose()
+
+
+async def test_a_key_that_somebody_else_has_written_begins_anew(
+    fleet: Fleet, own_redis: OwnRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with fleet.gates(pools({"rps": 100}), count=1) as (gate,):
+        assert await opened(gate)()
+        with redis.Redis.from_url(own_redis.url) as stranger:
+            stranger.set(pool_key("sim", "pool0"), "x")
+        await eventually_async(opened(gate), 10.0)
+    said = [record.message for record in caplog.records if "not its own" in record.message]
+    assert len(said) == 1
+    assert pool_key("sim", "pool0") in said[0]

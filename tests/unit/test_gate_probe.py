@@ -13,7 +13,7 @@ MODEL = Scope("tidemill:gate:{p/m}:a", "a", ("a",), {})
 WISH = Wish(1, 3, 30, 10, 20, 30)
 BEGIN_S = 1_000_000.0
 PROBE_S = 600.0
-SILENT_S = 15.0
+SILENT_S = 10.0
 """After which the script takes a process for gone."""
 
 TRIP = {"trip": {"wait": 1.0, "most": 1.0, "reason": "busy", "hinted": False, "n": 1}}

@@ -196,8 +196,7 @@ class Asker:
             desk.round_failed()
             raise
         self._note_refusals(desk, order, hands, reply)
-        for index in reply.unseeded:
-            self._seed(desk, order.scopes[index].scope)
+        self._note_lost(desk, order, reply)
 
     # Answering ----------------------------------------------------------------------------------
 
@@ -300,7 +299,14 @@ class Asker:
         for queue in self._room.waited_for():
             queue.dismiss(NEVER, reply)
 
-    # Daily counts -------------------------------------------------------------------------------
+    # What Redis has lost ------------------------------------------------------------------------
+
+    def _note_lost(self, desk: Desk, order: Order, reply: Reply) -> None:
+        for index in reply.foreign:
+            key = order.scopes[index].scope.key
+            log.warning("the gate's key %s was not its own; it begins anew", key)
+        for index in reply.unseeded:
+            self._seed(desk, order.scopes[index].scope)
 
     def _seed(self, desk: Desk, scope: Scope) -> None:
         """Read what was used today, once at a time, for a scope whose counts are lost."""

@@ -17,7 +17,7 @@ TELL_WITHIN_S = 0.05
 """What is to be told waits at most so long for the next round."""
 
 REPORT_EVERY_S = 2.0
-"""The calls in flight are told so often, without any change; the script forgets them after 15 s."""
+"""The calls in flight are told so often, without any change; the script forgets them after 10 s."""
 
 KEPT = 256
 """Lanes and scopes that are kept though nobody needs them just now; callers may make names up."""

@@ -117,13 +117,17 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """How a round was decided. `starts` are seconds from `now`, in the order of the wishes; None for no."""
+    """How a round was decided. `starts` are seconds from `now`, in the order of the wishes; None for no.
+
+    `foreign` are indexes of scopes whose key somebody else had written, and which began anew.
+    """
 
     now: float
     starts: list[float | None]
     refusals: list[Refusal] = field(default_factory=list)
     probes: frozenset[int] = frozenset()
     unseeded: tuple[int, ...] = ()
+    foreign: tuple[int, ...] = ()
 
 
 class Script:
@@ -154,13 +158,18 @@ def read_reply(raw: Sequence[Any]) -> Reply:
         starts=[None if micros < 0 else micros / 1e6 for micros in starts],
         refusals=[_refusal(entry) for entry in _list(words["refused"])],
         probes=frozenset(int(position) for position in _list(words["probes"])),
-        unseeded=tuple(int(index) - 1 for index in _list(words["unseeded"])),
+        unseeded=_indexes(words["unseeded"]),
+        foreign=_indexes(words["foreign"]),
     )
 
 
 def _list(value: Any) -> list[Any]:
     # An empty table of Lua is an empty object in JSON.
     return value if isinstance(value, list) else []
+
+
+def _indexes(value: Any) -> tuple[int, ...]:
+    return tuple(int(index) - 1 for index in _list(value))
 
 
 def _refusal(entry: list[Any]) -> Refusal:

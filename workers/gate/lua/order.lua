@@ -23,8 +23,8 @@
 --           m:NAME (pool only) a model scope that is shown, and when it was used last; see models.lua
 -- ARGV[1]   JSON, see workers/gate/script.py: process, scopes, told, asks
 -- ARGV[2]   seconds since the epoch instead of the server's clock; given by tests only
--- Returns   {seconds, microseconds of the clock, JSON {refused, probes, unseeded}, then for each ask the
---           microseconds from the clock to its start, rounded up, or -1}
+-- Returns   {seconds, microseconds of the clock, JSON {refused, probes, unseeded, foreign}, then for each ask
+--           the microseconds from the clock to its start, rounded up, or -1}
 -- Clock     TIME of this server
 
 local max, min, ceil, format, byte = math.max, math.min, math.ceil, string.format, string.byte

@@ -63,5 +63,5 @@ for index = 1, #KEYS do
 end
 local missing = {}
 for index in pairs(unseeded) do missing[#missing + 1] = index end
-reply[3] = cjson.encode({refused = refused, probes = probes, unseeded = missing})
+reply[3] = cjson.encode({refused = refused, probes = probes, unseeded = missing, foreign = foreign})
 return reply

@@ -3,7 +3,8 @@
 local GUARANTEED_S = 0.8   -- horizon of a class that is behind its share
 local FORGET_S = 2         -- of use beyond its share that is held against a class
 local LIFETIME_S = 172800
-local SILENT_S = 15        -- after which a process's calls in flight are forgotten
+local SILENT_S = 10        -- after which a process's calls in flight are forgotten: less than its leases last, as
+                           -- who takes over its slices would wait here for places that nobody has any more
 local SET_BACK_S = 1       -- by which the last round may lie ahead of the clock
 
 local function put(scope, field, value)
@@ -25,8 +26,20 @@ local function flights_of(scope, field)
   return nil
 end
 
+local foreign = {} -- indexes of keys that were none of ours
+
+local function read(index)
+  -- What somebody else has written there would hold every call up for ever, and pace is all that it holds.
+  local flat = redis.pcall('HGETALL', KEYS[index])
+  if not flat.err then return flat end
+  if not string.find(flat.err, 'WRONGTYPE', 1, true) then return redis.call('HGETALL', KEYS[index]) end
+  redis.call('DEL', KEYS[index])
+  foreign[#foreign + 1] = index
+  return {}
+end
+
 local function load(index)
-  local flat = redis.call('HGETALL', KEYS[index])
+  local flat = read(index)
   local f, others, models, mine = {}, {}, {}, 'p:' .. order.process
   for i = 1, #flat, 2 do
     local field = flat[i]
