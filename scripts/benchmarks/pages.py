@@ -11,6 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 import httpx
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -48,12 +49,12 @@ SMALL_PAGES = PagesPlan(jobs=5_000, times=3, stores=(Store.SQLITE,))
 
 @dataclass(frozen=True, slots=True)
 class PageTimes:
-    """How long a page took, in milliseconds; `kilobytes` are those of its HTML."""
+    """How long a page took, and what CPU of the API's process; `kilobytes` are those of its HTML."""
 
-    store: str
     page: str
     p50_ms: float
     p99_ms: float
+    cpu_ms: float
     kilobytes: float
 
 
@@ -74,19 +75,19 @@ def measure_pages(store: Store, plan: PagesPlan, servers: Servers, say: Say) -> 
         key = system.key_file.read_text(encoding="utf-8").strip()
         http.post("/login", data={"key": key})
         return [
-            _timed(http, store, name, path, plan.times)
+            _timed(system, http, f"{store}: {name}", path, plan.times)
             for name, path in _pages(ref, plan.jobs).items()
         ]
 
 
 def print_pages(console: Console, times: Sequence[PageTimes]) -> None:
     """Print a row for each page."""
-    table = Table("store", "page", "p50 ms", "p99 ms", "KB")
-    for column in table.columns[2:]:
+    table = Table("page", "p50 ms", "p99 ms", "CPU ms", "KB")
+    for column in table.columns[1:]:
         column.justify = "right"
     for each in times:
-        figures = (f"{each.p50_ms:.1f}", f"{each.p99_ms:.1f}", f"{each.kilobytes:.0f}")
-        table.add_row(each.store, each.page, *figures)
+        times_ms = (f"{each.p50_ms:.1f}", f"{each.p99_ms:.1f}", f"{each.cpu_ms:.1f}")
+        table.add_row(each.page, *times_ms, f"{each.kilobytes:.0f}")
     console.print(table)
 
 
@@ -109,8 +110,10 @@ def _pages(ref: str, jobs: int) -> Mapping[str, str]:
     }
 
 
-def _timed(http: httpx.Client, store: Store, name: str, path: str, times: int) -> PageTimes:
+def _timed(system: System, http: httpx.Client, page: str, path: str, times: int) -> PageTimes:
     took_ms, size = [], 0
+    api = psutil.Process(system.processes["api"].pid)
+    cpu_before_s = sum(api.cpu_times()[:2])
     for _ in range(times):
         began = time.perf_counter()
         reply = http.get(path)
@@ -121,7 +124,8 @@ def _timed(http: httpx.Client, store: Store, name: str, path: str, times: int) -
     took_ms.sort()
     last = len(took_ms) - 1
     p50_ms, p99_ms = took_ms[last // 2], took_ms[round(0.99 * last)]
-    return PageTimes(store.value, name, p50_ms, p99_ms, size / 1000)
+    cpu_ms = 1000 * (sum(api.cpu_times()[:2]) - cpu_before_s) / times
+    return PageTimes(page, p50_ms, p99_ms, cpu_ms, size / 1000)
 
 
 def fill(system: System, jobs: int) -> str:
@@ -168,6 +172,7 @@ _SQLITE = {
     "{day}": "date('now', '-' || k || ' days')",
 }
 _POSTGRES = {
+    "%": "%%",  # for its driver
     "{blob}": "BYTEA",
     "{moment}": "now() - interval '8 hours' + (i * 28000.0 / {jobs}) * interval '1 second'",
     "{day}": "CURRENT_DATE - k",
