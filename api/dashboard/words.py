@@ -32,7 +32,8 @@ def usd(nanos: int | None) -> str:
     if dollars == 0 or dollars >= 1:
         return f"{sign}${dollars:,.2f}"
     places = 1 - math.floor(math.log10(dollars))  # two digits that say something
-    return f"{sign}${dollars:.{max(3, places)}f}"
+    whole, _, cents = f"{dollars:.{max(3, places)}f}".partition(".")
+    return f"{sign}${whole}.{cents.rstrip('0'):0<2}"
 
 
 def share(part: float, whole: float) -> str:

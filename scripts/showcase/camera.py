@@ -22,7 +22,7 @@ FLAGS = (
 )
 
 WIDTH, HEIGHT, TALLEST = 1120, 800, 1300
-LISTS = {"results", "settings"}
+LISTS = {"batches", "batches-dark", "results", "settings"}
 """Of which the beginning shows all that there is to see."""
 
 PHONE = {"width": 390, "height": 844}
