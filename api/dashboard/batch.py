@@ -13,16 +13,20 @@ from starlette.responses import RedirectResponse
 from api.auth import Steerer, Viewer
 from api.dashboard import charts
 from api.dashboard.batches import standings_of
+from api.dashboard.holdups import explained
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
+from api.dashboard.standing import Standing
 from api.logins import read_form, token_of
 from api.routes import batches as steering
 from api.routes.retries import RetryQuery, retry
-from api.services import ServicesDep
+from api.services import Services, ServicesDep
 from jobs.clock import utcnow
 from jobs.errors import NotFound
 from jobs.states import BatchState, sources
 from jobs.store import arrivals, batches, failures
+from jobs.store.arrivals import Arrival
+from jobs.store.failures import Reason
 from jobs.store.samples import Sample, SampledCall, sample
 from jobs.tables import Batch
 
@@ -45,14 +49,14 @@ class ModelShare:
 
 
 @router.get("/batches/{batch_id}")
-def batch_page(request: Request, services: ServicesDep, visitor: Viewer, batch_id: str) -> Response:
+async def batch_page(
+    request: Request, services: ServicesDep, visitor: Viewer, batch_id: str
+) -> Response:
     """Show a batch."""
-    with services.database.read() as session:
-        batch = batches.find(session, visitor.caller.project_id, batch_id)
-        (standing,) = standings_of(session, [batch])
-        curve = arrivals.curve(session, batch, POINTS)
-        calls = sample(session, batch)
-        reasons = failures.reasons(session, batch)
+    course = await run_in_threadpool(_course, services, visitor.caller.project_id, batch_id)
+    standing, curve, calls, reasons = course
+    (standing,) = await explained(services, [standing])
+    batch = standing.batch
     began = batch.started_at or batch.created_at
     points = [(began, 0), *((each.at, each.finished_jobs) for each in curve)]
     outputs = [float(call.output_tokens) for call in calls.calls if call.output_tokens is not None]
@@ -82,6 +86,21 @@ def batch_page(request: Request, services: ServicesDep, visitor: Viewer, batch_i
         can=_possible(batch),
         once=_once(request, batch),
     )
+
+
+def _course(
+    services: Services, project_id: int, ref: str
+) -> tuple[Standing, list[Arrival], Sample, list[Reason]]:
+    """Return how a batch stands, how it went on, a sample of its calls, and what went wrong."""
+    with services.database.read() as session:
+        batch = batches.find(session, project_id, ref)
+        (standing,) = standings_of(session, [batch])
+        return (
+            standing,
+            arrivals.curve(session, batch, POINTS),
+            sample(session, batch),
+            failures.reasons(session, batch),
+        )
 
 
 def _by_model(batch: Batch, calls: Sample) -> list[ModelShare]:

@@ -1,17 +1,20 @@
 """The first page: how everything stands, and the batches."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from api.auth import Viewer
 from api.batch_reading import missing_workers
+from api.dashboard.holdups import explained
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
 from api.dashboard.standing import Standing, headline
-from api.services import ServicesDep
+from api.services import Services, ServicesDep
 from jobs.clock import utcnow
 from jobs.states import FED_BATCH_STATES
 from jobs.store import Session, arrivals, batches, failures, slices
@@ -30,7 +33,7 @@ LOOKED_INTO = 20
 
 
 @router.get("/")
-def batches_page(
+async def batches_page(
     request: Request,
     services: ServicesDep,
     visitor: Viewer,
@@ -38,11 +41,8 @@ def batches_page(
 ) -> Response:
     """Show how everything stands, and a page of batches, newest first."""
     project_id = visitor.caller.project_id
-    with services.database.read() as session:
-        page = batches.page(session, project_id, before=before, limit=SHOWN + 1)
-        lately = batches.lately(session, project_id, utcnow() - LATELY)
-        known = {each.ref: each for each in (*lately, *page)}
-        standings = {each.batch.ref: each for each in standings_of(session, list(known.values()))}
+    lately, page, found = await run_in_threadpool(_read, services, project_id, before)
+    standings = {each.batch.ref: each for each in await explained(services, found)}
     shown = page[:SHOWN]
     recent = [standings[batch.ref] for batch in lately]
     return render(
@@ -57,6 +57,17 @@ def batches_page(
     )
 
 
+def _read(
+    services: Services, project_id: int, before: str | None
+) -> tuple[list[Batch], list[Batch], list[Standing]]:
+    """Return what the headline is about, a page of batches and one more, and how all of them stand."""
+    with services.database.read() as session:
+        page = batches.page(session, project_id, before=before, limit=SHOWN + 1)
+        lately = batches.lately(session, project_id, utcnow() - LATELY)
+        known = {each.ref: each for each in (*lately, *page)}
+        return lately, page, standings_of(session, list(known.values()))
+
+
 def standings_of(session: Session, found: Sequence[Batch]) -> list[Standing]:
     """Return how batches stand; of `LOOKED_INTO` in trouble or at work, more than their rows tell."""
     moving = [each for each in found if each.state in FED_BATCH_STATES]
@@ -65,22 +76,26 @@ def standings_of(session: Session, found: Sequence[Batch]) -> list[Standing]:
     looks = LOOKED_INTO
     for batch in found:
         standing = Standing(batch, paces.get(batch.ref, Pace()), batch.waiting_for)
-        waits, top_reason = standing.waits, None
         is_still = batch in moving and not standing.running and standing.waiting
-        if looks and (standing.fails or (is_still and waits is None)):
+        is_unexplained = is_still and standing.waits is None
+        if looks and (standing.fails or is_unexplained):
             looks -= 1
-            if is_still and waits is None:
-                waits = missing_workers(session, batch) or _next_try(session, batch)
             if standing.fails:
                 reasons = failures.reasons(session, batch)
-                top_reason = reasons[0].code if reasons else None
-            standing = Standing(batch, standing.moves, waits, top_reason)
+                standing = replace(standing, top_reason=reasons[0].code if reasons else None)
+            if is_unexplained:
+                standing = _held_by(session, standing)
         standings.append(standing)
     return standings
 
 
-def _next_try(session: Session, batch: Batch) -> str | None:
-    """Say when a batch is looked at again whose reason to wait is not told at this moment."""
+def _held_by(session: Session, standing: Standing) -> Standing:
+    """Return how a batch stands of which nothing moves, and whose row doesn't tell why."""
+    batch = standing.batch
     assert batch.id is not None  # a stored row has its key
-    due = slices.next_try(session, batch.id)
-    return None if due is None else f"its next try, at {due:%H:%M:%S} UTC"
+    if (waits := missing_workers(session, batch)) is not None:
+        return replace(standing, waits=waits)
+    if (tried := slices.next_try(session, batch.id)) is None:
+        return standing
+    queue, due = tried
+    return replace(standing, waits=f"its next try, at {due:%H:%M:%S} UTC", tried_at=queue)

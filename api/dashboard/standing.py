@@ -37,13 +37,14 @@ class Standing:
     """A batch and what is known of it beside its row.
 
     `waits` is what holds it up, also where its row doesn't tell; `top_reason` is the code with which
-    most of its jobs failed.
+    most of its jobs failed; `tried_at` is the queue at which it is between two tries.
     """
 
     batch: Batch
     moves: Pace
     waits: str | None = None
     top_reason: str | None = None
+    tried_at: str | None = None
 
     @property
     def title(self) -> str:

@@ -7,7 +7,6 @@ locks is batches by id, then slices, then projects' budgets, then the ledger; no
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from jobs.states import SliceState
@@ -57,15 +56,19 @@ def idle_slices(session: Session, batch_id: int, *, limit: int) -> Sequence[Slic
     ).all()
 
 
-def next_try(session: Session, batch_id: int) -> datetime | None:
-    """Return when the first of a batch's slices that were given back is looked at again, if any was."""
-    return session.exec(
-        select(func.min(Slice.not_before)).where(
+def next_try(session: Session, batch_id: int) -> tuple[str, datetime] | None:
+    """Return the queue of a batch's slice that is looked at again first, of those given back, and when."""
+    found = session.exec(
+        select(Slice.queue, Slice.not_before)
+        .where(
             Slice.batch_id == batch_id,
             Slice.state == SliceState.WAITING,
             col(Slice.not_before) > now(session),
         )
-    ).one()
+        .order_by(col(Slice.not_before))
+        .limit(1)
+    ).first()
+    return None if found is None or found[1] is None else (found[0], found[1])
 
 
 def close(session: Session, batch: Batch, piece: Slice) -> None:

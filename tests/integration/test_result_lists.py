@@ -222,14 +222,14 @@ def test_a_batch_whose_slices_were_given_back_tells_its_next_try(database: Datab
         session.connection().execute(
             update(Slice).where(col(Slice.no) == 1).values(not_before=due + timedelta(seconds=9))
         )
-        assert slices.next_try(session, batch.id) == due
+        assert slices.next_try(session, batch.id) == ("sim", due)
         (standing,) = standings_of(session, [batch])
     assert standing.waits == "a worker: none runs for sim"
     with database.write() as session:
         beat(session, WorkerCard("w", "host", 1, ["sim"], 1), 0)
         (standing,) = standings_of(session, [batch])
     assert standing.waits == f"its next try, at {due:%H:%M:%S} UTC"
-    assert standing.is_held
+    assert (standing.is_held, standing.tried_at) == (True, "sim")
 
 
 def test_workers_are_listed_with_what_they_hold_and_the_lost_last(database: Database) -> None:

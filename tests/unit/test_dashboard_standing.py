@@ -1,11 +1,14 @@
 """The headline: how everything stands, and what of it a person must look at."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from api.dashboard.holdups import explain
 from api.dashboard.standing import Standing, Tone, headline
 from jobs.clock import utcnow
+from jobs.pools import PoolState
 from jobs.states import BatchState, PauseCause
 from jobs.store.arrivals import Pace
 from jobs.tables import Batch
@@ -113,3 +116,36 @@ def test_a_reason_that_several_share_is_told_once() -> None:
 
 def test_nothing_is_told_as_nothing() -> None:
     assert headline([]).tone is Tone.QUIET
+
+
+def test_between_two_tries_the_pool_tells_why() -> None:
+    between = replace(
+        standing(moves=Pace(), waits="its next try, at 06:01:02 UTC"), tried_at="openai"
+    )
+    until = utcnow().replace(hour=7, minute=10)
+    blocked = pool("openai", blocked_until=until, reason="quota_exhausted: HTTP 429")
+    told = explain(between, [pool("mistral", blocked_until=until), pool("openai"), blocked])
+    assert told.waits == "openai/main is paused until 07:10 UTC: quota_exhausted: HTTP 429"
+    assert headline([told]).sentence == "1 waits: openai/main is paused until 07:10 UTC."
+    assert explain(between, [pool("openai")]) == between
+
+
+def pool(provider: str, **fields: Any) -> PoolState:
+    return PoolState(
+        **{
+            "provider": provider,
+            "pool": "main",
+            "models": None,
+            "dimensions": (),
+            "in_flight": 0,
+            "in_flight_limit": None,
+            "binding": None,
+            "breaker": "closed",
+            "blocked_until": None,
+            "reason": None,
+            "trust": 1.0,
+            "found_per_s": None,
+            "found_in_flight": None,
+            **fields,
+        }
+    )
