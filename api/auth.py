@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection
 from api.audit import Refusals, set_caller
 from api.connections import admit
 from api.known_keys import Guesses, KnownKeys, source_of
-from api.logins import check_form, token_of, visitor_of
+from api.logins import check_form, present_visitor, token_of, visitor_of
 from api.query import check_query
 from api.services import Services, ServicesDep
 from jobs.errors import CrossSite, InsufficientScope, NotAuthorised, TooManyGuesses
@@ -96,14 +96,18 @@ async def authorise_page(
 
 
 async def may_go_on(connection: HTTPConnection, services: Services, scope: Scope) -> bool:
-    """Return whether the key of a connection that began long ago still has this scope.
+    """Return whether the key, or the login, of a connection that began long ago still has this scope.
 
     That it has not is no guess at a key, and no refusal to be told.
 
     Raises:
         ServiceUnavailable: nobody knows, as the database can't be used now.
     """
-    caller = await _known_caller(connection, services, _sent_key(connection))
+    key = _sent_key(connection)
+    if not key and isinstance(connection, Request):
+        visitor = await present_visitor(connection, services)
+        return visitor is not None and scope in visitor.caller.scopes
+    caller = await _known_caller(connection, services, key)
     return caller is not None and scope in caller.scopes
 
 

@@ -66,6 +66,21 @@ async def visitor_of(request: Request, services: Services) -> Visitor:
     return found
 
 
+async def present_visitor(request: Request, services: Services) -> Visitor | None:
+    """Return who has the login of a request that began long ago, None if it is over.
+
+    It is no use of the login, which a forgotten page would keep alive, and no guess at one.
+    """
+    token = token_of(request)
+
+    def look_up() -> Visitor | None:
+        with services.database.read() as session:
+            found = logins.visitor(session, token)
+        return None if found is None else found[0]
+
+    return await run_in_threadpool(look_up)
+
+
 def _visitor(services: Services, token: str) -> Visitor | None:
     with services.database.read() as session:
         found = logins.visitor(session, token)

@@ -23,7 +23,7 @@ from api.listening import following, pages, watcher
 from api.socket_listener import MAX_MESSAGE_BYTES, SocketListener
 from jobs.exchange import Usage
 from jobs.scopes import Scope
-from jobs.store import Database
+from jobs.store import Database, logins
 from jobs.store.projects import create_key, ensure_project, revoke_key
 from tests.support.eventually import eventually_async
 from tests.support.rows import seed_batch
@@ -203,6 +203,25 @@ async def test_a_revoked_key_hears_no_more_and_is_no_guess(
     assert [(one["event"], one["data"]["code"]) for one in said] == [("error", "unauthorised")]
     assert ended.value.rcvd is not None
     assert ended.value.rcvd.code == 1008
+    assert not app.state.guesses._paid_until
+
+
+async def test_a_browser_hears_as_long_as_its_login_lasts(
+    served: Served, database: Database, app: FastAPI
+) -> None:
+    ref = seed_batch(database)
+    with database.write() as session:
+        token = logins.begin(session, served.key)
+    assert token is not None
+    browser = {"x-api-key": "", "cookie": f"tidemill={token}"}
+    async with asyncio.timeout(WITHIN_S), served.listen(f"{ref}/events", **browser) as events:
+        assert (await anext(events))["event"] == "progress"
+        # It was asked meanwhile whether the login lasts: twice as often as it is told of no news.
+        assert [await anext(events) for _ in range(2)] == [{"comment": "no news"}] * 2
+        with database.write() as session:
+            logins.end(session, token)
+        said = [event async for event in events if "event" in event]
+    assert [(one["event"], one["data"]["code"]) for one in said] == [("error", "unauthorised")]
     assert not app.state.guesses._paid_until
 
 
