@@ -339,7 +339,7 @@ async def test_a_body_that_is_no_batch_is_refused_in_anthropics_shape(
 async def test_what_only_anthropic_can_be_told_is_refused_for_a_route_with_others(
     client: httpx.AsyncClient,
 ) -> None:
-    thinks = {"thinking": {"type": "adaptive"}}
+    thinks: dict[str, Any] = {"thinking": {"type": "adaptive"}}
     await made(client, request(**thinks))
     reply = await make(client, request(**thinks, model="either"))
     message = reply.json()["error"]["message"]
