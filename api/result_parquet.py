@@ -9,7 +9,7 @@ from api.result_tables import CellType, Joined, cells_of, columns_with
 from jobs.errors import UnsupportedMedia
 from jobs.store.results import ResultRow
 
-GROUP_ROWS = 20_000
+GROUP_ROWS = 10_000
 """Of a row group: readers skip and share out work by these, and each costs a few kilobytes."""
 
 GROUP_CHARACTERS = 4 << 20
