@@ -21,6 +21,8 @@ class OpenSlice:
         self.lease_lost = False
         self.parked_for: str | None = None
         """Why jobs have been left to a later lease."""
+        self.is_blocked = False
+        """Whether what its jobs waited for last is more than mere pace."""
         self.purse = Purse()
         self._jobs = self._undispatched = jobs
         self._parked = 0
@@ -58,8 +60,9 @@ class OpenSlice:
         reason, until = self._waits_for
         return reason if asyncio.get_running_loop().time() < until else None
 
-    def waits(self, reason: str, told_again_s: float) -> None:
+    def waits(self, reason: str, told_again_s: float, *, is_blocked: bool = False) -> None:
         """Note why its jobs wait, until they have asked again and would have been told it again."""
+        self.is_blocked = is_blocked
         self._waits_for = (reason, asyncio.get_running_loop().time() + told_again_s)
 
     def goes_on(self) -> None:

@@ -114,7 +114,8 @@ class StartSearch:
             and wait.wait_s <= LONGEST_REST_S
             and self._parts.vigil.joins(provider, opened)
         ):
-            opened.waits(wait.reason, wait.told_again_s(patience_s))
+            told_again_s = wait.told_again_s(patience_s)
+            opened.waits(wait.reason, told_again_s, is_blocked=wait.is_blocked)
             return Again(wait.rest_s)
         opened.park(wait.wait_s, wait.reason)
         return None

@@ -186,12 +186,15 @@ async def test_what_keeps_a_call_from_leaving_is_said(tmp_path: Path) -> None:
         gate.blocked["first"] = ComeBack(40.0, "its key is refused", is_blocked=True)
         away = await shop.error(shop.call())
         assert (type(away), away.message) == (NoTarget, "its key is refused")
+        gate.blocked["first"] = ComeBack(0.5, "Redis doesn't answer", is_blocked=True)
+        gone = await shop.error(shop.call())
+        assert (type(gone), gone.message) == (NoTarget, "Redis doesn't answer")
         gate.blocked["first"] = ComeBack(1.0, "rpm is used up")
         late = await shop.error(shop.call())
         assert (type(late), late.message) == (NoPace, "rpm is used up")
         gate.is_open.clear()
         assert isinstance(await shop.error(shop.call()), NoPace)
-        assert shop.batch.failed == 3
+        assert shop.batch.failed == 4
         assert shop.shop.attempts() == []
 
 

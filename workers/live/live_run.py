@@ -48,6 +48,9 @@ HUNG_UP = "hung_up"
 """Error code of a call whose client did not wait for the answer."""
 
 
+SOON_S = 1.0
+"""When a call may be sent again that has waited for as long as it may."""
+
 UNUSABLE = "unusable_answer"
 """Error code of a call whose answer was passed on while it came, and was not what was asked for."""
 
@@ -154,7 +157,9 @@ class LiveRun:
         if self._error is not None:
             return CallFailed(self._error.message, code=self._error.code)
         waits_for = opened.waits_for if opened is not None else None
-        return NoPace(waits_for, wait_s=1.0)
+        if opened is not None and opened.is_blocked:
+            return NoTarget(waits_for, wait_s=SOON_S)
+        return NoPace(waits_for, wait_s=SOON_S)
 
     async def heard(self, data: bytes, text: str, *, is_passed: bool) -> None:
         """Pass a piece of the answer on; from the first one on nobody else is asked for it."""
