@@ -29,7 +29,9 @@ ZSTD_LEVEL = 1
 _GZIP_WINDOW_BITS = 31
 
 _PACKABLE = re.compile(
-    r"application/(?:[a-z.-]+\+)?json|application/(?:x-ndjson|jsonl)|image/svg\+xml"
+    # A problem is small, and a surface may be about to say it in a shape of its own.
+    r"application/(?!problem\+)(?:[a-z.-]+\+)?json|application/(?:x-ndjson|jsonl|x-jsonl)"
+    r"|image/svg\+xml"
     r"|text/(?!event-stream)[a-z.-]+"  # an event must not wait for the next
 )
 _WISH = re.compile(r"\s*([A-Za-z0-9*-]+)\s*(?:;\s*[qQ]\s*=\s*([01](?:\.[0-9]{0,3})?)\s*)?")

@@ -291,6 +291,22 @@ async def test_what_is_wrong_is_told_by_request_and_nothing_is_accepted(
     assert rows_of(database) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("encoding", ["identity", "gzip", "zstd"])
+async def test_many_bad_requests_are_counted_and_the_first_of_them_told(
+    client: httpx.AsyncClient, database: Database, encoding: str
+) -> None:
+    bad = [request(f"r{number}", max_tokens=0) for number in range(150)]
+    reply = await make(client, *bad, headers={"accept-encoding": encoding})
+    assert reply.status_code == 400, reply.text
+    error = reply.json()["error"]
+    assert error["details"]["error_count"] == 150
+    assert [fault["field"] for fault in error["details"]["errors"]] == [
+        f"requests.{number}.params.max_tokens" for number in range(100)
+    ]
+    assert "; and 145 more; nothing was accepted" in error["message"]
+    assert rows_of(database) == (0, 0, 0)
+
+
 @pytest.mark.parametrize("custom_id", ["", "a b", "é", "a" * 65, "a.b", "a\n"])
 async def test_ids_are_of_anthropics_pattern_and_unique(
     client: httpx.AsyncClient, custom_id: str
