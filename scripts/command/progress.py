@@ -9,7 +9,9 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Column
 
+from scripts.command.forecast import in_all, time_left
 from scripts.command.render import JsonObject, known_dollars, printable, tokens
 from scripts.command.tables import done_jobs
 
@@ -17,6 +19,9 @@ PACE_OVER_S = 10.0
 """Short enough to follow a changed limit, long enough that a slow model's pace reads calm."""
 
 PLAIN_LINE_EVERY_S = 5.0
+
+BAR_WIDTH = 20
+"""Of eighty characters, so that the figures have two lines at most, or three."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,9 @@ class Standing:
     cost_usd: str | None
     unpriced: int
     waiting_for: str
+    time_left: str = ""
+    """As the server tells it, empty while it tells none; so the other."""
+    in_all: str = ""
 
     @classmethod
     def of(cls, batch: JsonObject) -> "Standing":
@@ -45,6 +53,8 @@ class Standing:
             cost_usd=batch["cost_usd"],
             unpriced=batch["unpriced_jobs"],
             waiting_for=printable(str(batch["waiting_for"] or "")),
+            time_left=time_left(batch),
+            in_all=in_all(batch),
         )
 
 
@@ -68,14 +78,21 @@ class Pace:
 
 
 def figures(standing: Standing, jobs_per_s: float | None) -> str:
-    """Return the figures beside the count: failures, pace, tokens, cost, time left."""
+    """Return the figures beside the count: failures, pace, tokens, cost, and how it will end.
+
+    Where the server tells no time yet, the pace does.
+    """
     parts = [f"{standing.failed:,} failed"]
     if jobs_per_s:
         parts.append(f"{jobs_per_s:,.1f} jobs/s")
     parts += [f"{standing.tokens:,} tokens", known_dollars(standing.cost_usd, standing.unpriced)]
     left = standing.total - standing.done
-    if jobs_per_s and left:
+    if standing.time_left:
+        parts.append(f"{standing.time_left} left")
+    elif jobs_per_s and left:
         parts.append(f"{duration(left / jobs_per_s)} left")
+    if standing.in_all:
+        parts.append(f"{standing.in_all} in all")
     return ", ".join(parts)
 
 
@@ -168,9 +185,11 @@ class _LiveContext(AbstractContextManager[Display]):
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
+            BarColumn(bar_width=BAR_WIDTH),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}", markup=False),
+            # Wrapped: cut off would be the end, which is what one waits for.
+            TextColumn("{task.fields[figures]}", markup=False, table_column=Column(ratio=1)),
+            expand=True,
             console=console,
         )
 

@@ -1,7 +1,5 @@
 """What a quote says, for a person: of the whole, of each target, and how much of it is sure."""
 
-from decimal import Decimal
-
 from rich.box import SIMPLE
 from rich.table import Column, Table
 from rich.text import Text
@@ -9,11 +7,8 @@ from rich.text import Text
 from jobs.errors import LineFault
 from scripts.command.ending import say
 from scripts.command.progress import duration
-from scripts.command.render import JsonObject, dollars, print_json, printable, stderr, stdout
+from scripts.command.render import JsonObject, about, dollars, print_json, printable, stderr, stdout
 from scripts.command.tables import fault_table, figure
-
-FIGURES = 3
-"""Significant ones of an amount that is a bound, not a bill."""
 
 _SUFFICES = {
     "surely": "suffices, whatever the answers are",
@@ -47,15 +42,6 @@ def tell_faults(quote: JsonObject) -> None:
     stderr().print(fault_table(faults))
     if (more := count - len(faults)) > 0:
         say(f"{more:,} more faults are not listed")
-
-
-def about(amount: str) -> str:
-    """Return dollars to three figures: `$0.0123`, `$12.30`, `$4,570`."""
-    value = Decimal(amount)
-    if not value:
-        return "$0"
-    places = max(0, FIGURES - 1 - value.adjusted())
-    return f"${round(value, places):,.{places}f}" if places != 1 else f"${value:,.2f}"
 
 
 def between(span: JsonObject) -> str:

@@ -11,6 +11,9 @@ from rich.text import Text
 
 JsonObject = dict[str, Any]
 
+FIGURES = 3
+"""Significant ones of an amount that is a bound, not a bill."""
+
 _STATE_STYLES = {
     "completed": "green",
     "succeeded": "green",
@@ -54,6 +57,15 @@ def dollars(amount: str | None) -> str:
     exponent = value.normalize().as_tuple().exponent
     places = max(2, -exponent) if isinstance(exponent, int) else 2
     return f"${value:,.{places}f}"
+
+
+def about(amount: str) -> str:
+    """Return dollars to three figures: `$0.0123`, `$12.30`, `$4,570`."""
+    value = Decimal(amount)
+    if not value:
+        return "$0"
+    places = max(0, FIGURES - 1 - value.adjusted())
+    return f"${round(value, places):,.{places}f}" if places != 1 else f"${value:,.2f}"
 
 
 def known_dollars(amount: str | None, unpriced: int) -> str:

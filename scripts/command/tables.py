@@ -9,6 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from jobs.errors import LineFault
+from scripts.command.forecast import ahead, how_good
 from scripts.command.render import (
     JsonObject,
     dollars,
@@ -57,6 +58,8 @@ def batch_summary(batch: JsonObject) -> Table:
         ("jobs", f"{counts['total']:,}: {', '.join(shown)}"),
         ("tokens", f"{into:,} in, {out:,} out"),
         ("cost", _cost(batch)),
+        ("forecast", ahead(batch)),
+        ("forecasts", how_good(batch)),
         ("bad answers", _bad_answers(batch)),
         ("prompt caches", saved_by_caches(batch.get("cache_saved_usd"))),
         ("without price", f"{_jobs(unpriced)}, which the cost leaves out" if unpriced else ""),

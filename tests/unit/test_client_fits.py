@@ -33,7 +33,7 @@ PAIRS: list[tuple[type[msgspec.Struct], type[BaseModel]]] = [
     (shapes.Usage, Tokens),
     (shapes.Eta, Eta),
     (shapes.UsdRange, FinalCost),
-    (shapes.ForecastJudged, ForecastJudged),
+    (shapes.Forecast, ForecastJudged),
     (shapes.Quote, QuoteShape),
     (shapes.TargetTakings, TargetTakings),
     (shapes.Budget, BudgetShape),

@@ -68,6 +68,19 @@ def test_figures_tell_what_is_known(done: int, jobs_per_s: float | None, expecte
     assert figures(standing(done), jobs_per_s) == expected
 
 
+def test_the_servers_forecast_is_told_instead_of_the_pace() -> None:
+    seen = replace(standing(40), time_left="2 to 3 min", in_all="$0.42 to $0.45")
+    assert figures(seen, 2.0).endswith(", 2 to 3 min left, $0.42 to $0.45 in all")
+
+
+def test_at_eighty_columns_a_bar_has_all_figures() -> None:
+    out = io.StringIO()
+    with display(Console(file=out, force_terminal=True, width=80)) as shown:
+        shown.show(replace(standing(40), time_left="2 to 3 min", in_all="$0.42 to $0.45"), 2.0)
+    assert "…" not in out.getvalue()
+    assert "in all" in out.getvalue()
+
+
 @pytest.mark.parametrize(
     ("cost_usd", "unpriced", "expected"),
     [

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from scripts.command.job_lines import as_upload, job_lines, spread
-from scripts.command.quote import about, between, tell_quote
+from scripts.command.quote import between, tell_quote
+from scripts.command.render import about
 from scripts.command.sample_quote import (
     CONFIDENCE,
     FEWEST,

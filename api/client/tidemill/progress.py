@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from .shapes import Batch
+from .shapes import Batch, Eta
 
 
 class Display(Protocol):
@@ -36,9 +36,23 @@ class _Bar:
 def _figures(batch: Batch) -> dict[str, object]:
     cost = "unknown" if batch.cost_usd is None else f"${batch.cost_usd:.4f}"
     figures: dict[str, object] = {"failed": batch.counts.failed, "cost": cost}
+    if batch.final_cost_usd is not None:
+        low, high = batch.final_cost_usd.low, batch.final_cost_usd.high
+        figures["in all"] = f"${low:.4f} to ${high:.4f}"
+    if batch.eta is not None:
+        figures["left"] = _between(batch.eta)
     if batch.waiting_for:
         figures["waiting for"] = batch.waiting_for
     return figures
+
+
+def _between(eta: Eta) -> str:
+    """Return a range of time in one unit: `31 to 39 s`, `2 to 3 min`, `5 to 6 h`."""
+    size, unit = next(
+        ((size, unit) for size, unit in ((3600, "h"), (60, "min")) if eta.low >= 2 * size), (1, "s")
+    )
+    low, high = round(eta.low / size), round(eta.high / size)
+    return f"about {low} {unit}" if low == high else f"{low} to {high} {unit}"
 
 
 @contextmanager

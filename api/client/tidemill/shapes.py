@@ -58,15 +58,6 @@ class Eta(Shape, frozen=True, kw_only=True):
     high: float
 
 
-class ForecastJudged(Shape, frozen=True, kw_only=True):
-    """How good the forecasts of an ended batch were; see `docs/quotes.md`."""
-
-    looks: int
-    time_held: float
-    cost_held: float
-    time_error: float
-
-
 class UsdRange(Shape, frozen=True, kw_only=True):
     """Dollars between two bounds, both included."""
 
@@ -74,11 +65,24 @@ class UsdRange(Shape, frozen=True, kw_only=True):
     high: Decimal
 
 
+class Forecast(Shape, frozen=True, kw_only=True):
+    """How good the forecasts of an ended batch were: of `looks`, the shares that held the truth.
+
+    `time_error` is how far the middle of the time's range was off in the median, as a share of the truth.
+    """
+
+    looks: int
+    time_held: float
+    cost_held: float
+    time_error: float
+
+
 class Batch(Shape, frozen=True, kw_only=True):
     """A batch where it stood when it was asked for. Amounts are dollars, None where not known.
 
     `state` is `queued`, `running`, `paused`, `cancelling`, or one of the final: `completed`, `failed`,
-    `cancelled`, `expired`. `waiting_for` says what keeps it.
+    `cancelled`, `expired`. `waiting_for` says what keeps it. `eta` and `final_cost_usd` are there while it
+    runs, after some seconds; `forecast` once it has ended.
     """
 
     id: str
@@ -106,7 +110,7 @@ class Batch(Shape, frozen=True, kw_only=True):
     waiting_for: str | None = None
     eta: Eta | None = None
     final_cost_usd: UsdRange | None = None
-    forecast: ForecastJudged | None = None
+    forecast: Forecast | None = None
 
     @property
     def is_final(self) -> bool:
