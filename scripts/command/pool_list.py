@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE
+from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 
 from scripts.command.client import JsonObject
 from scripts.command.render import local_time, printable
+
+BAR_WIDTH = 8
 
 
 def pool_table(pools: Sequence[JsonObject]) -> Table:
@@ -15,6 +18,7 @@ def pool_table(pools: Sequence[JsonObject]) -> Table:
         "pool",
         Column("pace", justify="right"),
         Column("of limit", justify="right"),
+        Column("", width=BAR_WIDTH),
         Column("used", justify="right"),
         Column("in flight", justify="right"),
         "state",
@@ -22,7 +26,14 @@ def pool_table(pools: Sequence[JsonObject]) -> Table:
         pad_edge=False,
     )
     for pool in pools:
-        table.add_row(_name(pool), *_pace(pool), f"{pool['in_flight']:,}", _state(pool))
+        rate, limit, used = _pace(pool)
+        bar = (
+            ""
+            if used is None
+            else ProgressBar(total=1.0, completed=min(used, 1.0), width=BAR_WIDTH)
+        )
+        share = "" if used is None else f"{used:.1%}"
+        table.add_row(_name(pool), rate, limit, bar, share, f"{pool['in_flight']:,}", _state(pool))
     return table
 
 
@@ -40,16 +51,16 @@ def _name(pool: JsonObject) -> str:
     return printable("/".join(word for word in words if word))
 
 
-def _pace(pool: JsonObject) -> tuple[str, str, str]:
-    """Return the rate, the limit and the share used of the dimension that binds."""
+def _pace(pool: JsonObject) -> tuple[str, str, float | None]:
+    """Return the rate, the limit and the share used of the dimension that binds; None without a limit."""
     if pool["binding"] == "concurrency":
         most = pool["in_flight_limit"]
-        return "", f"{most:,} concurrency", f"{pool['in_flight'] / most:.1%}"
+        return "", f"{most:,} concurrency", pool["in_flight"] / most
     found = next((d for d in pool["dimensions"] if d["name"] == pool["binding"]), None)
     if found is None:
-        return "", "none known", ""
+        return "", "none known", None
     limits = [limit for limit in (found["configured"], found["learned"]) if limit is not None]
-    return f"{found['rate']:,.0f}", f"{min(limits):,} {found['name']}", f"{found['share_used']:.1%}"
+    return f"{found['rate']:,.0f}", f"{min(limits):,} {found['name']}", found["share_used"]
 
 
 def _state(pool: JsonObject) -> str:

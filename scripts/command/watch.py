@@ -1,20 +1,21 @@
-"""`tidemill watch`: follow a batch to its end, through restarts of the server."""
+"""`tidemill watch`: follow a batch to its end, through restarts of the server, or many at once."""
 
 import sys
 import time
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from jobs.errors import ServiceUnavailable
 from jobs.states import FINAL_BATCH_STATES, BatchState
 from scripts.command.client import Client
-from scripts.command.connection import DEFAULT_URL, BatchId, Json, Key, Url, connect
+from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
 from scripts.command.ending import Ended, ExitStatus
 from scripts.command.progress import Display, Pace, Standing, display
 from scripts.command.render import JsonObject, print_json, printable, stderr, stdout
 from scripts.command.tables import batch_summary
+from scripts.command.watch_many import watch_many
 
 LOOK_EVERY_S = 0.5
 LONGEST_PAUSE_S = 5.0
@@ -119,16 +120,36 @@ def ending_of(batch: JsonObject) -> ExitStatus:
     return ExitStatus.OK if batch["state"] == "completed" and flawless else ExitStatus.BATCH_FAILED
 
 
+def _finish_many(client: Client, batch_ids: list[str], *, as_json: bool) -> NoReturn:
+    """Show many batches, and end with the exit status of the worst of those that were named."""
+    batches = watch_many(client, batch_ids, is_quiet=as_json).batches
+    if as_json:
+        print_json({"data": batches})
+    ended = [ending_of(batch) for batch in batches if batch["state"] in FINAL_BATCH_STATES]
+    raise typer.Exit(max(ended, default=ExitStatus.OK) if batch_ids else ExitStatus.OK)
+
+
+BatchIds = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="The batches; without any, all that there are."),
+]
+
+
 def watch(
-    batch_id: BatchId,
+    batch_ids: BatchIds = None,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Follow a batch to its end; exit status 1 if any of its jobs has no answer.
 
-    Ctrl-C leaves the batch running. A batch that is paused, by its owner or by a budget, is watched
-    on at a terminal; without one the command ends with status 6.
+    Without an ID, or with several, all are shown at once, with the pools below, until `q` is pressed;
+    without a terminal as lines, until all have ended. Ctrl-C leaves batches running. One that is
+    watched alone and is paused, by its owner or by a budget, is watched on at a terminal; without one
+    the command ends with status 6.
     """
     with connect(url, key) as client:
+        if batch_ids is None or len(batch_ids) != 1:
+            _finish_many(client, batch_ids or [], as_json=as_json)
+        (batch_id,) = batch_ids or []
         finish(follow_on_terminal(client, batch_id, as_json=as_json), as_json=as_json)

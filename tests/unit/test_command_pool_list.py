@@ -32,12 +32,12 @@ def shown(**said: object) -> str:
 
 
 def test_the_dimension_that_binds_is_shown_with_the_smaller_limit() -> None:
-    assert shown().endswith("sim/main 25 50 rpm 50.0% 3 open")
+    assert shown().endswith("sim/main 25 50 rpm ━━━━ 50.0% 3 open")
 
 
 def test_calls_in_flight_may_be_what_binds() -> None:
     full = shown(binding="concurrency", in_flight_limit=4)
-    assert full.endswith("sim/main 4 concurrency 75.0% 3 open")
+    assert full.endswith("sim/main 4 concurrency ━━━━━━ 75.0% 3 open")
 
 
 def test_a_pool_without_limits_says_so() -> None:

@@ -9,8 +9,9 @@ import pytest
 from jobs.errors import NotFound
 from scripts.command.client import Client
 from scripts.command.ending import ExitStatus
-from scripts.command.progress import Standing
+from scripts.command.progress import PLAIN_LINE_EVERY_S, Standing
 from scripts.command.watch import LONGEST_PAUSE_S, LOOK_EVERY_S, ending_of, follow
+from scripts.command.watch_many import watch_many
 
 ENDINGS = ("succeeded", "failed", "cancelled", "expired")
 
@@ -148,3 +149,21 @@ def test_only_a_batch_whose_every_job_succeeded_ends_well(
     state: str, ended: dict[str, int], status: ExitStatus
 ) -> None:
     assert ending_of(batch(state, ended)) == status
+
+
+def test_many_batches_are_watched_until_all_that_are_named_have_ended() -> None:
+    looks = iter([batch("running"), batch("completed"), batch("completed"), batch("failed")])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_pools = request.url.path == "/api/pools"
+        batch_id = request.url.path.rpartition("/")[2]
+        return httpx.Response(
+            200, json={"data": []} if is_pools else next(looks) | {"id": batch_id}
+        )
+
+    pauses: list[float] = []
+    http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://test")
+    with Client(http) as client:
+        board = watch_many(client, ["bat_1", "bat_2"], is_quiet=True, sleep=pauses.append)
+    assert [each["state"] for each in board.batches] == ["completed", "failed"]
+    assert pauses == [PLAIN_LINE_EVERY_S]
