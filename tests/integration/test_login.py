@@ -120,8 +120,12 @@ async def test_a_key_is_exchanged_for_a_cookie_that_is_no_key(
 
 
 async def test_where_it_is_encrypted_the_cookie_travels_only_so(app: FastAPI, key: str) -> None:
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="https://tidemill") as client:
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="https://tidemill"
+        ) as client,
+    ):
         cookie = (await log_in(client, key)).headers["set-cookie"]
         assert cookie.startswith("__Host-tidemill=")
         assert "Secure" in cookie
