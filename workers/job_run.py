@@ -26,6 +26,7 @@ from jobs.errors import (
     CallBrokeDown,
     InvalidSubmission,
     Overloaded,
+    RateLimited,
     TidemillError,
     UnknownModel,
 )
@@ -62,6 +63,9 @@ longer leaves late, which can't break a limit."""
 
 TOLD_S = 0.1
 """Until the gate is asked again after a failure: by then it knows of it."""
+
+REFUSED_S = 1.0
+"""The same after a rate limit: the gate may take it for a stray one, and hold nobody up for it."""
 
 UNRUNNABLE = "unrunnable"
 """Code of a job that was accepted, and of which no call can be made any more."""
@@ -334,7 +338,7 @@ class JobRun:
                 return conclusions.of_error(journal, error, latency_ms), Again(wait_s)
             case AskAgain():
                 settlement = conclusions.of_error(journal, error, latency_ms, counts=False)
-                return settlement, Again(TOLD_S)
+                return settlement, Again(REFUSED_S if isinstance(error, RateLimited) else TOLD_S)
             case Fail():
                 return conclusions.of_error(journal, error, latency_ms, is_final=True), None
 

@@ -106,6 +106,36 @@ def test_after_a_storm_that_refuses_every_other_call_the_rate_is_back_within_hal
     assert fleet.rate(145.0, 155.0) >= 0.9
 
 
+def refusing(share: float) -> Callable[[float, int], int]:
+    """Return a provider that refuses this share of all calls, however many there are."""
+    chance = random.Random(1)  # noqa: S311
+    return lambda _now_s, calls: sum(chance.random() >= share for _ in range(calls))
+
+
+@pytest.mark.parametrize("share", [0.005, 0.01, 0.02])
+def test_refusals_that_have_nothing_to_do_with_the_rate_do_not_lower_it(share: float) -> None:
+    fleet = Fleet(refusing(share))
+    fleet.run(200.0)
+    assert fleet.rate(10.0, 200.0) >= 0.97
+
+
+def test_a_limit_that_was_lowered_in_vain_is_used_again() -> None:
+    strays = refusing(0.02)
+
+    def admits(now_s: float, calls: int) -> int:
+        return 0 if in_storm(now_s) else strays(now_s, calls)
+
+    fleet = Fleet(admits)
+    fleet.run(240.0)
+    assert fleet.rate(180.0, 240.0) >= 0.9
+
+
+def test_a_pool_that_refuses_everything_is_left_alone_at_once() -> None:
+    fleet = Fleet(lambda now_s, calls: 0 if in_storm(now_s) else calls)
+    fleet.run(STORM_S[1])
+    assert fleet.refusals(STORM_S[0], STORM_S[0] + 1.0) <= 2 * STEP_S
+
+
 class Bucket:
     """A provider that admits so many calls a second; its bucket is empty at first."""
 

@@ -16,6 +16,8 @@
 --                  last probe, until when a probe is out, and which process has it
 --           ff fc fl   failures, failed connections, 429s in a row without a good answer
 --           tf tl tc   trust factor, time of the last 429, the factor at which it came
+--           sc sn sv sx  how many 429s may be strays, how often less of the limit was no help, until when that
+--                  is known, and until when it is known to have been wrong
 --           ar af an  rate per second that a pool without limits has found, where it failed, and when
 --           cw cs cl  window of calls in flight that it has found, slow start's end, last shrinking
 --           ls lm la ln  latency per token, smoothed, its floor, what it was at the last shrinking, and how
