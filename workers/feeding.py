@@ -4,6 +4,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 
+from jobs.errors import ServiceUnavailable
 from jobs.feed import Feeder
 from jobs.store.leases import Lease, mark_draining
 from workers.transactions import Transactions
@@ -41,6 +42,8 @@ class FeedLine:
                 try:
                     await asyncio.gather(*(self._mark(lease) for lease in leases))
                     await loop.run_in_executor(self._thread, self._feeder.feed, queue)
+                except ServiceUnavailable as error:  # the sweep feeds what is missed here, too
+                    log.warning("feeding %s: %s", queue, error)
                 except Exception:  # the sweep feeds whatever is missed here
                     log.exception("feeding %s failed", queue)
         finally:

@@ -12,7 +12,14 @@ from api.openai.form import Form
 from api.openai.shapes import FileShape, file_shape
 from api.services import Services, ServicesDep
 from jobs.characters import has_hidden
-from jobs.errors import BodyTooLarge, InvalidForm, InvalidParameter, UnsupportedEncoding
+from jobs.errors import (
+    BodyTooLarge,
+    InvalidForm,
+    InvalidParameter,
+    ServiceUnavailable,
+    StorageFull,
+    UnsupportedEncoding,
+)
 from jobs.file_store import BLOCK_BYTES
 from jobs.store import files
 from jobs.store.files import FileDraft
@@ -92,8 +99,11 @@ def _keep(services: Services, form: Form, project_id: int, ref: str) -> FileShap
     try:
         with services.database.write() as session:
             shape = file_shape(files.insert(session, draft))
-    except BaseException:
-        services.files.delete(ref)
+    except BaseException as error:
+        # A commit whose answer was lost may have made the row: bytes without one are tidied away.
+        is_undecided = isinstance(error, ServiceUnavailable) and not isinstance(error, StorageFull)
+        if not is_undecided:
+            services.files.delete(ref)
         raise
     note("file_uploaded", project_id, file=ref, size_bytes=draft.size_bytes)
     return shape

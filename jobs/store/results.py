@@ -167,7 +167,7 @@ def page(
 
 def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
     """Give the open jobs of an idle slice of a locked batch the result `cancelled`."""
-    message = "the batch was cancelled before this job was sent"
+    message = "the batch was cancelled before this job was answered"
     batch.cancelled += _end_jobs(
         session, batch, piece, (ResultStatus.CANCELLED, "cancelled", message)
     )

@@ -14,6 +14,9 @@ MAX_DEPTH = 6
 ENDLESS_DEPTH = 4 * MAX_DEPTH
 """No document satisfies a schema that requires itself; what is written ends here all the same."""
 
+MOST_DEMANDED = 100_000
+"""Entries and characters that a schema may demand, all in all; a document has no more of them."""
+
 
 def satisfy(schema: Mapping[str, Any], label: str) -> Any:
     """Return a document that `schema` accepts; its texts begin with `label`."""
@@ -88,6 +91,7 @@ class _Writer:
     def __init__(self, root: Mapping[str, Any], label: str) -> None:
         self._root = root
         self._label = label
+        self._left = MOST_DEMANDED
 
     def document(self, schema: Mapping[str, Any] | bool, depth: int) -> Any:
         schema = resolve(self._root, schema) if depth <= ENDLESS_DEPTH else {}
@@ -119,7 +123,7 @@ class _Writer:
     def _array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
         # One entry shows what entries are like, unless that would go on for ever.
         wanted = 1 if depth < MAX_DEPTH and schema.get("maxItems", 1) else 0
-        count = max(schema.get("minItems", 0), wanted)
+        count = max(self._granted(schema.get("minItems", 0)), wanted)
         first = [self.document(entry, depth + 1) for entry in schema.get("prefixItems", ())]
         items = schema.get("items", {})
         if items is False:
@@ -127,8 +131,13 @@ class _Writer:
         return first + [self.document(items, depth + 1) for _ in range(count - len(first))]
 
     def _string(self, schema: Mapping[str, Any]) -> str:
-        text = self._label.ljust(schema.get("minLength", 0), "x")
+        text = self._label.ljust(self._granted(schema.get("minLength", 0)), "x")
         return text[: schema.get("maxLength", len(text))]
+
+    def _granted(self, demanded: int) -> int:
+        granted = min(demanded, self._left)
+        self._left -= granted
+        return granted
 
 
 def _number(schema: Mapping[str, Any]) -> int | float:

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -10,12 +12,13 @@ import httpx
 import msgspec
 import pytest
 from fastapi import FastAPI
+from sqlmodel import Session
 
 from api.openai import reading
 from api.openai.readers import Readers
 from api.openai.tidying import tidy
 from jobs.configuration import Configuration
-from jobs.errors import IllegalTransition, StorageFull
+from jobs.errors import IllegalTransition, ServiceUnavailable, StorageFull
 from jobs.exchange import Usage
 from jobs.file_store import FileStore
 from jobs.scopes import Scope
@@ -133,6 +136,25 @@ async def test_a_file_is_kept_shown_listed_read_and_deleted(client: httpx.AsyncC
     for missing in (client.get(path), client.get(f"{path}/content"), client.delete(path)):
         assert (await missing).status_code == 404
     assert (await client.get("/v1/files")).json() == {**NOTHING, "has_more": False}
+
+
+async def test_the_bytes_of_a_file_whose_commit_gave_no_answer_are_kept(
+    client: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = app.state.services.database
+    write = database.write
+
+    @contextmanager
+    def committed_unheard() -> Iterator[Session]:
+        with write() as session:
+            yield session
+        raise ServiceUnavailable("the connection broke")
+
+    monkeypatch.setattr(database, "write", committed_unheard)
+    assert (await put(client, b"{}")).status_code == 503
+    monkeypatch.undo()
+    (file,) = (await client.get("/v1/files")).json()["data"]
+    assert (await client.get(f"/v1/files/{file['id']}/content")).content == b"{}"
 
 
 async def test_a_list_of_files_goes_on_after_one_in_either_order(client: httpx.AsyncClient) -> None:

@@ -277,7 +277,10 @@ def test_a_cancelled_batch_gives_each_open_job_one_result(database: Database) ->
     assert (batch.state, batch.succeeded, batch.cancelled) == (BatchState.CANCELLED, 3, 17)
     with database.read() as session:
         positions = sorted(session.exec(select(Result.position)))
+        said = {*session.exec(select(Result.error_message))}
     assert positions == list(range(1, 21))
+    # True of those as well that were sent and whose answer was lost.
+    assert said == {None, "the batch was cancelled before this job was answered"}
 
 
 @pytest.mark.parametrize(

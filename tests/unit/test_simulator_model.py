@@ -17,7 +17,7 @@ from scripts.simulator.limits import Limit
 from scripts.simulator.model import think
 from scripts.simulator.options import OutputTokens, SimulatorOptions, parse_output_tokens
 from scripts.simulator.prices import DEFAULT_PRICES, Price
-from scripts.simulator.schemas import is_closed, requires_everything
+from scripts.simulator.schemas import MOST_DEMANDED, is_closed, requires_everything, satisfy
 from scripts.simulator.troubles import Trouble
 
 SCHEMAS: list[dict[str, Any]] = [
@@ -222,3 +222,19 @@ def test_a_wrong_argument_ends_with_its_reason(
     with pytest.raises(SystemExit):
         parse_arguments([argument])
     assert argument.partition("=")[2] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "array", "minItems": 10**18},
+        {"type": "string", "minLength": 10**18},
+        {
+            "type": "array",
+            "minItems": 10**5,
+            "items": {"type": "array", "minItems": 10**5, "items": {"minLength": 10**5}},
+        },
+    ],
+)
+def test_what_a_schema_may_demand_is_bounded(schema: dict[str, Any]) -> None:
+    assert len(orjson.dumps(satisfy(schema, "it"))) < 20 * MOST_DEMANDED
