@@ -48,6 +48,22 @@ _BATCH = {
     "forecast": None,
 }
 
+_PROGRESS = {
+    "data": [
+        {
+            "at": "2026-11-27T21:00:52+00:00",
+            "working_s": 52.0,
+            "done_jobs": 620,
+            "failed_jobs": 2,
+            "tokens": 86_000,
+            "cost_usd": "0.040350000",
+            "eta": _BATCH["eta"],
+            "final_cost_usd": _BATCH["final_cost_usd"],
+        }
+    ],
+    "latencies_ms": [412, 640, 655, 1210],
+}
+
 _RESULT = (
     '{"custom_id":"a1","seq":0,"status":"succeeded","output":"Hello.","finish_reason":"stop","error":null,'
     '"usage":{"input_tokens":9,"cached_input_tokens":0,"cache_write_tokens":0,"output_tokens":3,'
@@ -325,6 +341,7 @@ EXAMPLES: Mapping[str, Examples] = {
     "GET /api/batches/{batch_id}/attempts": Examples(
         {"200": {"data": [_ATTEMPT], "next_cursor": "Mjo5OjE"}}
     ),
+    "GET /api/batches/{batch_id}/progress": Examples({"200": _PROGRESS}),
     "GET /api/batches/{batch_id}/reconciliation": Examples({"200": _RECONCILIATION}),
     "POST /api/batches/{batch_id}/reconciliation": Examples({"200": _RECONCILIATION}),
     "POST /api/batches/{batch_id}/retry": Examples(

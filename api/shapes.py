@@ -148,18 +148,19 @@ def batch_shape(batch: Batch, project: str, told: Told = NOTHING) -> BatchShape:
         cache_saved_usd=_usd_or_none(batch.cache_saved_nanos),
         retry_of=batch.retry_of,
         waiting_for=batch.waiting_for,
-        eta=None if told.outlook is None else _eta(told.outlook),
-        final_cost_usd=None if told.outlook is None else _final_cost(batch, told.outlook),
+        eta=None if told.outlook is None else eta_of(told.outlook),
+        final_cost_usd=None if told.outlook is None else final_cost_of(batch, told.outlook),
         forecast=None if told.judgement is None else _judged(told.judgement),
     )
 
 
-def _eta(told: Outlook) -> Eta:
+def eta_of(told: Outlook) -> Eta:
+    """Return the time that is left, as it is read."""
     return Eta(low=round(told.left_s.low, 1), high=round(told.left_s.high, 1))
 
 
-def _final_cost(batch: Batch, told: Outlook) -> FinalCost | None:
-    """Return the range, within the budget; None where jobs have no price."""
+def final_cost_of(batch: Batch, told: Outlook) -> FinalCost | None:
+    """Return the range of the final cost, within the budget; None where jobs have no price."""
     if _unpriced(batch):
         return None
     low, high = (round(nanos) for nanos in told.final_nanos)

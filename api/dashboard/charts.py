@@ -167,17 +167,10 @@ def histogram(title: str, values: Sequence[float], unit: str, bars: int = 24) ->
     values = sorted(value for value in values if value >= 0)
     if not values:
         return None
-    low, high = max(values[0], 1.0), max(values[-1], 1.0)
-    if high < low * WIDE:  # all alike: a narrow range would tell of differences that are none
-        low, high = low / WIDE, high * WIDE
-    base = math.log(high / low)
-    numbers = [0] * bars
-    for value in values:
-        place = math.log(max(value, low) / low) / base
-        numbers[min(bars - 1, int(place * bars))] += 1
+    edges, numbers = spread(values, bars)
+    low, base = edges[0], math.log(edges[-1] / edges[0])
     top = _nice(max(numbers))
     width = PLOT_WIDTH / bars
-    edges = [low * math.exp(base * step / bars) for step in range(bars + 1)]
 
     def shown(value: float) -> str:
         return words.duration(value / 1000) if unit == "ms" else words.short(value)
@@ -213,6 +206,19 @@ def histogram(title: str, values: Sequence[float], unit: str, bars: int = 24) ->
         ],
         marks=[Mark(x_of(median), "half"), Mark(x_of(late), "95 %")],
     )
+
+
+def spread(ordered: Sequence[float], bars: int) -> tuple[list[float], list[int]]:
+    """Return the edges of so many bars on a scale of powers, and how many of ordered values each has."""
+    low, high = max(ordered[0], 1.0), max(ordered[-1], 1.0)
+    if high < low * WIDE:  # all alike: a narrow range would tell of differences that are none
+        low, high = low / WIDE, high * WIDE
+    base = math.log(high / low)
+    numbers = [0] * bars
+    for value in ordered:
+        place = math.log(max(value, low) / low) / base
+        numbers[min(bars - 1, int(place * bars))] += 1
+    return [low * math.exp(base * step / bars) for step in range(bars + 1)], numbers
 
 
 def percentile(ordered: Sequence[float], part: float) -> float:

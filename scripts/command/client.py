@@ -79,6 +79,10 @@ class Client:
         """Return a batch."""
         return self._object(asks.batch(batch_id))
 
+    def progress(self, batch_id: str) -> JsonObject:
+        """Return how a batch went on as `{"data", "latencies_ms"}`."""
+        return self._get(f"{asks.of_batch(batch_id)}/progress")
+
     def act(self, batch_id: str, verb: str) -> JsonObject:
         """Ask for `cancel`, `pause` or `resume`, and return the batch as it is then."""
         return self._object(asks.steering(batch_id, verb))

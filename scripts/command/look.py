@@ -6,6 +6,7 @@ import typer
 
 from scripts.command.batch_list import batch_table
 from scripts.command.connection import DEFAULT_URL, BatchId, Cursor, Json, Key, Url, connect
+from scripts.command.plots import plots
 from scripts.command.render import print_json, stdout
 from scripts.command.tables import batch_summary
 
@@ -30,10 +31,12 @@ def batches(
 
 
 def show(batch_id: BatchId, url: Url = DEFAULT_URL, key: Key = None, as_json: Json = False) -> None:
-    """Show where a batch stands, what it used and what it costs."""
+    """Show where a batch stands, what it used and costs, its pace over time and how long calls took."""
     with connect(url, key) as client:
         batch = client.batch(batch_id)
-    if as_json:
+        progress = None if as_json else client.progress(batch_id)
+    if progress is None:
         print_json(batch)
     else:
         stdout().print(batch_summary(batch))
+        stdout().print(plots(progress))

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import httpx
 from sqlalchemy import update
 from sqlmodel import col
 
@@ -129,3 +130,18 @@ def test_what_is_told_is_judged_at_the_end(database: Database) -> None:
     assert judgement is not None
     assert judgement.looks >= 5
     assert judgement.cost_held == 1.0
+
+
+async def test_how_a_batch_went_on_can_be_read(
+    database: Database, client: httpx.AsyncClient
+) -> None:
+    ref, clock = running_batch(database), Clock()
+    work(database, ref, ProgressWatch(database, clock), clock, 40)
+    reply = await client.get(f"/api/batches/{ref}/progress")
+    marks = reply.json()["data"]
+    assert [mark["working_s"] for mark in marks] == [PERIOD_S * n for n in range(len(marks))]
+    assert marks[0]["eta"] is None
+    assert marks[-1]["eta"]["low"] < JOBS / PACE < marks[-1]["eta"]["high"]
+    assert marks[-1]["final_cost_usd"]["low"] < marks[-1]["final_cost_usd"]["high"]
+    assert reply.json()["latencies_ms"] == []
+    assert (await client.get("/api/batches/bat_x/progress")).status_code == 404
