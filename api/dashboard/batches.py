@@ -14,6 +14,7 @@ from api.dashboard.holdups import explained
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
 from api.dashboard.standing import Standing, headline
+from api.outlooks import told_of
 from api.services import Services, ServicesDep
 from jobs.clock import utcnow
 from jobs.states import FED_BATCH_STATES
@@ -76,6 +77,8 @@ def standings_of(session: Session, found: Sequence[Batch]) -> list[Standing]:
     looks = LOOKED_INTO
     for batch in found:
         standing = Standing(batch, paces.get(batch.ref, Pace()), batch.waiting_for)
+        if batch.ref in paces:
+            standing = replace(standing, outlook=told_of(session, batch).outlook)
         is_still = batch in moving and not standing.running and standing.waiting
         is_unexplained = is_still and standing.waits is None
         if looks and (standing.fails or is_unexplained):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from api.dashboard import words
+from jobs.outlook import Outlook
 from jobs.states import FED_BATCH_STATES, FINAL_BATCH_STATES, BatchState, PauseCause
 from jobs.store.arrivals import Pace
 from jobs.tables import Batch
@@ -37,7 +38,8 @@ class Standing:
     """A batch and what is known of it beside its row.
 
     `waits` is what holds it up, also where its row doesn't tell; `top_reason` is the code with which
-    most of its jobs failed; `tried_at` is the queue at which it is between two tries.
+    most of its jobs failed; `tried_at` is the queue at which it is between two tries. `outlook` is
+    what is told of its end.
     """
 
     batch: Batch
@@ -45,6 +47,7 @@ class Standing:
     waits: str | None = None
     top_reason: str | None = None
     tried_at: str | None = None
+    outlook: Outlook | None = None
 
     @property
     def title(self) -> str:
@@ -70,7 +73,7 @@ class Standing:
     def pace(self) -> float | None:
         """Jobs per second lately; None where it is not known, or nothing moves."""
         is_fed = self.batch.state in FED_BATCH_STATES
-        return self.moves.per_s[0] if is_fed and self.moves.per_s and not self.is_held else None
+        return self.moves.per_s if is_fed and not self.is_held else None
 
     @property
     def is_held(self) -> bool:
@@ -88,12 +91,8 @@ class Standing:
 
     @property
     def time_left_s(self) -> tuple[float, float] | None:
-        """Seconds that are left, from and to: by its fastest and by its slowest pace lately."""
-        left = self.batch.total_jobs - self.batch.finished_jobs
-        if self.pace is None or not left:
-            return None
-        slowest, fastest = min(self.moves.per_s), max(self.moves.per_s)
-        return (left / fastest, left / slowest) if slowest > 0 else None
+        """Seconds that are left, from and to; None where nothing is told, or nothing moves."""
+        return None if self.outlook is None or self.pace is None else self.outlook.left_s
 
     @property
     def budget_used(self) -> float | None:

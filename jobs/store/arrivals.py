@@ -15,8 +15,8 @@ from jobs.store.database import now
 from jobs.store.results import is_one_of
 from jobs.tables import Batch, Result
 
-LOOKS_BACK = (30, 300, 3000)
-"""How many results back a pace is measured: what varies by chance differs between these."""
+LOOKS_BACK = 30
+"""So many results back a pace is measured, where there are as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +37,29 @@ def curve(session: Session, batch: Batch, points: int) -> list[Arrival]:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a batch moves: jobs per second over spans up to this moment, the shortest span first.
+    """How a batch moves: jobs per second up to this moment, None with fewer than two results.
 
     One that stands still is so seen to slow down. `quiet_s` is how long ago its newest result came,
     None where it has none.
     """
 
-    per_s: tuple[float, ...] = ()
+    per_s: float | None = None
     quiet_s: float | None = None
 
 
 def paces(session: Session, batches: Sequence[Batch]) -> Mapping[str, Pace]:
-    """Return how each batch moves, by its ref. Five looks into an index for each batch."""
+    """Return how each batch moves, by its ref. Two looks into an index for each batch."""
     moment = now(session)
     return {batch.ref: _pace(session, batch, moment) for batch in batches}
 
 
 def _pace(session: Session, batch: Batch, moment: datetime) -> Pace:
     last = batch.finished_jobs
-    spans = {last - back for back in (*LOOKS_BACK, last - 1) if 0 < back < last}
-    found = _arrivals(session, batch, [last, *spans] if last else [])
+    first = max(last - LOOKS_BACK, 1)
+    found = _arrivals(session, batch, sorted({first, last}) if last else [])
     ages_s = {place: max(0.1, (moment - at).total_seconds()) for place, at in found.items()}
-    places = sorted(spans & ages_s.keys(), reverse=True)
-    return Pace(tuple((last - place) / ages_s[place] for place in places), ages_s.get(last))
+    is_known = first < last and first in ages_s
+    return Pace((last - first) / ages_s[first] if is_known else None, ages_s.get(last))
 
 
 def evenly(last: int, points: int) -> list[int]:

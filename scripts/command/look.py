@@ -3,8 +3,11 @@
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
+from jobs.errors import NotFound
 from scripts.command.batch_list import batch_table
+from scripts.command.client import Client
 from scripts.command.connection import DEFAULT_URL, BatchId, Cursor, Json, Key, Url, connect
 from scripts.command.plots import plots
 from scripts.command.render import print_json, stdout
@@ -34,9 +37,19 @@ def show(batch_id: BatchId, url: Url = DEFAULT_URL, key: Key = None, as_json: Js
     """Show where a batch stands, what it used and costs, its pace over time and how long calls took."""
     with connect(url, key) as client:
         batch = client.batch(batch_id)
-        progress = None if as_json else client.progress(batch_id)
-    if progress is None:
+        drawn = None if as_json else _plots(client, batch_id)
+    if as_json:
         print_json(batch)
-    else:
-        stdout().print(batch_summary(batch))
-        stdout().print(plots(progress))
+        return
+    console = stdout()
+    console.print(batch_summary(batch))
+    if drawn is not None:
+        console.print(drawn)
+
+
+def _plots(client: Client, batch_id: str) -> Table | None:
+    """Return the plots of a batch that there is; None from a server that is older than they are."""
+    try:
+        return plots(client.progress(batch_id))
+    except NotFound:
+        return None

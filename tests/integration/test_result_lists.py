@@ -177,15 +177,14 @@ def test_a_curve_goes_from_the_first_result_to_the_newest(
         assert each.at == BEGAN + timedelta(seconds=each.finished_jobs)
 
 
-def test_a_pace_is_that_of_several_spans_up_to_now(database: Database, ref: str) -> None:
+def test_a_pace_is_that_of_the_newest_results_up_to_now(database: Database, ref: str) -> None:
     batch = batch_of(database, ref)
     with database.read() as session:
         pace = arrivals.paces(session, [batch])[ref]
-    # A result came each second, the newest some seconds ago at most.
-    assert len(pace.per_s) == 2
-    assert pace.per_s[-1] == pytest.approx(1.0, rel=0.2)
+    # A result came each second, and none since.
     assert pace.quiet_s is not None
     assert pace.quiet_s < 60
+    assert pace.per_s == pytest.approx(30 / (30 + pace.quiet_s))
 
 
 def test_a_batch_without_results_has_no_pace(database: Database) -> None:

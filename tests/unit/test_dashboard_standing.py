@@ -8,13 +8,16 @@ import pytest
 from api.dashboard.holdups import explain
 from api.dashboard.standing import Standing, Tone, headline
 from jobs.clock import utcnow
+from jobs.outlook import Outlook, Range
 from jobs.pools import PoolState
 from jobs.states import BatchState, PauseCause
 from jobs.store.arrivals import Pace
 from jobs.tables import Batch
 
-MOVES = Pace((10.0, 5.0), 0.1)
-STILL = Pace((0.1,), 900.0)
+MOVES = Pace(10.0, 0.1)
+STILL = Pace(0.1, 900.0)
+
+OUTLOOK = Outlook(Range(60.0, 120.0), Range(0, 0))
 
 
 def standing(
@@ -37,7 +40,7 @@ def standing(
         finished_at=now if is_final else None,
         **{"total_jobs": 1000, "name": "night", **fields},
     )
-    return Standing(batch, moves, waits, top_reason)
+    return Standing(batch, moves, waits, top_reason, outlook=OUTLOOK)
 
 
 DONE = standing(BatchState.COMPLETED, succeeded=1000)
