@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import and_, delete, func, or_, update
+from sqlalchemy import select as sa_select
 from sqlmodel import Session, col, select
 
 from jobs.errors import InvalidParameter, NotFound
@@ -53,8 +54,6 @@ def create(session: Session, project_id: int, url: str) -> Webhook:
     present = of_project(session, project_id)
     if len(present) >= MOST_PER_PROJECT:
         raise InvalidParameter(f"a project has {MOST_PER_PROJECT} webhooks at most")
-    if all(one.gone_at is not None for one in present):
-        _forget_the_past(session, project_id)
     webhook = Webhook(
         ref=new_ref("whk_"),
         project_id=project_id,
@@ -63,7 +62,10 @@ def create(session: Session, project_id: int, url: str) -> Webhook:
         created_at=now(session),
     )
     session.add(webhook)
+    # That locks the row of the project, which whoever changes its budget locks before its batches.
     session.flush()
+    if all(one.gone_at is not None for one in present):
+        _forget_the_past(session, project_id)
     return webhook
 
 
@@ -231,9 +233,13 @@ def forget_old(session: Session) -> None:
 
 
 def _forget_the_past(session: Session, project_id: int) -> None:
-    """Take all that is for told: who begins to listen hears of what changes from now on."""
-    session.connection().execute(
-        update(Batch)
-        .where(col(Batch.project_id) == project_id, col(Batch.state) != col(Batch.told_state))
-        .values(told_state=col(Batch.state))
-    )
+    """Take all that is for told: who begins to listen hears of what changes from now on.
+
+    Its batches are locked in the order of their ids, as everywhere, or an update would wait against others.
+    """
+    untold = (col(Batch.project_id) == project_id, col(Batch.state) != col(Batch.told_state))
+    connection = session.connection()
+    connection.execute(
+        sa_select(col(Batch.id)).where(*untold).order_by(col(Batch.id)).with_for_update()
+    ).all()
+    connection.execute(update(Batch).where(*untold).values(told_state=col(Batch.state)))
