@@ -325,6 +325,7 @@ def test_the_page_of_another_site_can_neither_look_nor_change(
             )
         assert answered.value.status == 403
         assert "cookie" not in answered.value.request.all_headers()
+        view.wait_for_url(target)  # or the next page would interrupt this one
     assert system.batch(refs["support-tickets"])["state"] == before
     context.close()
 
