@@ -74,10 +74,14 @@ def due(working_s: float, last: int | None) -> int | None:
 
 
 def running(session: Session) -> list[Standing]:
-    """Return where the batches stand that are worked on."""
+    """Return where the batches stand that are worked on; those of live calls have no end to be told."""
     statement = (
         select(Batch)
-        .where(col(Batch.state) == BatchState.RUNNING, col(Batch.finished_at).is_(None))
+        .where(
+            col(Batch.state) == BatchState.RUNNING,
+            col(Batch.finished_at).is_(None),
+            col(Batch.is_live).is_(False),
+        )
         .order_by(col(Batch.id))
         .limit(MOST_BATCHES)
     )

@@ -57,6 +57,7 @@ def numbers(database: Database, ref: str) -> list[int]:
 def test_a_running_batch_is_marked_every_few_seconds(database: Database) -> None:
     ref, clock = running_batch(database), Clock()
     seed_batch(database, jobs=10)  # one that waits has no marks
+    set_batch(database, running_batch(database), is_live=True)  # nor have live calls
     watch = ProgressWatch(database, clock)
     work(database, ref, watch, clock, 42)
     assert numbers(database, ref) == list(range(11))

@@ -21,12 +21,11 @@ PLACING_TRIES = 2
 
 @dataclass(eq=False, slots=True)
 class LiveBatch:
-    """An open one. `calls` are not over yet; none are added once it is `retired`."""
+    """An open one. `calls` are not over yet."""
 
     lease: Lease
     day: date
     calls: int = 0
-    retired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
