@@ -101,7 +101,7 @@ def create_app(
         async with live or nullcontext() as app.state.live:
             yield
         watching.cancel()
-        listening.watcher.end()
+        await listening.watcher.close()
         await run_in_threadpool(readers.stop)
         services.feeding.shutdown(cancel_futures=True)
         services.database.close()

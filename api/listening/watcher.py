@@ -113,6 +113,13 @@ class Watcher:
         for watched in self._watched.values():
             watched.wake()
 
+    async def close(self) -> None:
+        """Let every listener go, and wait until no row is being read."""
+        self.end()
+        if (reading := self._reading) is not None:
+            reading.cancel()
+            await asyncio.wait([reading])  # a thread that reads ends before its task does
+
     def _find(self, project_id: int, ref: str) -> tuple[Watched, Look]:
         with self._database.read() as session:
             batch = batches.find(session, project_id, ref)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -309,8 +310,8 @@ async def test_an_answer_that_was_lost_after_the_commit_is_given_again(
     def die(*_: object) -> None:
         raise ConnectionError("the process is gone")
 
-    def accept_and_fail(self: Intake, request_digest: bytes) -> None:
-        accept(self, request_digest)
+    def accept_and_fail(self: Intake, request_digest: bytes, **more: Any) -> None:
+        accept(self, request_digest, **more)
         die()
 
     if was_told_of_a_failure:
