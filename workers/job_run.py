@@ -65,7 +65,8 @@ TOLD_S = 0.1
 """Until the gate is asked again after a failure: by then it knows of it."""
 
 REFUSED_S = 1.0
-"""The same after a rate limit: the gate may take it for a stray one, and hold nobody up for it."""
+"""The same after a rate limit that says nothing of a wait: the gate may take it for a stray one, and hold
+nobody up for it."""
 
 UNRUNNABLE = "unrunnable"
 """Code of a job that was accepted, and of which no call can be made any more."""
@@ -338,7 +339,8 @@ class JobRun:
                 return conclusions.of_error(journal, error, latency_ms), Again(wait_s)
             case AskAgain():
                 settlement = conclusions.of_error(journal, error, latency_ms, counts=False)
-                return settlement, Again(REFUSED_S if isinstance(error, RateLimited) else TOLD_S)
+                may_be_stray = isinstance(error, RateLimited) and error.wait_s is None
+                return settlement, Again(REFUSED_S if may_be_stray else TOLD_S)
             case Fail():
                 return conclusions.of_error(journal, error, latency_ms, is_final=True), None
 
