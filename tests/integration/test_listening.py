@@ -400,5 +400,6 @@ async def test_a_slow_listener_holds_up_nobody_and_hears_how_it_stands_then(
         rest = [piece async for piece in slow]
     listening.watcher.leave(watched)
     await listening.watcher.close()
+    app.state.services.database.close()
     assert isinstance(first, following.Progress)
     assert [type(piece) for piece in rest] == [following.Progress, following.Ended]
