@@ -78,7 +78,7 @@ def of_the_tree() -> set[str]:
         kind.code
         for root, _status in STATUSES
         for kind in classes(root)
-        if kind.__module__ == errors.__name__
+        if kind.__module__.startswith(f"{errors.__name__}.")
     } - UNSEEN
 
 
@@ -103,7 +103,7 @@ def of_results() -> set[str]:
     final = {
         kind.code
         for kind in classes(ProviderError)
-        if kind.__module__ == errors.__name__
+        if kind.__module__.startswith(f"{errors.__name__}.")
         and not kind.__subclasses__()
         and (issubclass(kind, Permanent) or is_doubtful(kind()))
     }
