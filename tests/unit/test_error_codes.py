@@ -131,3 +131,16 @@ def test_a_documented_status_is_the_one_that_is_answered(
         rows = [line for line in text.splitlines() if line.startswith(f"| `{kind.code}` |")]
         row, *_ = rows
         assert f"| {status.value} |" in row
+
+
+def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
+    drawn: dict[str, str] = {}
+    above: list[str] = []
+    for line in str(errors.__doc__).splitlines():
+        if found := re.fullmatch(r" {4}( *)(\w+)", line):
+            depth = len(found[1]) // 2
+            above[depth:] = [found[2]]
+            drawn[found[2]] = above[depth - 1] if depth else "Exception"
+    classes = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    kinds = [kind for kind in classes if issubclass(kind, TidemillError)]
+    assert drawn == {kind.__name__: str(kind.__base__.__name__) for kind in kinds if kind.__base__}
