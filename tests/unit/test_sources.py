@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from api.sources import source_pieces
@@ -69,7 +70,6 @@ def test_a_link_leads_nowhere_else(tmp_path: Path) -> None:
 
 
 async def test_storage_is_read_in_pieces_and_what_is_not_there_is_said() -> None:
-    fsspec = pytest.importorskip("fsspec")
     content = bytes(range(256)) * 20_000
     fsspec.filesystem("memory").pipe_file("box/a.csv", content)
     check_source("memory://box/a.csv", ALLOWED)
