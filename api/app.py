@@ -8,14 +8,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from api.access.audit import Refusals
+from api.access.auth import require_declared
+from api.access.browsers import BrowserRules
+from api.access.known_keys import Guesses, KnownKeys
 from api.anthropic import batches as anthropic_batches
 from api.anthropic import messages as anthropic_messages
 from api.anthropic import models as anthropic_models
 from api.anthropic.errors import ANTHROPIC
 from api.anthropic.errors import ERRORS as ANTHROPIC_ERRORS
-from api.audit import Refusals
-from api.auth import require_declared
-from api.browsers import BrowserRules
 from api.dashboard import batch as batch_page
 from api.dashboard import batches as batches_page
 from api.dashboard import login as login_page
@@ -25,12 +26,10 @@ from api.dashboard import settings as settings_page
 from api.dashboard import static_files
 from api.dashboard import usage as usage_page
 from api.dashboard import workers as workers_page
-from api.described import PROBLEMS
-from api.description import DescribedApp
+from api.description.app import DescribedApp
+from api.description.problems import PROBLEMS
 from api.errors import install_error_handlers
 from api.etags import Etags
-from api.front_door import FrontDoor
-from api.known_keys import Guesses, KnownKeys
 from api.listening.following import Listening
 from api.listening.pages import Pages
 from api.listening.watcher import Watcher
@@ -60,6 +59,7 @@ from api.routes import (
     usage,
     webhooks,
 )
+from api.server.front_door import FrontDoor
 from api.services import PATIENCE_S, Services
 from api.surface_errors import SurfaceErrors
 from jobs.configuration import Configuration

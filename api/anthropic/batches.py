@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
+from api.access.audit import note
+from api.access.auth import ReaderProject, SubmitterProject
 from api.anthropic.lines import lines_of
 from api.anthropic.shapes import (
     DeletedMessageBatch,
@@ -17,15 +19,13 @@ from api.anthropic.shapes import (
     page_of,
 )
 from api.anthropic.tolerated import TOLERATED
-from api.audit import note
-from api.auth import ReaderProject, SubmitterProject
 from api.etags import etag_of, unchanged
 from api.formats import Format
-from api.idempotency import Body, Key
-from api.json_body import ListForm
+from api.intake.idempotency import Body, Key
+from api.intake.json_body import ListForm
+from api.intake.upload import BodyForm, form_of, receive
 from api.query import WholeNumber
 from api.services import Services, ServicesDep
-from api.upload import BodyForm, form_of, receive
 from jobs.defaults import JobDefaults
 from jobs.errors import IllegalTransition, UnsupportedMedia
 from jobs.ingest import Intake

@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from api.access.auth import SubmitterProject
 from api.anthropic.events import Events, event
 from api.anthropic.tolerated import TOLERATED
-from api.auth import SubmitterProject
 from api.live_calls import fields_of, flag, live_call, read_body, respond
 from api.services import ServicesDep
 

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from api.access.auth import MAY_READ
 from api.anthropic.shapes import ListedModel, ListedModels, page_of
 from api.anthropic.tolerated import TOLERATED
-from api.auth import MAY_READ
 from api.query import WholeNumber
 from api.services import ServicesDep
 from jobs.errors import InvalidCursor, NotFound, UnknownModel

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from api.auth import Steerer, Viewer
+from api.access.auth import Steerer, Viewer
+from api.access.logins import read_form, token_of
 from api.dashboard import charts
 from api.dashboard.batches import standings_of
 from api.dashboard.holdups import explained
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
 from api.dashboard.standing import Standing
-from api.logins import read_form, token_of
 from api.routes import batches as steering
 from api.routes.retries import RetryQuery, retry
 from api.services import Services, ServicesDep

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Viewer
+from api.access.auth import Viewer
 from api.batch_reading import missing_workers
 from api.dashboard.holdups import explained
 from api.dashboard.page_route import PageRoute

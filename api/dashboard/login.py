@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
-from api.audit import Refusals, note, set_caller
-from api.auth import PUBLIC, Viewer, caller_of
-from api.connections import admit
+from api.access.audit import Refusals, note, set_caller
+from api.access.auth import PUBLIC, Viewer, caller_of
+from api.access.known_keys import source_of
+from api.access.logins import drop, keep, read_form, token_of
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
-from api.known_keys import source_of
-from api.logins import drop, keep, read_form, token_of
+from api.server.connections import admit
 from api.services import Services, ServicesDep
 from jobs.errors import NotAuthorised, TooManyGuesses
 from jobs.scopes import Scope

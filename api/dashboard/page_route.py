@@ -10,9 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.responses import RedirectResponse
 
+from api.access.logins import drop, token_of
 from api.dashboard.rendering import render
 from api.errors import problem_of, status_of
-from api.logins import drop, token_of
 from jobs.errors import NotAuthorised, TidemillError
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Viewer
+from api.access.auth import Viewer
 from api.dashboard import charts
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render

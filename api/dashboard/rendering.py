@@ -10,9 +10,9 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from api.access.logins import form_token, token_of
 from api.dashboard import words
 from api.dashboard.static_files import versioned
-from api.logins import form_token, token_of
 from jobs.clock import utcnow
 from jobs.scopes import Scope
 from jobs.store.logins import Visitor

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.auth import Viewer
+from api.access.auth import Viewer
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
 from api.query import WholeNumber

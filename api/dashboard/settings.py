@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from api.auth import Operator
+from api.access.auth import Operator
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
 from api.services import ServicesDep

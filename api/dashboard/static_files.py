@@ -6,7 +6,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from api.auth import PUBLIC
+from api.access.auth import PUBLIC
 from jobs.errors import NotFound
 
 router = APIRouter(dependencies=[PUBLIC], include_in_schema=False)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.auth import Viewer
+from api.access.auth import Viewer
 from api.dashboard import charts
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render

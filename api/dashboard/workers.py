@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from api.auth import Viewer
+from api.access.auth import Viewer
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
 from api.services import ServicesDep

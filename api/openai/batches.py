@@ -7,10 +7,10 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from api.audit import note
-from api.auth import ReaderProject, SubmitterProject
-from api.bodies import StrictRoute
-from api.idempotency import Key
+from api.access.audit import note
+from api.access.auth import ReaderProject, SubmitterProject
+from api.intake.bodies import StrictRoute
+from api.intake.idempotency import Key
 from api.openai.readers import Readers
 from api.openai.shapes import BatchPage, FileBatchShape, batch_shape, page_of
 from api.query import WholeNumber

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from api.auth import SubmitterProject
+from api.access.auth import SubmitterProject
 from api.live_calls import fields_of, flag, live_call, read_body, respond
 from api.openai.chunks import DONE, Chunks, event
 from api.services import ServicesDep

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
-from api.audit import note
-from api.auth import ReaderProject, SubmitterProject
+from api.access.audit import note
+from api.access.auth import ReaderProject, SubmitterProject
 from api.openai.lines import lines_of
 from api.openai.shapes import Deleted, FilePage, FileShape, file_shape, page_of
 from api.query import WholeNumber

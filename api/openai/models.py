@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api.auth import MAY_READ
+from api.access.auth import MAY_READ
 from api.openai.shapes import ModelPage, ModelShape
 from api.services import ServicesDep
 from jobs.errors import NotFound, UnknownModel

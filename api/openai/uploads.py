@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 
-from api.audit import note
-from api.auth import SubmitterProject
+from api.access.audit import note
+from api.access.auth import SubmitterProject
 from api.openai.form import Form
 from api.openai.shapes import FileShape, file_shape
 from api.services import Services, ServicesDep

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from api.auth import ReaderProject
+from api.access.auth import ReaderProject
 from api.cursors import decode_pair, encode_pair
 from api.query import WholeNumber
 from api.services import COUNTING_S, ServicesDep

@@ -8,21 +8,21 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse
 
+from api.access.audit import note
+from api.access.auth import ReaderProject, SubmitterProject
 from api.amounts import UsdOrNone, nanos_of
-from api.audit import note
-from api.auth import ReaderProject, SubmitterProject
 from api.batch_reading import shape_of
-from api.bodies import StrictRoute
-from api.described import SUBMISSION
-from api.idempotency import Body, Key
+from api.description.problems import SUBMISSION
+from api.intake.bodies import StrictRoute
+from api.intake.idempotency import Body, Key
+from api.intake.sheets import SheetForm
+from api.intake.upload import BodyForm, form_of, form_of_source, receive
 from api.outlooks import NOTHING, told_of
 from api.query import Flag, WholeNumber
-from api.quote_shapes import QuoteShape
-from api.quotes import QuoteRequest, quote
+from api.quoting.quotes import QuoteRequest, quote
+from api.quoting.shapes import QuoteShape
 from api.services import Services, ServicesDep
 from api.shapes import BatchPage, BatchShape, batch_shape
-from api.sheets import SheetForm
-from api.upload import BodyForm, form_of, form_of_source, receive
 from jobs.characters import has_hidden
 from jobs.defaults import JobDefaults
 from jobs.ingest import Intake

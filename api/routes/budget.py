@@ -3,10 +3,10 @@
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
+from api.access.audit import note
+from api.access.auth import AdminProject, ReaderProject
 from api.amounts import UsdOrNone, nanos_of
-from api.audit import note
-from api.auth import AdminProject, ReaderProject
-from api.bodies import StrictRoute
+from api.intake.bodies import StrictRoute
 from api.services import COUNTING_S, ServicesDep
 from jobs.budget import next_day, next_month
 from jobs.errors import InvalidParameter

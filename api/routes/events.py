@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Send
 from starlette.types import Scope as ASGIScope
 
-from api.auth import ReaderProject, may_go_on
+from api.access.auth import ReaderProject, may_go_on
 from api.errors import problem_of
 from api.listening.following import Ended, Listening, Piece, Progress, Quiet, Revoked, Wish
 from api.listening.pages import ResultPage

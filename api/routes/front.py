@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from api.auth import PUBLIC
+from api.access.auth import PUBLIC
 
 router = APIRouter(tags=["front"], dependencies=[PUBLIC])
 

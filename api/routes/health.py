@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import PUBLIC
+from api.access.auth import PUBLIC
 from api.services import ServicesDep
 from jobs.errors import SchemaMismatch, ServiceUnavailable
 from jobs.store import check_schema

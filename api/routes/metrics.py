@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from api.auth import MAY_SEE_METRICS
+from api.access.auth import MAY_SEE_METRICS
 from api.gate import pools_of_gate
 from api.listening.following import Listening
 from api.metrics import Answered, Whole

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from api.auth import MAY_READ
+from api.access.auth import MAY_READ
 from api.gate import pools_of_gate
 from api.services import ServicesDep
 

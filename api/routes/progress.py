@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from api.auth import ReaderProject
+from api.access.auth import ReaderProject
 from api.services import ServicesDep
 from api.shapes import Eta, FinalCost, eta_of, final_cost_of
 from jobs.money import format_usd

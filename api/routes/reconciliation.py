@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.audit import note
-from api.auth import ReaderProject, require_scope
-from api.encodings import check_encoding, unpacked
+from api.access.audit import note
+from api.access.auth import ReaderProject, require_scope
+from api.intake.encodings import check_encoding, unpacked
 from api.services import COUNTING_S, Services, ServicesDep
 from jobs.money import format_usd
 from jobs.reconcile import ProviderAccount, require_provider

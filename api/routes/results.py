@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from api.auth import ReaderProject
+from api.access.auth import ReaderProject
 from api.etags import etag_of, unchanged
 from api.formats import FORMATS, MEDIA_TYPES, Format
 from api.query import Flag, WholeNumber
-from api.result_csv import csv_pieces
-from api.result_lines import line_pieces
-from api.result_pages import ResultReading
-from api.result_parquet import parquet_pieces
-from api.result_tables import Joined
+from api.results.as_csv import csv_pieces
+from api.results.as_lines import line_pieces
+from api.results.as_parquet import parquet_pieces
+from api.results.pages import ResultReading
+from api.results.tables import Joined
 from api.services import ServicesDep
 from jobs.sheets.columns import columns_from
 from jobs.store import batches

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
-from api.audit import note
-from api.auth import SubmitterProject
-from api.bodies import StrictRoute
-from api.idempotency import Body, Key, signs_of_life
+from api.access.audit import note
+from api.access.auth import SubmitterProject
+from api.intake.bodies import StrictRoute
+from api.intake.idempotency import Body, Key, signs_of_life
 from api.routes.batches import OF_THE_BATCH, SubmissionQuery, get_batch
 from api.services import COUNTING_S, Services, ServicesDep
 from api.shapes import BatchShape

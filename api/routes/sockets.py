@@ -11,7 +11,7 @@ from fastapi import APIRouter
 from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from api.auth import SocketProject, may_go_on
+from api.access.auth import SocketProject, may_go_on
 from api.listening.following import (
     Ended,
     KeyCheck,

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api.auth import ReaderProject
+from api.access.auth import ReaderProject
 from api.query import Day
 from api.services import ServicesDep
 from jobs.errors import InvalidParameter

@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict
 
-from api.audit import note
-from api.auth import AdminProject
-from api.bodies import StrictRoute
+from api.access.audit import note
+from api.access.auth import AdminProject
+from api.intake.bodies import StrictRoute
 from api.services import ServicesDep
 from jobs.store import webhooks
 from jobs.tables import Webhook

@@ -168,7 +168,7 @@ class IdempotencyKey(SQLModel, table=True):
     batch_id: int = Field(sa_type=BigInt, foreign_key="batch.id", ondelete="CASCADE", unique=True)
     """While that is `receiving` the key is claimed, and goes to another if its upload dies."""
     request_digest: bytes | None = Field(default=None, sa_type=LargeBinary)
-    """Of query and body (`api.idempotency`); null until the batch is accepted."""
+    """Of query and body (`api.intake.idempotency`); null until the batch is accepted."""
 
 
 class Slice(SQLModel, table=True):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 
 from api.formats import FORMATS, Format
-from api.json_body import jobs_of
+from api.intake.json_body import jobs_of
 from jobs.errors import LineFault
 from scripts.command.sheet_rows import sheet_rows
 from tidemill.upload import NDJSON, Upload

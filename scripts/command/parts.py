@@ -64,7 +64,7 @@ def api(
 ) -> None:
     """Serve the HTTP API, live calls among it; upgrades the database's schema first."""
     from api.app import create_app
-    from api.serving import serve
+    from api.server.serving import serve
     from jobs.configuration import load_configuration
     from scripts.launcher.descriptors import raise_limit
     from scripts.launcher.environment import begin_part

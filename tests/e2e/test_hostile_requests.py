@@ -10,10 +10,10 @@ import psutil
 import pytest
 from sqlmodel import select
 
-from api.bodies import MAX_BYTES
-from api.front_door import MAX_HEADERS_BYTES
-from api.known_keys import GUESSES
-from api.listener import MAX_TARGET_BYTES
+from api.access.known_keys import GUESSES
+from api.intake.bodies import MAX_BYTES
+from api.server.front_door import MAX_HEADERS_BYTES
+from api.server.listener import MAX_TARGET_BYTES
 from jobs.store.projects import create_key, ensure_project
 from jobs.tables import Job
 from tests.support.lone_api import lone_api

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from api import known_keys
-from api.known_keys import Guesses, KnownKeys
+from api.access import known_keys
+from api.access.known_keys import Guesses, KnownKeys
 from jobs.clock import utcnow
 from jobs.scopes import PROJECT_SCOPES
 from jobs.store import Database
@@ -166,7 +166,7 @@ async def test_who_sends_unknown_keys_is_told_to_wait_and_a_key_in_use_works_on(
 
 def test_an_address_gets_another_guess_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 1000.0
-    monkeypatch.setattr("api.known_keys.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("api.access.known_keys.time.monotonic", lambda: now_s)
     guesses = Guesses()
     for _ in range(known_keys.GUESSES):
         assert guesses.wait_s("a") == 0

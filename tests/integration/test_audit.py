@@ -5,7 +5,7 @@ import logging
 import httpx
 import pytest
 
-from api.audit import REFUSALS_PER_MINUTE, Refusals
+from api.access.audit import REFUSALS_PER_MINUTE, Refusals
 from jobs.store import Database
 from tests.support.rows import seed_batch
 

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from api.access.auth import PUBLIC
 from api.app import create_app
-from api.auth import PUBLIC
 from api.headers import TOLD
 from jobs.configuration import Configuration
 from jobs.settings import Settings

@@ -16,7 +16,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from api.known_keys import KnownKeys
+from api.access.known_keys import KnownKeys
 from api.services import PATIENCE_S
 from jobs import ingest
 from jobs.configuration import Configuration

@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from sqlalchemy import update
 from sqlmodel import SQLModel, col, func, select
 
-from api import idempotency as signs
 from api.app import create_app
+from api.intake import idempotency as signs
 from api.routes import batches as routes
 from jobs.configuration import Configuration
 from jobs.defaults import JobDefaults

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 import orjson
 import pytest
 
-from api.result_csv import csv_pieces
-from api.result_lines import line_pieces
-from api.result_pages import ResultReading
-from api.result_parquet import parquet_pieces
-from api.result_tables import Joined
+from api.results.as_csv import csv_pieces
+from api.results.as_lines import line_pieces
+from api.results.as_parquet import parquet_pieces
+from api.results.pages import ResultReading
+from api.results.tables import Joined
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database
 from jobs.store.reports import ResultDraft, Settlement

@@ -16,11 +16,11 @@ from uvicorn import Config
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from api.connections import Connections
-from api.known_keys import KnownKeys
-from api.listener import Listener, Server
+from api.access.known_keys import KnownKeys
 from api.listening import following, pages, watcher
-from api.socket_listener import MAX_MESSAGE_BYTES, SocketListener
+from api.server.connections import Connections
+from api.server.listener import Listener, Server
+from api.server.socket_listener import MAX_MESSAGE_BYTES, SocketListener
 from jobs.exchange import Usage
 from jobs.scopes import Scope
 from jobs.store import Database, logins
@@ -42,7 +42,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watcher, "READ_EVERY_S", 0.05)
     monkeypatch.setattr(following, "QUIET_S", 0.2)
     monkeypatch.setattr(following, "KEY_CHECKED_EVERY_S", 0.1)
-    monkeypatch.setattr("api.known_keys.REMEMBERED_S", 0.05)
+    monkeypatch.setattr("api.access.known_keys.REMEMBERED_S", 0.05)
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.security import SecurityScopes
 from sqlalchemy import update
 
-from api.auth import anybody, authorise_page
+from api.access.auth import anybody, authorise_page
+from api.access.known_keys import GUESSES
 from api.dashboard.login import local
 from api.dashboard.settings import without_secrets
-from api.known_keys import GUESSES
 from jobs.clock import utcnow
 from jobs.scopes import EVERY_SCOPE, Scope
 from jobs.store import Database

@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from api.auth import MAY_READ, PUBLIC, authorise, require_declared
+from api.access.auth import MAY_READ, PUBLIC, authorise, require_declared
 from jobs.scopes import Scope
 from jobs.store import Database
 from jobs.store.projects import create_key, ensure_project
@@ -174,7 +174,7 @@ async def test_without_a_key_no_route_but_the_public_ones_answers(
 async def test_without_a_key_no_body_is_read(
     app: FastAPI, client: httpx.AsyncClient, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.known_keys.GUESSES", 100)  # more than there are routes
+    monkeypatch.setattr("api.access.known_keys.GUESSES", 100)  # more than there are routes
 
     async def body() -> AsyncIterator[bytes]:
         raise AssertionError("it was asked for")

@@ -13,8 +13,8 @@ import pytest
 from fastapi import FastAPI
 from uvicorn import Config
 
-from api.connections import Connections
-from api.listener import Listener, Server
+from api.server.connections import Connections
+from api.server.listener import Listener, Server
 from jobs.configuration import Configuration
 from jobs.store import Database
 from jobs.store.projects import create_key, ensure_project

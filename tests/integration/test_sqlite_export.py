@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api import result_pages
-from api.result_lines import line_pieces
+from api.results import pages as result_pages
+from api.results.as_lines import line_pieces
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database
 from jobs.store.reports import ResultDraft, Settlement

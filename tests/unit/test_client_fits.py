@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
-from api.quote_shapes import QuoteShape, TargetTakings
+from api.quoting.shapes import QuoteShape, TargetTakings
 from api.routes.batches import SubmissionQuery
 from api.routes.budget import BudgetShape, PeriodShape
 from api.routes.retries import FIXED

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from api.connections import (
+from api.server.connections import (
     FEW,
     MOST,
     TOLD_EVERY_S,
@@ -140,7 +140,7 @@ def test_who_has_left_is_not_taken_in_again(listed: Connections) -> None:
 def test_a_flood_is_a_line_a_minute(
     listed: Connections, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING, "api.connections")
+    caplog.set_level(logging.WARNING, "api.server.connections")
     for _ in range(int(2 * TOLD_EVERY_S)):
         arrived(listed, 100)
         listed.tick()

@@ -6,10 +6,10 @@ import jsonschema_rs
 import pytest
 
 from api.app import create_app
-from api.description import operations
-from api.examples import EXAMPLES
+from api.description.app import operations
+from api.description.examples import EXAMPLES
+from api.description.parameters import PARAMETERS
 from api.openai.errors import CODES
-from api.parameters import PARAMETERS
 from jobs.configuration import load_configuration
 from jobs.settings import Settings
 
@@ -56,7 +56,7 @@ def test_every_parameter_is_described(described: dict[str, Any]) -> None:
         for parameter in operation.get("parameters", ())
         if not parameter.get("description")
     }
-    assert silent == set(), "say it at the route, or in api/parameters.py"
+    assert silent == set(), "say it at the route, or in api/description/parameters.py"
 
 
 def test_no_parameter_is_described_that_there_is_not(described: dict[str, Any]) -> None:
@@ -83,7 +83,9 @@ def test_every_answer_and_every_body_of_json_has_an_example_that_fits(
         contents |= {("body", kind): body[kind] for kind in body if "json" in kind}
         for (where, kind), content in contents.items():
             if "example" not in content:
-                wrong[f"{name} {where} {kind}"] = "no example: add one to api/examples.py"
+                wrong[f"{name} {where} {kind}"] = (
+                    "no example: add one to api/description/examples.py"
+                )
             elif faults := faults_of(document, content.get("schema", {}), content["example"]):
                 wrong[f"{name} {where} {kind}"] = faults
     assert wrong == {}

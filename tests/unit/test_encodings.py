@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.encodings import FREE_BYTES, PIECE_BYTES, check_encoding, unpacked
+from api.intake.encodings import FREE_BYTES, PIECE_BYTES, check_encoding, unpacked
 from jobs.errors import BodyTooLarge, UnreadableBody, UnsupportedEncoding
 
 if sys.version_info >= (3, 14):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.json_body import EXAMINED_BYTES, ListForm, ListReader, jobs_of
+from api.intake.json_body import EXAMINED_BYTES, ListForm, ListReader, jobs_of
 from jobs.errors import (
     EmptySubmission,
     LineTooLong,

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from api.audit import note
+from api.access.audit import note
 from jobs.errors import NotFound
 from jobs.settings import Settings
 from jobs.store.refs import new_ref

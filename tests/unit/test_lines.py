@@ -265,7 +265,7 @@ FAULTS: list[tuple[str, bytes | dict[str, Any], str, str, str]] = [
         "target",
         "those of `translation` have it",
     ),
-    ("strange", {"custom_id": "a", "§": 1}, "unknown_field", "§", "expected custom_id, kind"),
+    ("strange", {"custom_id": "a", "": 1}, "unknown_field", "", "expected custom_id, kind"),
     ("endless", {"custom_id": "a", "z" * 9999: 1}, "unknown_field", "z" * 80, "no such field"),
     ("stream", {"custom_id": "a", "stream": True}, "unsupported_parameter", "stream", "batch"),
     ("tools", {"custom_id": "a", "tools": []}, "unsupported_parameter", "tools", "not supported"),

@@ -4,7 +4,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from api.idempotency import Body
+from api.intake.idempotency import Body
 from jobs.errors import BodyTooLarge
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.known_keys import GUESSES, Guesses
+from api.access.known_keys import GUESSES, Guesses
 from api.services import Services
 
 
@@ -37,7 +37,7 @@ def test_a_queue_that_waits_to_be_fed_is_not_queued_again() -> None:
 def test_a_flood_of_addresses_lets_only_the_oldest_guess_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("api.known_keys.REMEMBERED_SOURCES", 3)
+    monkeypatch.setattr("api.access.known_keys.REMEMBERED_SOURCES", 3)
     guesses = Guesses()
     for source in ("old", "guesser", "other"):
         for _ in range(GUESSES):

@@ -5,7 +5,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from api.sources import source_pieces
+from api.intake.sources import source_pieces
 from jobs.configuration import Configuration
 from jobs.errors import NotFound, SourceNotAllowed
 from jobs.sources import check_source

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from starlette.concurrency import run_in_threadpool
 
 from api.gate import pools_of_gate
-from api.idempotency import Body
-from api.quote_shapes import QuoteShape, quote_shape
+from api.intake.idempotency import Body
+from api.intake.upload import BodyForm, read_body
+from api.quoting.shapes import QuoteShape, quote_shape
 from api.services import Services
-from api.upload import BodyForm, read_body
 from jobs.clock import utcnow
 from jobs.defaults import JobDefaults
 from jobs.errors import ServiceUnavailable

@@ -8,9 +8,9 @@ from fastapi import FastAPI
 from typing_extensions import override
 
 from api.anthropic.errors import ANTHROPIC
-from api.examples import EXAMPLES, PROBLEMS, Examples
+from api.description.examples import EXAMPLES, PROBLEMS, Examples
+from api.description.parameters import IF_NONE_MATCH, PARAMETERS
 from api.openai.errors import OPENAI
-from api.parameters import IF_NONE_MATCH, PARAMETERS
 from api.surface_errors import Surface
 
 ABOUT = """A job queue for bulk LLM generation. Amounts are dollars as decimal texts, times are ISO 8601 in

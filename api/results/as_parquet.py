@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from api.result_tables import CellType, Joined, cells_of, columns_with
+from api.results.tables import CellType, Joined, cells_of, columns_with
 from jobs.errors import UnsupportedMedia
 from jobs.store.results import ResultRow
 

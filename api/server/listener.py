@@ -1,7 +1,7 @@
 """The server's side of a connection, where uvicorn's own leaves something open.
 
 It bounds a head that never ends, refuses a target that names another host, answers what is no HTTP
-with a problem document like everything else, and does with connections what `api.connections` says.
+with a problem document like everything else, and does with connections what `api.server.connections` says.
 """
 
 import asyncio
@@ -20,9 +20,10 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
-from api.connections import Connections, offer_admission
 from api.errors import problem
-from api.front_door import (
+from api.headers import TOLD
+from api.server.connections import Connections, offer_admission
+from api.server.front_door import (
     MAX_HEADERS_BYTES,
     headers_too_large,
     invalid_host,
@@ -30,8 +31,7 @@ from api.front_door import (
     too_many_connections,
     uri_too_long,
 )
-from api.headers import TOLD
-from api.socket_listener import SharedState
+from api.server.socket_listener import SharedState
 
 MAX_TARGET_BYTES = 60 * 1024
 """Path and query: a submission's defaults, a schema among them, stand in the query. The parser that

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.known_keys import Guesses, source_of
+from api.access.known_keys import Guesses, source_of
 from api.media_type import media_type
 from api.services import Services
 from jobs.errors import (

@@ -14,11 +14,11 @@ from fastapi.security import APIKeyHeader, HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from api.audit import Refusals, set_caller
-from api.connections import admit
-from api.known_keys import Guesses, KnownKeys, source_of
-from api.logins import check_form, present_visitor, token_of, visitor_of
+from api.access.audit import Refusals, set_caller
+from api.access.known_keys import Guesses, KnownKeys, source_of
+from api.access.logins import check_form, present_visitor, token_of, visitor_of
 from api.query import check_query
+from api.server.connections import admit
 from api.services import Services, ServicesDep
 from jobs.errors import CrossSite, InsufficientScope, NotAuthorised, TooManyGuesses
 from jobs.scopes import Scope
@@ -233,7 +233,7 @@ def require_declared(app: FastAPI) -> None:
         dependant = route.dependant if is_ours else None
         if dependant is None or not any(map(_is_declared, dependant.dependencies)):
             raise RuntimeError(
-                f"{route.path}: the route needs a scope (api.auth.MAY_READ and its like), "
+                f"{route.path}: the route needs a scope (api.access.auth.MAY_READ and its like), "
                 "or the mark PUBLIC"
             )
 

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
-from api.result_tables import CellType, Joined, cells_of, columns_with
+from api.results.tables import CellType, Joined, cells_of, columns_with
 from jobs.store.results import ResultRow
 
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from api.result_tables import Joined
+from api.results.tables import Joined
 from api.shapes import result_line
 from jobs.store.results import ResultRow
 

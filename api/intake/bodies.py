@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from api.auth import authorise_early
+from api.access.auth import authorise_early
 from api.media_type import media_type
 from jobs.errors import BodyTooLarge, UnreadableBody, UnsupportedEncoding, UnsupportedMedia
 from jobs.strict_json import LooseJson, read_strict

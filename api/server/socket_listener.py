@@ -1,4 +1,4 @@
-"""The server's side of a WebSocket: one of the connections that `api.connections` counts."""
+"""The server's side of a WebSocket: one of the connections that `api.server.connections` counts."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from uvicorn import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
-from api.connections import Connections, offer_admission
+from api.server.connections import Connections, offer_admission
 
 log = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from typing import Protocol
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from api.encodings import check_encoding, unpacked
 from api.formats import FORMATS, SHEETS, Format, format_of_name
-from api.idempotency import Body, signs_of_life
-from api.json_body import JOBS, ListForm, ListReader
+from api.intake.encodings import check_encoding, unpacked
+from api.intake.idempotency import Body, signs_of_life
+from api.intake.json_body import JOBS, ListForm, ListReader
+from api.intake.sheets import RowReader, SheetForm, csv_of, receive_parquet
+from api.intake.sources import source_pieces
 from api.media_type import media_type
-from api.sheets import RowReader, SheetForm, csv_of, receive_parquet
-from api.sources import source_pieces
 from jobs.errors import (
     BodyTooLarge,
     InvalidParameter,

@@ -8,7 +8,7 @@ from typing import BinaryIO, Protocol, cast
 
 from starlette.concurrency import run_in_threadpool
 
-from api.spool import spooled
+from api.intake.spool import spooled
 from jobs.defaults import JobDefaults
 from jobs.sheets.columns import Column
 from jobs.sheets.csv_rows import CsvRows

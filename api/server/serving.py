@@ -6,10 +6,10 @@ import signal
 import uvicorn
 from fastapi import FastAPI
 
-from api.connections import REQUEST_S, Connections, longest_backlog, most_connections
-from api.listener import Listener, Server
 from api.listening.following import Listening
-from api.socket_listener import MAX_MESSAGE_BYTES, SocketListener
+from api.server.connections import REQUEST_S, Connections, longest_backlog, most_connections
+from api.server.listener import Listener, Server
+from api.server.socket_listener import MAX_MESSAGE_BYTES, SocketListener
 
 GOES_ON_S = 5
 """How long requests may go on after SIGTERM: uploads end in time, who watches events connects again."""

@@ -1,0 +1,1 @@
+"""Quotes: what a submission would take, told instead of done."""

@@ -1,0 +1,1 @@
+"""The server's own side: an address, its connections, and what is refused before any route sees it."""
