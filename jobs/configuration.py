@@ -37,6 +37,17 @@ class ProtocolName(StrEnum):
     MISTRAL = "mistral"
 
 
+LANE_HOSTS = {
+    ProtocolName.OPENAI: "openai.com",
+    ProtocolName.ANTHROPIC: "anthropic.com",
+    ProtocolName.GEMINI: "googleapis.com",
+    ProtocolName.MISTRAL: "mistral.ai",
+}
+"""Whose own hosts have a batch API, known without being told."""
+
+LONGEST_LANE_S = 7 * 86_400.0
+
+
 class Charges(StrEnum):
     """What of a call a provider's token limits count.
 
@@ -149,6 +160,26 @@ _NOT_IN_AN_ADDRESS = re.compile(r"[\x00-\x20\x7f-\uffff\\?#]")
 """Where readers of addresses differ about what is the host; a name in another script is written xn--."""
 
 
+class BatchLane(Section):
+    """A provider's batch API, which is half price and slow: what fits into it, and how it is watched."""
+
+    enabled: bool = True
+    max_jobs: Bound | None = None
+    """In one native batch; None for what the provider documents, as with the three after it."""
+    max_bytes: Bound | None = None
+    expires_after_s: Annotated[float, Field(gt=0, le=LONGEST_LANE_S)] | None = None
+    cancel_s: Annotated[float, Field(ge=0, le=LONGEST_LANE_S)] | None = None
+    """How long a cancel takes at most; a rescue begins so much earlier."""
+    enqueued_tokens: Bound | None = None
+    """Input tokens that may be in native batches at a time, for each pool and model."""
+    max_open: Annotated[int, Field(strict=True, gt=0, le=10_000)] = 50
+    """Native batches that may be open at a time, for each pool."""
+    turnaround_s: Annotated[float, Field(gt=0, le=LONGEST_LANE_S)] = 24 * 3600.0
+    """How long a native batch usually takes. What all four promise is a day; most take far less."""
+    look_every_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    """How often an open native batch is looked at."""
+
+
 class Provider(Section):
     """A configured endpoint: where it is, what it speaks, which models resolve to it."""
 
@@ -160,6 +191,8 @@ class Provider(Section):
     """None leaves it to what is known of the protocol and the host."""
     responses: bool | None = None
     """Whether it answers `/responses`; None leaves it to the host, of which OpenAI's own do."""
+    batch_lane: BatchLane | None = None
+    """None leaves it to the host: the four companies' own have one."""
 
     @model_validator(mode="after")
     def _pools_have_different_names(self) -> Self:
@@ -191,6 +224,14 @@ class Provider(Section):
         """Whether its host is one of OpenAI's, not a server that speaks the same."""
         host = urlsplit(self.base_url).hostname or ""
         return self.protocol is ProtocolName.OPENAI and f".{host}".endswith(".openai.com")
+
+    @property
+    def lane(self) -> BatchLane | None:
+        """Its batch API, if jobs may be sent there."""
+        if self.batch_lane is not None:
+            return self.batch_lane if self.batch_lane.enabled else None
+        host = urlsplit(self.base_url).hostname or ""
+        return BatchLane() if f".{host}".endswith(f".{LANE_HOSTS[self.protocol]}") else None
 
     def takes(self, endpoint: Endpoint) -> bool:
         """Whether it is sent a body that was written for this endpoint as it was written."""
@@ -253,12 +294,28 @@ PriceText = Annotated[str, AfterValidator(_parse_price)]
 
 
 class PriceOverride(Section):
-    """Dollars per million tokens, over what genai-prices knows. Cached input defaults to `input`."""
+    """Dollars per million tokens, over what genai-prices knows. Cached input defaults to `input`.
+
+    Those that begin with `batch_` are of native batches. Without them these cost as much as live calls:
+    half of it is never assumed.
+    """
 
     input: PriceText
     output: PriceText
     cached_input: PriceText | None = None
     cache_write: PriceText | None = None
+    batch_input: PriceText | None = None
+    batch_output: PriceText | None = None
+    batch_cached_input: PriceText | None = None
+    batch_cache_write: PriceText | None = None
+
+    @model_validator(mode="after")
+    def _batch_price_is_whole(self) -> Self:
+        if (self.batch_input is None) != (self.batch_output is None):
+            raise ValueError("`batch_input` and `batch_output` are given together or not at all")
+        if self.batch_input is None and (self.batch_cached_input or self.batch_cache_write):
+            raise ValueError("a price of batches begins with `batch_input` and `batch_output`")
+        return self
 
 
 class Sources(Section):

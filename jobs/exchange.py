@@ -42,6 +42,13 @@ class Endpoint(StrEnum):
         return "params" if self is Endpoint.MESSAGES else "body"
 
 
+class Lane(StrEnum):
+    """How a call reaches its provider: by itself and at once, or in a native batch at half price."""
+
+    LIVE = "live"
+    BATCH = "batch"
+
+
 class Passed(msgspec.Struct, frozen=True):
     """A body that a provider with the endpoint that it was written for gets as it is.
 

@@ -4,7 +4,7 @@ All arithmetic is on integers. Rates are nano-dollars per million tokens, so a c
 tokens times rates divided by a million, rounded half up once at the end.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,13 +18,19 @@ from genai_prices.types import ModelPrice, Provider, TieredPrices
 
 from jobs.configuration import Configuration, PriceOverride
 from jobs.errors import ConfigurationError
-from jobs.exchange import Usage
+from jobs.exchange import Lane, Usage
 from jobs.money import NANOS_PER_DOLLAR, parse_usd
 
 TOKENS_PER_RATE = 1_000_000
 
 TIER_DOUBT = 2
 """An estimate of the input may fall short by this factor where it decides about a dearer tier."""
+
+OF_LANE: Mapping[Lane, Mapping[str, str] | None] = {
+    Lane.LIVE: None,
+    Lane.BATCH: {"processing": "batch"},
+}
+"""How genai-prices calls the lanes. A model without a variant for batches has its one price there."""
 
 KNOWN_PRICES = 4096
 """Looked-up prices that are kept: models of a few providers, times the minutes of a busy hour."""
@@ -138,26 +144,35 @@ class PriceBook:
     def __init__(self, configuration: Configuration) -> None:
         self._providers = configuration.providers
         self._overrides = {
-            name: _override(name, price) for name, price in configuration.prices.items()
+            (name, lane): _override(name, price, lane)
+            for name, price in configuration.prices.items()
+            for lane in Lane
         }
         self._published = lru_cache(maxsize=KNOWN_PRICES)(self._look_up)
 
-    def price(self, provider: str, model: str, at: datetime) -> Price | None:
-        """Return the price of `model` at our provider of this name, at that (aware) time."""
+    def price(
+        self, provider: str, model: str, at: datetime, lane: Lane = Lane.LIVE
+    ) -> Price | None:
+        """Return the price of `model` at our provider of this name, at that (aware) time.
+
+        Where no price of native batches is known, theirs is that of live calls.
+        """
         model = model.removeprefix("models/")
-        own = self._overrides.get(f"{provider}/{model}")
+        own = self._overrides.get((f"{provider}/{model}", lane))
         if own is not None:
             return own
         # Prices change with the day; a few providers' with the time of day, to the minute.
         minute = at.astimezone(UTC).replace(second=0, microsecond=0)
-        return self._published(provider, model, minute)
+        return self._published(provider, model, minute, lane)
 
-    def _look_up(self, provider: str, model: str, at: datetime) -> Price | None:
+    def _look_up(self, provider: str, model: str, at: datetime, lane: Lane) -> Price | None:
         publisher = self._publisher(provider)
         if publisher is None:
             return None
         published = publisher.find_model(model, all_providers=get_snapshot().providers)
-        return None if published is None else _published_price(published.get_prices(at))
+        return (
+            None if published is None else _published_price(published.get_prices(at, OF_LANE[lane]))
+        )
 
     def _publisher(self, provider: str) -> Provider | None:
         """Find whose prices hold: by the provider's address, else by its exact name.
@@ -225,19 +240,29 @@ def _rate_above(column: Decimal | TieredPrices, start: int) -> int:
     return int((dollars * NANOS_PER_DOLLAR).to_integral_value())
 
 
-def _override(name: str, price: PriceOverride) -> Price:
+def _override(name: str, price: PriceOverride, lane: Lane) -> Price:
+    entries = (price.input, price.cached_input, price.cache_write, price.output)
+    if lane is Lane.BATCH and price.batch_input is not None:
+        entries = (
+            price.batch_input,
+            price.batch_cached_input,
+            price.batch_cache_write,
+            price.batch_output or price.output,
+        )
     try:
-        input_rate = parse_usd(price.input)
-        rates = Rates(
-            input=input_rate,
-            cached_input=input_rate
-            if price.cached_input is None
-            else parse_usd(price.cached_input),
-            cache_write=input_rate if price.cache_write is None else parse_usd(price.cache_write),
-            output=parse_usd(price.output),
+        input_rate, cached_input, cache_write, output = (
+            None if entry is None else parse_usd(entry) for entry in entries
         )
     except ValueError as error:
         raise ConfigurationError(f"price {name!r}: {error}") from error
+    assert input_rate is not None
+    assert output is not None
+    rates = Rates(
+        input=input_rate,
+        cached_input=input_rate if cached_input is None else cached_input,
+        cache_write=input_rate if cache_write is None else cache_write,
+        output=output,
+    )
     return Price(((0, rates),))
 
 

@@ -138,6 +138,14 @@ REFUSED = {
         PROVIDER.replace('"openai"', '"gemini"') + "responses = true\n",
         r"providers\.p: .*`responses` is of providers with the protocol 'openai' only",
     ),
+    "half a price of native batches": (
+        '[prices."p/m"]\ninput = "1"\noutput = "2"\nbatch_input = "0.5"\n',
+        "`batch_input` and `batch_output` are given together",
+    ),
+    "a native batch that is never looked at": (
+        PROVIDER + "[providers.p.batch_lane]\nlook_every_s = 0\n",
+        r"providers\.p\.batch_lane\.look_every_s: .*greater than 0",
+    ),
     "a picture of no tokens": ("max_image_tokens = 0\n", r"max_image_tokens: .*greater than 0"),
     "a price of nothing": (
         '[prices.m]\ninput = "1"\noutput = "1"\n',
@@ -189,6 +197,39 @@ def test_a_route_has_an_order_and_may_have_weights_and_a_patience_of_its_own(
     assert (plain.weights, plain.failover_after_s) == ((), FAILOVER_AFTER_S)
     shared = load(tmp_path, text + "weights = [3, 1]\nfailover_after_s = 0\n").routes["cheap"]
     assert (shared.weights, shared.failover_after_s) == ((3, 1), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "host", "has_lane"),
+    [
+        ("openai", "api.openai.com", True),
+        ("openai", "eu.api.openai.com", True),
+        ("openai", "notopenai.com", False),
+        ("openai", "api.anthropic.com", False),
+        ("anthropic", "api.anthropic.com", True),
+        ("gemini", "generativelanguage.googleapis.com", True),
+        ("mistral", "api.eu.mistral.ai", True),
+        ("mistral", "127.0.0.1:9", False),
+    ],
+)
+def test_the_companies_own_hosts_have_the_batch_lane(
+    protocol: str, host: str, has_lane: bool
+) -> None:
+    provider = Provider(protocol=ProtocolName(protocol), base_url=f"https://{host}/v1")
+    assert (provider.lane is not None) is has_lane
+
+
+def test_a_batch_lane_can_be_had_elsewhere_and_be_turned_off(tmp_path: Path) -> None:
+    lane = "[providers.p.batch_lane]\nenqueued_tokens = 900000\nlook_every_s = 2\n"
+    own = load(tmp_path, PROVIDER + lane).providers["p"]
+    assert own.lane is not None
+    assert (own.lane.enqueued_tokens, own.lane.look_every_s, own.lane.max_jobs) == (
+        900_000,
+        2,
+        None,
+    )
+    off = load(tmp_path, PROVIDER + "[providers.p.batch_lane]\nenabled = false\n").providers["p"]
+    assert off.lane is None
 
 
 def test_what_a_provider_charges_is_known_or_said(tmp_path: Path) -> None:

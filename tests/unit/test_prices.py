@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jobs.configuration import Configuration
 from jobs.errors import ConfigurationError
-from jobs.exchange import Usage
+from jobs.exchange import Lane, Usage
 from jobs.prices import Price, PriceBook, Rates
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -39,6 +39,14 @@ CONFIGURATION = Configuration.model_validate(
                 "cache_write": "1.25",
                 "output": "2",
             },
+            "openai/own-batches": {
+                "input": "1",
+                "output": "2",
+                "cached_input": "0.9",
+                "batch_input": "0.5",
+                "batch_output": "1",
+                "batch_cached_input": "0.1",
+            },
             "local/gemma": {"input": "0", "output": "0"},
         },
     }
@@ -62,7 +70,9 @@ USAGES = [
 ]
 
 
-def published_nanos(publisher: str, model: str, usage: Usage, at: datetime) -> int:
+def published_nanos(
+    publisher: str, model: str, usage: Usage, at: datetime, lane: Lane = Lane.LIVE
+) -> int:
     """Return what genai-prices calculates, rounded half up to a nano-dollar."""
     calculated = genai_prices.calc_price(
         genai_prices.Usage(
@@ -74,6 +84,7 @@ def published_nanos(publisher: str, model: str, usage: Usage, at: datetime) -> i
         model,
         provider_id=publisher,
         genai_request_timestamp=at,
+        price_context={"processing": "batch"} if lane is Lane.BATCH else None,
     )
     nanos = calculated.total_price * 1_000_000_000
     return int(nanos.quantize(Decimal(1), ROUND_HALF_UP))
@@ -92,9 +103,13 @@ def test_every_published_text_model_costs_exactly_what_genai_prices_calculates(
         if price is None:
             continue
         priced += 1
+        in_batch = BOOK.price(provider, model, NOW, Lane.BATCH)
+        assert in_batch is not None
         for usage in USAGES:
             expected = published_nanos(publisher, model, usage, NOW)
             assert price.cost_nanos(usage) == expected, (model, usage)
+            halved = published_nanos(publisher, model, usage, NOW, Lane.BATCH)
+            assert in_batch.cost_nanos(usage) == halved, (model, usage)
     assert priced > 0.6 * len(models)
 
 
@@ -175,6 +190,37 @@ def test_the_configuration_goes_before_what_is_published() -> None:
 def test_an_own_price_charges_cached_and_written_input_as_input_unless_told_otherwise() -> None:
     own = BOOK.price("openai", "my-finetune", NOW)
     assert own == Price(((0, Rates(300_000_000, 300_000_000, 300_000_000, 1_200_000_000)),))
+
+
+def test_a_native_batch_costs_half_where_that_is_published() -> None:
+    usage = Usage(input_tokens=1_000_000, output_tokens=1_000_000)
+    for provider, model in [
+        ("openai", "gpt-4o-mini"),
+        ("claude", "claude-haiku-4-5"),
+        ("gemini", "gemini-2.5-flash"),
+        ("mistral", "mistral-small-latest"),
+    ]:
+        live = BOOK.price(provider, model, NOW)
+        in_batch = BOOK.price(provider, model, NOW, Lane.BATCH)
+        assert live is not None
+        assert in_batch is not None
+        assert 2 * in_batch.cost_nanos(usage) == live.cost_nanos(usage)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"), [("gemini", "gemini-3.5-flash"), ("openai", "my-finetune")]
+)
+def test_half_of_a_price_is_never_assumed(provider: str, model: str) -> None:
+    live = BOOK.price(provider, model, NOW)
+    assert live is not None
+    assert BOOK.price(provider, model, NOW, Lane.BATCH) == live
+
+
+def test_an_own_price_may_name_that_of_native_batches() -> None:
+    live = BOOK.price("openai", "own-batches", NOW)
+    in_batch = BOOK.price("openai", "own-batches", NOW, Lane.BATCH)
+    assert live == Price(((0, Rates(1_000_000_000, 900_000_000, 1_000_000_000, 2_000_000_000)),))
+    assert in_batch == Price(((0, Rates(500_000_000, 100_000_000, 500_000_000, 1_000_000_000)),))
 
 
 def test_an_own_price_may_be_zero() -> None:
