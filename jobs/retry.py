@@ -6,13 +6,15 @@ became of them.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from jobs.deadlines import Deadline
 from jobs.defaults import JobDefaults
 from jobs.errors import IllegalTransition, InvalidParameter
 from jobs.ingest import Intake
 from jobs.states import FINAL_BATCH_STATES, Priority
-from jobs.store import Database, Session, batches, retried
+from jobs.store import Database, Session, batches, now, retried
 from jobs.store.uploads import BatchDraft
 from jobs.tables import Batch
 
@@ -32,6 +34,8 @@ class Retry:
     name: str | None = None
     priority: Priority | None = None
     max_cost_nanos: int | None = None
+    deadline: Deadline | None = None
+    """Without one there is none: that of the batch before is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,8 @@ def prepare(session: Session, wanted: Retry) -> Prepared:
         )
     _check_codes(session, batch.id, wanted.codes)
     defaults = JobDefaults.from_json(batch.defaults).changed(wanted.changes)
-    return Prepared(_draft(batch, defaults, wanted), defaults, batch.id, batch.total_jobs)
+    draft = replace(_draft(batch, defaults, wanted), deadline=_deadline(session, wanted))
+    return Prepared(draft, defaults, batch.id, batch.total_jobs)
 
 
 def read_again(database: Database, prepared: Prepared, intake: Intake) -> None:
@@ -93,6 +98,15 @@ def _draft(batch: Batch, defaults: JobDefaults, wanted: Retry) -> BatchDraft:
         retry_codes=",".join(sorted({*wanted.codes})) or None,
         columns=batch.columns,
     )
+
+
+def _deadline(session: Session, wanted: Retry) -> datetime | None:
+    if wanted.deadline is None:
+        return None
+    try:
+        return wanted.deadline.after(now(session))
+    except ValueError as error:
+        raise InvalidParameter(f"`deadline`: {error}", field="deadline") from None
 
 
 def _check_codes(session: Session, batch_id: int, codes: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ PARAMETERS: Mapping[str, str] = {
     "purpose": "only files of this purpose",
     "name": "what the batch is called in lists",
     "priority": "share of a busy queue",
+    "deadline": "by when it is wanted: `2026-12-01T06:00:00+01:00`, or the next `06:00 Europe/Paris`",
     "max_cost_usd": "budget in dollars as a decimal text; it is never exceeded",
     "kind": "default kind of lines: `generation`, `translation`, `extraction` or `chat`",
     "system": "default system prompt",

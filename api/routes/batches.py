@@ -1,6 +1,8 @@
 """Batches: submitted, listed, watched, paused, resumed, cancelled."""
 
 import time
+from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -24,14 +26,17 @@ from api.quoting.shapes import QuoteShape
 from api.services import Services, ServicesDep
 from api.shapes import BatchPage, BatchShape, batch_shape
 from jobs.characters import has_hidden
+from jobs.clock import utcnow
+from jobs.deadlines import Deadline
 from jobs.defaults import JobDefaults
+from jobs.errors import InvalidParameter
 from jobs.ingest import Intake
 from jobs.lines import LineReader
 from jobs.money import parse_usd
 from jobs.sheets.csv_rows import DELIMITERS
 from jobs.sources import check_source
 from jobs.states import BatchState, Priority
-from jobs.store import batches, budgets, idempotency
+from jobs.store import batches, budgets, idempotency, now
 from jobs.store.idempotency import Claim, Receipt
 from jobs.store.uploads import BatchDraft
 
@@ -39,7 +44,16 @@ router = APIRouter(tags=["batches"], route_class=StrictRoute)
 
 
 OF_THE_BATCH = frozenset(
-    {"name", "priority", "max_cost_usd", "dry_run", "from_url", "id_column", "delimiter"}
+    {
+        "name",
+        "priority",
+        "max_cost_usd",
+        "deadline",
+        "dry_run",
+        "from_url",
+        "id_column",
+        "delimiter",
+    }
 )
 """Parameters of a submission that are no defaults of its lines."""
 
@@ -52,6 +66,7 @@ class SubmissionQuery(BaseModel):
     name: Annotated[str | None, Field(max_length=200)] = None
     priority: Priority = Priority.NORMAL
     max_cost_usd: str | None = None
+    deadline: str | None = None
     dry_run: Annotated[Flag, Field(description="quote the jobs, and store nothing")] = False
     from_url: Annotated[
         str | None,
@@ -113,6 +128,26 @@ class SubmissionQuery(BaseModel):
             parse_usd(text)
         return text
 
+    @field_validator("deadline")
+    @classmethod
+    def _is_deadline(cls, text: str | None) -> str | None:
+        if text is not None:
+            Deadline.of(text)
+        return text
+
+    def deadline_after(self, now: datetime) -> datetime | None:
+        """Return the moment that `deadline` means, if there is one.
+
+        Raises:
+            InvalidParameter: it is over, or far too far away.
+        """
+        if self.deadline is None:
+            return None
+        try:
+            return Deadline.of(self.deadline).after(now)
+        except ValueError as error:
+            raise InvalidParameter(f"`deadline`: {error}", field="deadline") from None
+
 
 @router.post(
     "/batches",
@@ -150,6 +185,7 @@ async def submit(
     form = _form(request, services, query, defaults)
     max_cost_nanos = None if query.max_cost_usd is None else parse_usd(query.max_cost_usd)
     if query.dry_run:
+        query.deadline_after(utcnow())
         asked = QuoteRequest(project_id, defaults, max_cost_nanos)
         shape = await quote(services, asked, Body(request, is_digested=False), form)
         return JSONResponse(shape.model_dump(mode="json"))
@@ -166,10 +202,11 @@ async def submit(
         with services.database.read() as session:
             if claim is not None and (receipt := idempotency.receipt(session, claim)) is not None:
                 return receipt
+            deadline = query.deadline_after(now(session))
             prices = services.prices_if_budgeted(session, project_id, max_cost_nanos)
         return Intake(
             services.database,
-            draft,
+            replace(draft, deadline=deadline),
             LineReader(defaults, services.catalogue, services.count_tokens, prices=prices),
             slice_size=services.settings.slice_size,
             max_jobs=services.settings.max_jobs_per_batch,

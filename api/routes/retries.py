@@ -14,6 +14,7 @@ from api.intake.idempotency import Body, Key, signs_of_life
 from api.routes.batches import OF_THE_BATCH, SubmissionQuery, get_batch
 from api.services import COUNTING_S, Services, ServicesDep
 from api.shapes import BatchShape
+from jobs.deadlines import Deadline
 from jobs.errors import InvalidParameter
 from jobs.ingest import Accepted, Intake
 from jobs.lines import LineReader
@@ -86,6 +87,7 @@ def _wanted(project_id: int, batch_id: str, query: RetryQuery) -> Retry:
         name=query.name,
         priority=given.get("priority"),
         max_cost_nanos=None if query.max_cost_usd is None else parse_usd(query.max_cost_usd),
+        deadline=None if query.deadline is None else Deadline.of(query.deadline),
     )
 
 

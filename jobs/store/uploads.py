@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import delete, func, update
 from sqlmodel import Session, col, select
 
+from jobs.deadlines import AfterDeadline, RunWindow
 from jobs.errors import IllegalTransition
 from jobs.states import BatchState, Priority, sources
 from jobs.store.batches import least_served
@@ -31,8 +32,11 @@ class BatchDraft:
     max_cost_nanos: int | None = None
     retry_of: str | None = None
     retry_codes: str | None = None
+    deadline: datetime | None = None
+    after_deadline: AfterDeadline = AfterDeadline.FINISH
+    run_window: RunWindow | None = None
     columns: str | None = None
-    """As in `jobs.tables.Batch`, which tells what these three are."""
+    """As in `jobs.tables.Batch`, which tells what these are."""
 
 
 def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
@@ -46,6 +50,9 @@ def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
         priority=draft.priority,
         defaults=draft.defaults,
         max_cost_nanos=draft.max_cost_nanos,
+        deadline=draft.deadline,
+        after_deadline=draft.after_deadline,
+        run_window=None if draft.run_window is None else str(draft.run_window),
         retry_of=draft.retry_of,
         retry_codes=draft.retry_codes,
         created_at=moment,

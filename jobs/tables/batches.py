@@ -16,6 +16,7 @@ from sqlalchemy import (
 )
 from sqlmodel import Field, SQLModel
 
+from jobs.deadlines import AfterDeadline
 from jobs.states import (
     BatchState,
     PauseCause,
@@ -66,6 +67,18 @@ class Batch(SQLModel, table=True):
     defaults: str = Field(sa_type=Text)
     """JSON of `jobs.defaults.JobDefaults`: fills what a line leaves out; never changed."""
     max_cost_nanos: int | None = Field(default=None, sa_type=BigInt)
+    deadline: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """By when it is wanted."""
+    after_deadline: str = Field(
+        default=AfterDeadline.FINISH, sa_type=Text, sa_column_kwargs={"server_default": "finish"}
+    )
+    """`jobs.deadlines.AfterDeadline`: what becomes of its open jobs then."""
+    run_window: str | None = Field(default=None, sa_type=Text)
+    """The hours in which it may run, as `jobs.deadlines.RunWindow` reads them; null for all."""
+    urgency: str | None = Field(default=None, sa_type=Text)
+    """The priority that it has by its deadline, while that is above its own; null otherwise."""
+    held_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """Nothing of it is fed before: its window is closed, or a cheaper hour comes soon enough."""
     created_at: datetime = Field(sa_type=UtcDateTime)
     touched_at: datetime = Field(sa_type=UtcDateTime)
     """Last sign of life while `receiving`; a batch without one is an upload that died."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from jobs import deadlines
 from jobs.characters import IDEMPOTENCY_KEY, is_idempotency_key
 from jobs.money import parse_usd
 from scripts.command.client import Client
@@ -19,6 +20,15 @@ def _amount(text: str | None) -> str | None:
     try:
         if text is not None:
             parse_usd(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
+
+
+def _deadline(text: str | None) -> str | None:
+    try:
+        if text is not None:
+            deadlines.Deadline.of(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     return text
@@ -48,6 +58,14 @@ MaxCost = Annotated[
         metavar="USD",
         callback=_amount,
         help="Budget in dollars, never exceeded.",
+    ),
+]
+Deadline = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        callback=_deadline,
+        help="By when it is wanted: 2026-12-01T06:00+01:00, or the next '06:00 Europe/Paris'.",
     ),
 ]
 Settings = Annotated[

@@ -7,6 +7,7 @@ import typer
 from jobs.states import Priority
 from scripts.command.connection import DEFAULT_URL, BatchId, Json, Key, Url, connect
 from scripts.command.options import (
+    Deadline,
     IdempotencyKey,
     MaxCost,
     Output,
@@ -34,6 +35,7 @@ def retry(  # noqa: PLR0913 - a command's options are its parameters
     name: Annotated[str | None, typer.Option(help="What the new batch is called.")] = None,
     priority: Annotated[Priority | None, typer.Option(help="Share of a busy queue.")] = None,
     max_cost_usd: MaxCost = None,
+    deadline: Deadline = None,
     idempotency_key: IdempotencyKey = None,
     watch: Watch = False,
     output: Output = None,
@@ -49,7 +51,12 @@ def retry(  # noqa: PLR0913 - a command's options are its parameters
     """
     if output is not None:
         check_writable(output)
-    given = {"name": name, "priority": priority, "max_cost_usd": max_cost_usd}
+    given = {
+        "name": name,
+        "priority": priority,
+        "max_cost_usd": max_cost_usd,
+        "deadline": deadline,
+    }
     changes = {field: str(value) for field, value in given.items() if value is not None}
     changes |= fields_of(settings)
     if codes:

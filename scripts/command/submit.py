@@ -11,6 +11,7 @@ from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
 from scripts.command.ending import ExitStatus
 from scripts.command.job_files import JobFiles
 from scripts.command.options import (
+    Deadline,
     IdempotencyKey,
     MaxCost,
     Output,
@@ -78,6 +79,7 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     ] = None,
     priority: Annotated[Priority | None, typer.Option(help="Share of a busy queue.")] = None,
     max_cost_usd: MaxCost = None,
+    deadline: Deadline = None,
     failover_after_s: Annotated[
         float | None,
         typer.Option(min=0, help="Seconds to wait for a target before a route's next one."),
@@ -177,6 +179,7 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         "temperature": temperature,
         "priority": priority,
         "max_cost_usd": max_cost_usd,
+        "deadline": deadline,
         "failover_after_s": failover_after_s,
         "repair": repair,
         "ask_again": ask_again,

@@ -3,15 +3,12 @@
 from itertools import pairwise
 
 import httpx
-from sqlalchemy import update
-from sqlmodel import col
 
 from api.outlooks import told_of
 from jobs.states import BatchState
 from jobs.store import Database, now, progress
 from jobs.store.progress import KEPT, PERIOD_S
-from jobs.tables import Batch
-from tests.support.rows import batch_of, seed_batch
+from tests.support.rows import batch_of, seed_batch, set_batch
 from workers.progress import ProgressWatch
 
 JOBS = 100_000
@@ -27,11 +24,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-def set_batch(database: Database, ref: str, **values: object) -> None:
-    with database.write() as session:
-        session.connection().execute(update(Batch).where(col(Batch.ref) == ref).values(**values))
 
 
 def work(database: Database, ref: str, watch: ProgressWatch, clock: Clock, seconds: int) -> None:

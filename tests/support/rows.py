@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from sqlalchemy import update
+from sqlmodel import col
 
 from jobs.feed import LOST_AFTER
 from jobs.states import Priority
@@ -65,6 +66,12 @@ def batch_of(database: Database, ref: str) -> Batch:
     """Read a batch of the project `default`."""
     with database.read() as session:
         return batches.find(session, 1, ref)
+
+
+def set_batch(database: Database, ref: str, **values: object) -> None:
+    """Put values into a batch's row, as if they had come about."""
+    with database.write() as session:
+        session.connection().execute(update(Batch).where(col(Batch.ref) == ref).values(**values))
 
 
 def age_messages(database: Database) -> None:

@@ -1,6 +1,7 @@
 """What is said of a batch as a whole, as a program says it, and as the query that it becomes."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
@@ -14,12 +15,14 @@ Dollars = str | int | Decimal
 class RetryOptions(TypedDict, total=False):
     """What may be said of a batch and of the jobs that don't say it themselves; see `docs/kinds.md`.
 
+    `deadline` is an aware time, or a time of day and a zone such as `06:00 Europe/Paris`.
     `schema` is a JSON Schema or a pydantic model. `reuse` is an age such as `7d`.
     """
 
     name: str | None
     priority: Literal["low", "normal", "high", "interactive"] | None
     max_cost_usd: Dollars | None
+    deadline: str | datetime | None
     model: str | None
     system: str | None
     max_tokens: int | None
@@ -69,6 +72,8 @@ def _text(value: object) -> str:
             return value
         case float():
             return repr(value)
+        case datetime():
+            return value.isoformat()
         case bool():
             return "true" if value else "false"
         case Decimal():
