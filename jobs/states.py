@@ -162,3 +162,70 @@ TRANSITIONS: dict[BatchState, frozenset[BatchState]] = {
 def sources(target: BatchState) -> frozenset[BatchState]:
     """Return the states from which a batch may move to `target`: the guard of every guarded write."""
     return frozenset(state for state, targets in TRANSITIONS.items() if target in targets)
+
+
+class RunState(StrEnum):
+    """Where a run of a pipeline stands.
+
+    `waiting` has not had its turn, `running` reads rows or has jobs, `delivering` writes its sinks. `skipped`
+    was due while an earlier one went on.
+    """
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DELIVERING = "delivering"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+FINAL_RUN_STATES = frozenset(
+    {RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED}
+)
+
+RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
+    RunState.WAITING: frozenset({RunState.RUNNING, RunState.CANCELLED}),
+    RunState.RUNNING: frozenset({RunState.DELIVERING, RunState.FAILED, RunState.CANCELLED}),
+    RunState.DELIVERING: frozenset({RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED}),
+    # A retry takes up what has ended where it ended.
+    RunState.COMPLETED: frozenset({RunState.RUNNING}),
+    RunState.FAILED: frozenset({RunState.RUNNING}),
+    RunState.CANCELLED: frozenset({RunState.RUNNING}),
+    RunState.SKIPPED: frozenset(),
+}
+"""Who may follow whom, of runs."""
+
+
+class RunKind(StrEnum):
+    """Why there is a run."""
+
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+    BACKFILL = "backfill"
+
+
+class ItemState(StrEnum):
+    """Where a row stands in a stage of a run.
+
+    `sent` has a job, `again` is to get another one, `left_out` didn't meet the stage's condition.
+    """
+
+    SENT = "sent"
+    AGAIN = "again"
+    DONE = "done"
+    FAILED = "failed"
+    LEFT_OUT = "left_out"
+
+
+class SinkState(StrEnum):
+    """Where a sink of a run stands; one that failed is written again later."""
+
+    WAITING = "waiting"
+    WRITTEN = "written"
+    FAILED = "failed"
+
+
+def run_sources(target: RunState) -> frozenset[RunState]:
+    """Return the states from which a run may move to `target`."""
+    return frozenset(state for state, targets in RUN_TRANSITIONS.items() if target in targets)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import Template, Undefined, nodes
+from jinja2 import Template, Undefined, meta, nodes
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
 from jinja2.runtime import LoopContext
 from jinja2.sandbox import SandboxedEnvironment
@@ -101,6 +101,16 @@ def check_template(source: str) -> None:
         UnusableTemplate: it is too long, no template, or has what is not allowed here.
     """
     _compiled(source)
+
+
+def variables_of(source: str) -> frozenset[str]:
+    """Return the names of the variables that a template is filled in with.
+
+    Raises:
+        UnusableTemplate: see `check_template`.
+    """
+    _compiled(source)
+    return frozenset(meta.find_undeclared_variables(_environment.parse(source)))
 
 
 @lru_cache(maxsize=KEPT_TEMPLATES)

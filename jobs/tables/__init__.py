@@ -9,6 +9,7 @@ from jobs.tables.books import LedgerDay, ProjectBudget, SpendDay
 from jobs.tables.columns import BigInt, UtcDateTime
 from jobs.tables.projects import ApiKey, Login, Project
 from jobs.tables.results import Answer, Attempt, Part, Result
+from jobs.tables.runs import Run, RunBatch, RunClaim, RunItem, RunSink, RunStage
 from jobs.tables.surfaces import File, FileBatch, MessageBatch
 from jobs.tables.webhooks import Webhook, WebhookMessage
 from jobs.tables.workers import Worker
@@ -31,6 +32,12 @@ __all__ = [
     "Project",
     "ProjectBudget",
     "Result",
+    "Run",
+    "RunBatch",
+    "RunClaim",
+    "RunItem",
+    "RunSink",
+    "RunStage",
     "Slice",
     "SpendDay",
     "UtcDateTime",

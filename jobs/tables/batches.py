@@ -127,6 +127,8 @@ class Batch(SQLModel, table=True):
     """The columns of the sheet that it was submitted as, as JSON (`jobs.sheets.columns`); null for lines."""
     is_live: bool = Field(default=False, sa_type=Boolean)
     """Whether it was not submitted: it holds the live calls of an API process, as they came."""
+    is_open: bool = Field(default=False, sa_type=Boolean)
+    """Whether jobs are still added to it, a stage's of a pipeline: it doesn't end before that is over."""
     cache_saved_nanos: int | None = Field(default=0, sa_type=BigInt)
     """How much less its calls cost than without the providers' prompt caches; below zero while those
     were written and hardly read. Null of a batch that is older than the figure."""
