@@ -21,6 +21,7 @@ from jobs.settings import Settings
 
 RUN_SLICE = "tidemill.run_slice"
 SWEEP = "tidemill.sweep"
+BEGIN_RUNS = "tidemill.begin_runs"
 CONTROL_QUEUE = "tidemill.control"
 """Where sweeps and schedules go; every other queue has the name of its provider."""
 
