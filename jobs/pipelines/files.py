@@ -8,7 +8,7 @@ from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -16,6 +16,7 @@ from jobs import wording
 from jobs.deadlines import AfterDeadline, RunWindow, next_time
 from jobs.errors import ConfigurationError, UnknownModel
 from jobs.money import parse_usd
+from jobs.pipelines.cron import check_cron, zone_named
 from jobs.pipelines.ends import SinkSection, SourceSection
 from jobs.pipelines.flow import Flow, Node, Unfit
 from jobs.pipelines.places import line_of, shown
@@ -29,12 +30,7 @@ JSON_FIELDS = ("schema", "glossary", "examples")
 
 
 def _check_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(
-            f"{name[:40]!r} is no time zone; expected one such as Europe/Paris"
-        ) from None
+    zone_named(name)
     return name
 
 
@@ -56,7 +52,7 @@ Usd = Annotated[str, AfterValidator(_check_usd)]
 class Schedule(Section):
     """When runs are due."""
 
-    cron: Annotated[str, Field(min_length=1)]
+    cron: Annotated[str, AfterValidator(check_cron)]
     zone: Zone = "UTC"
     overlap: Literal["skip", "queue", "overlap"] = "skip"
     """What becomes of a run that is due while an earlier one goes on."""
