@@ -15,14 +15,12 @@ from jobs.configuration import Provider
 from jobs.errors import (
     ConnectFailed,
     ConnectionLost,
-    MalformedReply,
-    ProviderError,
     RequestRejected,
     SchemaRefused,
-    TimedOut,
 )
 from jobs.exchange import Answer, Endpoint, ModelRequest
 from workers.deadline import Deadline
+from workers.failures import failure_of
 from workers.gate.gate import Reading
 from workers.prefix import Prefix
 from workers.protocols import Protocol, WireRequest, protocol_of
@@ -30,7 +28,7 @@ from workers.protocols.events import EventReader
 from workers.protocols.protocol import Assembly
 from workers.protocols.schemas import in_words
 from workers.refused_schemas import RefusedSchemas
-from workers.transport import EVENTS, ReplyTooLarge
+from workers.transport import EVENTS
 
 Listener = Callable[[bytes, str], Awaitable[None]]
 """Is told the data of each event of an answer, empty if it came in one piece, and the text that it adds."""
@@ -77,7 +75,7 @@ class Caller:
         try:
             return await self._called(provider, key, model, request, kept, listener)
         except SchemaRefused as error:
-            if request.schema is None or _said(provider, request).passed is not None:
+            if request.schema is None or said(provider, request).passed is not None:
                 raise _without_schema(error) from error
             self._refused.note(*asked)
             raise
@@ -91,7 +89,7 @@ class Caller:
         kept: Prefix | None,
         listener: Listener | None,
     ) -> Answer:
-        request = _said(provider, request)
+        request = said(provider, request)
         protocol = self._protocol(provider, request)
         try:
             wire = protocol.request(request, model, key, kept=kept)
@@ -147,32 +145,12 @@ class Caller:
                 response = await self._transport.handle_async_request(request)
                 body = await read(response)
         except (httpx.RequestError, TimeoutError) as error:
-            raise self._translated(error) from error
+            raise failure_of(error, self._deadline.seconds) from error
         headers = {
             name.lower().decode("latin-1"): value.decode("latin-1")
             for name, value in response.headers.raw
         }
         return response.status_code, headers, body
-
-    def _translated(self, error: Exception) -> ProviderError:
-        """Return our error for one of httpx's. Only what is certain counts as never sent.
-
-        The sentences go into results: they don't show the address, which is the operator's matter.
-        """
-        match error:
-            case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout():
-                return ConnectFailed(_because("no connection to the provider could be made", error))
-            case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
-                return ConnectFailed("the provider's base_url can't be called")
-            case ReplyTooLarge():
-                return MalformedReply(str(error))
-            case httpx.TimeoutException():
-                return TimedOut("the provider did not answer in time")
-            case TimeoutError():
-                return TimedOut(f"no complete answer within {self._deadline.seconds:g} s")
-            case _:
-                lost = "the connection to the provider was lost before the answer was complete"
-                return ConnectionLost(_because(lost, error))
 
 
 class Heard:
@@ -223,7 +201,7 @@ def _without_schema(error: RequestRejected) -> RequestRejected:
     )
 
 
-def _said(provider: Provider, request: ModelRequest) -> ModelRequest:
+def said(provider: Provider, request: ModelRequest) -> ModelRequest:
     """Return the request as this provider is asked: as it was written, or in words of its own format.
 
     Nothing is asked of which a part would be missing: the configuration has changed since it was taken.
@@ -240,11 +218,6 @@ def _said(provider: Provider, request: ModelRequest) -> ModelRequest:
     if passed.unmapped:
         raise RequestRejected(f"{passed.unmapped[0]} can't be said to a provider of another format")
     return msgspec.structs.replace(request, passed=None)
-
-
-def _because(what: str, error: Exception) -> str:
-    """Return the sentence with the transport's reason, where it has one."""
-    return f"{what}: {reason}" if (reason := str(error)) else what
 
 
 def without_key(body: bytes, key: SecretStr | None) -> bytes:

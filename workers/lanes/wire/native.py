@@ -6,7 +6,7 @@ Nobody's create is idempotent. So sending is two steps: `upload` costs nothing a
 
 import enum
 import typing
-from collections.abc import AsyncIterator, Mapping, Set
+from collections.abc import AsyncGenerator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ class LaneShape:
         max_lines: in one native batch.
         max_bytes: of all its lines together, as they are sent.
         is_single_model: whether all lines must be of one model.
-        endpoints: what a passed body may have been written for; one of another endpoint has no line.
+        endpoints: where lines can go; all of one native batch go to the same.
         expires_after_s: after this time from its creation the provider ends it by itself.
         keeps_partial: whether what was finished is still there after it has expired.
         cancel_s: how long a cancel takes at most.
@@ -90,6 +90,7 @@ class Remote:
             as it is (a full queue of enqueued tokens is `RateLimited`), `Permanent` never.
         created_at: by the provider's clock.
         expires_at: by the provider's clock.
+        endpoint: where its lines go, and so how its results are read.
         files: what `tidy` deletes and `results` reads, by what each is.
     """
 
@@ -101,6 +102,7 @@ class Remote:
     failure: ProviderError | None = None
     created_at: datetime | None = None
     expires_at: datetime | None = None
+    endpoint: Endpoint = Endpoint.CHAT
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -142,6 +144,9 @@ class NativeBatches(typing.Protocol):
     def shape(self) -> LaneShape:
         """What one native batch can hold, as the provider documents it or the configuration says."""
 
+    def endpoint(self, request: ModelRequest) -> Endpoint:
+        """Return where a request's line goes."""
+
     def line(self, custom_id: str, model: str, request: ModelRequest) -> bytes:
         """Return a request's line, without a newline in or after it.
 
@@ -179,7 +184,7 @@ class NativeBatches(typing.Protocol):
     async def cancel(self, key: SecretStr | None, remote_id: str) -> None:
         """Ask for its end; `look` tells when that has come. One that has ended already is no error."""
 
-    def results(self, key: SecretStr | None, remote: Remote) -> AsyncIterator[NativeLine]:
+    def results(self, key: SecretStr | None, remote: Remote) -> AsyncGenerator[NativeLine, None]:
         """Yield all lines of one that has ended, in whatever order the provider has them.
 
         Nothing is promised of them: a line may come twice, be missing, or be nobody's. What can't be
@@ -189,8 +194,11 @@ class NativeBatches(typing.Protocol):
             ProviderError: they can't be fetched, or the reply broke off: to be read anew, later.
         """
 
-    async def tidy(self, key: SecretStr | None, remote: Remote) -> None:
-        """Delete what is left of an ended one there: its files, or itself. What is gone is no error."""
+    async def tidy(self, key: SecretStr | None, remote: Remote, file_id: str = "") -> None:
+        """Delete what is left of an ended one there: its files, or itself. What is gone is no error.
+
+        `file_id` is what `upload` returned: not every provider repeats it.
+        """
 
 
 def may_have_created(error: ProviderError) -> bool:
