@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from scripts.simulator.batches.ways import Ways, changed, parse_ways
 from scripts.simulator.calls import FailureKind
-from scripts.simulator.faults import parse_fault
+from scripts.simulator.faults import Place, parse_fault
 from scripts.simulator.latency import parse_latency
 from scripts.simulator.limits import parse_limit
 from scripts.simulator.options import SimulatorOptions, parse_output_tokens
@@ -27,7 +28,10 @@ def parse_arguments(argv: Sequence[str]) -> SimulatorOptions:
     words["limits"] = tuple(words["limits"])
     words["faults"] = tuple(words["faults"])
     words["prices"] = DEFAULT_PRICES | dict(words["prices"])
+    given = {"takes_s": words.pop("batch_s"), "stall": words.pop("batch_stall")}
     try:
+        set_ones = {name: value for name, value in given.items() if value is not None}
+        words["batches"] = changed(words["batches"], set_ones)
         return SimulatorOptions(**words)
     except ValueError as error:
         parser.error(str(error))
@@ -74,7 +78,20 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="KIND[:NAME=VALUE,…]",
         help="probability, told (of requests that complain of an answer), times, protocol, model, key, "
-        "wait_s, delay_s; kinds: " + ", ".join((*FailureKind, *Trouble)) + "; repeatable",
+        "wait_s, delay_s, at (places, with | between them), done (what was asked for is done all the "
+        "same); kinds: " + ", ".join((*FailureKind, *Trouble)) + "; places: " + ", ".join(Place),
+    )
+    add(
+        "--batch",
+        dest="batches",
+        type=_word(parse_ways),
+        default=default.batches,
+        metavar="NAME=VALUE,…",
+        help="how batches go: " + ", ".join(Ways.__struct_fields__),
+    )
+    add("--batch-s", type=float, metavar="S", help="how long a batch takes: --batch takes_s=S")
+    add(
+        "--batch-stall", type=float, metavar="SHARE", help="it gets no further: --batch stall=SHARE"
     )
     add(
         "--price",

@@ -163,9 +163,14 @@ class Failure:
 class Rejected(Exception):
     """The provider would not take this request; `failure` says why."""
 
-    def __init__(self, message: str, kind: FailureKind = FailureKind.BAD_REQUEST) -> None:
+    def __init__(
+        self,
+        message: str,
+        kind: FailureKind = FailureKind.BAD_REQUEST,
+        failure: Failure | None = None,
+    ) -> None:
         super().__init__(message)
-        self.failure = Failure(kind, message)
+        self.failure = failure or Failure(kind, message)
 
 
 class ErrorReply(NamedTuple):

@@ -12,16 +12,20 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from http import HTTPStatus
-from typing import NamedTuple, cast
+from typing import cast
 
 import httptools
 
+from scripts.simulator.batches.errands import Errand, run_errand
 from scripts.simulator.control import ROWS_TYPE, control, stream
-from scripts.simulator.provider import Exchange, Provider, Reply
+from scripts.simulator.provider import Exchange, Provider
+from scripts.simulator.replies import Reply
+from scripts.simulator.requests import Request
 from scripts.simulator.routes import find_route
 from scripts.simulator.troubles import Trouble
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_BODY_BYTES = 600 * 1024 * 1024
+"""More than any provider takes as a file."""
 KEY_HEADERS = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key"})
 VERSION_HEADER = b"anthropic-version"
 REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -29,17 +33,6 @@ WHOLE = frozenset({Trouble.CLOSE, Trouble.HTML, Trouble.BADJSON, Trouble.DRIP})
 """Troubles that happen to a reply in one piece, also where events were asked for."""
 
 CLOSE_BY_RESET = struct.pack("ii", 1, 0)
-
-
-class Request(NamedTuple):
-    """A whole request; `version` is the header `anthropic-version`."""
-
-    method: str
-    path: str
-    key: str
-    version: str
-    body: bytes
-    keep_alive: bool
 
 
 def head(reply: Reply, framing: str, *, keep_alive: bool) -> bytes:
@@ -73,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Request] = deque()
         self._is_busy = False
-        self._exchange: Exchange | None = None
+        self._exchange: Exchange | Errand | None = None
         self._status = 0
         self._timer: asyncio.TimerHandle | None = None
         self._when_sent: Callable[[], object] | None = None
@@ -84,6 +77,8 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._key = b""
         self._version = b""
+        self._headers: dict[str, str] = {}
+        self._is_call: bool | None = None
         self._body: list[bytes] = []
         self._body_bytes = 0
 
@@ -92,8 +87,13 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; two of them matter."""
+        """Take a header; of a live call, two of them matter."""
         name = name.lower()
+        if self._is_call is None:
+            path = self._url.partition(b"?")[0].decode("latin-1")
+            self._is_call = self._parser.get_method() == b"POST" and find_route(path) is not None
+        if not self._is_call:
+            self._headers[name.decode("latin-1")] = value.decode("latin-1")
         if name in KEY_HEADERS:
             self._key = value
         elif name == VERSION_HEADER:
@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer the request, or keep it until the one before is answered."""
-        path, _, _ = self._url.partition(b"?")
+        path, _, query = self._url.partition(b"?")
         request = Request(
             self._parser.get_method().decode("ascii"),
             path.decode("latin-1"),
@@ -117,6 +117,8 @@ class Connection(asyncio.Protocol):
             self._version.decode("latin-1"),
             self._body[0] if len(self._body) == 1 else b"".join(self._body),
             self._parser.should_keep_alive(),
+            query.decode("latin-1"),
+            self._headers,
         )
         if self._is_busy:
             self._waiting.append(request)
@@ -166,10 +168,14 @@ class Connection(asyncio.Protocol):
         self._is_busy = True
         self._keep_alive = request.keep_alive
         route = find_route(request.path) if request.method == "POST" else None
+        exchange: Exchange | Errand | None
         if route is None:
+            exchange = run_errand(self._provider.batches, request)
+        else:
+            exchange = self._provider.begin(route, request.key, request.version, request.body)
+        if exchange is None:
             self._control(request)
             return
-        exchange = self._provider.begin(route, request.key, request.version, request.body)
         self._exchange = exchange
         self._status = 0
         if exchange.trouble is Trouble.RESET:
@@ -183,7 +189,7 @@ class Connection(asyncio.Protocol):
         else:
             self._answer(exchange)
 
-    def _answer(self, exchange: Exchange) -> None:
+    def _answer(self, exchange: Exchange | Errand) -> None:
         self._timer = None
         if exchange.trouble is Trouble.CLOSE:
             self._transport.close()
@@ -200,7 +206,7 @@ class Connection(asyncio.Protocol):
             case _:
                 self._send(data, self._finish)
 
-    def _stream(self, exchange: Exchange) -> None:
+    def _stream(self, exchange: Exchange | Errand) -> None:
         """Send an answer in events, evenly over the time that it takes; a cut one ends in the middle."""
         events = exchange.events()
         is_cut = exchange.trouble is Trouble.CUT

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import msgspec
-import orjson
 
-from scripts.simulator.provider import JSON, Change, Provider, Reply
+from scripts.simulator.provider import Change, Provider
+from scripts.simulator.replies import Reply, json_reply
 
 ROWS_TYPE = "application/x-ndjson"
 
@@ -16,23 +16,23 @@ def control(provider: Provider, method: str, path: str, body: bytes) -> Reply:
     """Answer a request that is not for a model."""
     match method, path:
         case "GET", "/_sim/ledger":
-            return _json(200, provider.ledger.summary())
+            return json_reply(200, provider.ledger.summary())
         case "GET", "/_sim/ledger/rate":
-            return _json(200, provider.rate())
+            return json_reply(200, provider.rate())
         case "POST", "/_sim/faults":
             return _change(provider, body)
         case "POST", "/_sim/reset":
             provider.reset()
-            return _json(200, provider.change(Change()))
+            return json_reply(200, provider.change(Change()))
         case "GET", "/v1/models" | "/mistral/v1/models":
             models = [
                 {"id": name, "object": "model", "created": 0, "owned_by": "simulator"}
                 for name in provider.models()
             ]
-            return _json(200, {"object": "list", "data": models})
+            return json_reply(200, {"object": "list", "data": models})
         case _:
             message = f"no such endpoint: {method} {path}"
-            return _json(404, {"error": {"message": message, "code": None}})
+            return json_reply(404, {"error": {"message": message, "code": None}})
 
 
 def stream(provider: Provider, method: str, path: str) -> Iterator[bytes] | None:
@@ -45,10 +45,6 @@ def stream(provider: Provider, method: str, path: str) -> Iterator[bytes] | None
 def _change(provider: Provider, body: bytes) -> Reply:
     try:
         change = _decoder.decode(body or b"{}")
-        return _json(200, provider.change(change))
+        return json_reply(200, provider.change(change))
     except (msgspec.DecodeError, ValueError) as error:
-        return _json(400, {"error": {"message": str(error), "code": "invalid_change"}})
-
-
-def _json(status: int, body: object) -> Reply:
-    return Reply(status, {}, JSON, orjson.dumps(body))
+        return json_reply(400, {"error": {"message": str(error), "code": "invalid_change"}})

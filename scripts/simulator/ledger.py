@@ -6,19 +6,45 @@ Columns of numbers, not rows of objects: some 120 bytes for a request with a sho
 import os
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from scripts.simulator.calls import Answer
-from scripts.simulator.prices import Price
+from scripts.simulator.calls import Answer, Finish
+from scripts.simulator.prices import BATCH_DIVISOR, Price
 
 SHOWN_REPEATS = 20
 ROWS_PER_PIECE = 500
 FREE = Price(0, 0)
+
+
+DELIVERED = 200
+"""The status of a line that was answered; the others' results are errors, and no work of the model."""
+
+
+class LineOfBatch(NamedTuple):
+    """Which line of which batch a row is about; `custom_id` is the client's name for it."""
+
+    batch: str
+    custom_id: str
+
+
+class Requested(NamedTuple):
+    """What was asked for, of whom."""
+
+    job_id: str
+    protocol: str
+    model: str
+
+
+class Ended(NamedTuple):
+    """How a line ended: the status in its result, and what is billed for it."""
+
+    status: int
+    billed: Answer | None
 
 
 class Ledger:
@@ -29,6 +55,10 @@ class Ledger:
     well-formed answer of the model was handed to the kernel; a row with a cost that was not
     answered is one that a real provider may have billed all the same. `lie` names the trouble that made an
     answer another than the honest one, whose fingerprint (`model.fingerprint`) is `truth`.
+
+    A line of a batch has a row too, once the batch has come to it: its lane is `batch`, not `live`, and it
+    costs half. It is billed from then on, and answered once a whole file of results with it was handed to
+    the kernel. A line that was sent in two batches has two rows.
     """
 
     def __init__(
@@ -59,11 +89,17 @@ class Ledger:
             *(self._input, self._cached, self._written, self._output, self._reasoning),
             *(self._cost_nanos, self._truth),
         )
+        self._lines: dict[int, LineOfBatch] = {}
         self._in_flight = 0
         self._max_in_flight = 0
 
     def open(self, job_id: str, protocol: str, model: str, arrived_s: float) -> int:
         """Enter a request and return its row's number."""
+        self._in_flight += 1
+        self._max_in_flight = max(self._max_in_flight, self._in_flight)
+        return self._open(job_id, protocol, model, arrived_s)
+
+    def _open(self, job_id: str, protocol: str, model: str, arrived_s: float) -> int:
         self._job_ids.append(job_id)
         self._protocol.append(self._protocols.number(protocol))
         self._model.append(self._models.number(model))
@@ -74,13 +110,28 @@ class Ledger:
         self._lie.append(0)
         for column in self._amounts:
             column.append(0)
-        self._in_flight += 1
-        self._max_in_flight = max(self._max_in_flight, self._in_flight)
         return len(self._job_ids) - 1
 
     def close(self, row: int, status: int, billed: Answer | None, *, answered: bool) -> None:
         """Enter how a request ended; `billed` is None where the model did no work for it."""
         self._in_flight -= 1
+        self._close(row, status, billed, answered=answered)
+
+    def run(self, line: LineOfBatch, requested: Requested, at_s: float, ended: Ended) -> int:
+        """Enter a line of a batch that has been run, and return its row's number."""
+        row = self._open(*requested, at_s)
+        self._lines[row] = line
+        self._close(row, ended.status, ended.billed, answered=False)
+        return row
+
+    def deliver(self, rows: Iterable[int]) -> None:
+        """Enter that the results of these lines of batches were fetched; again is no change."""
+        for row in rows:
+            if not self._answered[row] and self._status[row] == DELIVERED:
+                self._answered[row] = 1
+                self._tell(row)
+
+    def _close(self, row: int, status: int, billed: Answer | None, *, answered: bool) -> None:
         self._is_open[row] = 0
         self._status[row] = status
         self._answered[row] = answered
@@ -93,7 +144,11 @@ class Ledger:
             self._truth[row] = billed.truth
             self._lie[row] = self._lies.number(billed.lie)
             price = self._prices.get(self._models.names[self._model[row]], FREE)
-            self._cost_nanos[row] = price.cost_nanos(billed)
+            divisor = BATCH_DIVISOR if row in self._lines else 1
+            self._cost_nanos[row] = price.cost_nanos(billed, divisor)
+        self._tell(row)
+
+    def _tell(self, row: int) -> None:
         if self._on_close is not None:
             self._on_close(orjson.dumps(self._row(row), option=orjson.OPT_APPEND_NEWLINE))
 
@@ -133,7 +188,36 @@ class Ledger:
                 "first": repeated[:SHOWN_REPEATS],
             },
             "unpriced_models": sorted(set(self._models.names) - set(self._prices)),
+            "lanes": self._lanes(),
         }
+
+    def _lanes(self) -> dict[str, dict[str, int]]:
+        """Return what was run, answered and billed in either lane; the list cost is that of a live call."""
+        lanes = {
+            lane: dict.fromkeys(("requests", "answered", "cost_nanos", "list_cost_nanos"), 0)
+            for lane in ("live", "batch")
+        }
+        batch = lanes["batch"]
+        batch["batches"] = len({line.batch for line in self._lines.values()})
+        for row in self._lines:
+            batch["requests"] += 1
+            batch["answered"] += self._answered[row]
+            batch["cost_nanos"] += self._cost_nanos[row]
+            batch["list_cost_nanos"] += self._list_nanos(row)
+        lanes["live"]["requests"] = len(self._job_ids) - batch["requests"]
+        lanes["live"]["answered"] = sum(self._answered) - batch["answered"]
+        lanes["live"]["cost_nanos"] = sum(self._cost_nanos) - batch["cost_nanos"]
+        lanes["live"]["list_cost_nanos"] = lanes["live"]["cost_nanos"]
+        return lanes
+
+    def _list_nanos(self, row: int) -> int:
+        if not self._cost_nanos[row]:
+            return 0
+        billed = Answer(
+            "", Finish.COMPLETE, self._input[row], self._cached[row], self._output[row], 0
+        )
+        billed.cache_write_tokens = self._written[row]
+        return self._prices[self._models.names[self._model[row]]].cost_nanos(billed)
 
     def _lies_told(self) -> dict[str, int]:
         """Return how many answers lied in each way, of those that reached who asked."""
@@ -141,8 +225,10 @@ class Ledger:
         return {self._lies.names[number]: count for number, count in told.items() if number}
 
     def by_second(self) -> dict[str, list[int]]:
-        """Return, for each status, how many requests arrived in each second and were answered so."""
+        """Return, for each status, how many live requests arrived in each second and were answered so."""
         seen = Counter(zip(map(int, self._arrived_s), self._status, strict=True))
+        seen.subtract((int(self._arrived_s[row]), self._status[row]) for row in self._lines)
+        seen = +seen
         seconds = 1 + max((second for second, _ in seen), default=-1)
         return {
             str(status): [seen[second, status] for second in range(seconds)]
@@ -159,7 +245,11 @@ class Ledger:
             )
 
     def _row(self, row: int) -> dict[str, Any]:
+        line = self._lines.get(row)
         return {
+            "lane": "live" if line is None else "batch",
+            "batch": "" if line is None else line.batch,
+            "custom_id": "" if line is None else line.custom_id,
             "job_id": self._job_ids[row],
             "protocol": self._protocols.names[self._protocol[row]],
             "model": self._models.names[self._model[row]],

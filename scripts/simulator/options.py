@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.simulator.batches.ways import Ways
 from scripts.simulator.faults import Fault
 from scripts.simulator.latency import Latency
 from scripts.simulator.limits import Limit
@@ -42,7 +43,7 @@ def parse_output_tokens(text: str) -> OutputTokens:
 class SimulatorOptions:
     """Everything that a simulator is told.
 
-    Faults, latency, limits and lengths can change while it runs. Port 0 is any free one. `seed`
+    Faults, latency, limits, lengths and `batches` can change while it runs. Port 0 is any free one. `seed`
     decides latencies and faults, in the order of arrival. `cached_percent` of the input of prompts
     from 1,024 tokens on is reported as cached, `reasoning_percent` of the output as reasoning. With
     `prompt_caches` it is instead what a provider's cache would hold. With `fsync`, the file `ledger` is
@@ -59,6 +60,7 @@ class SimulatorOptions:
     output_tokens: OutputTokens = field(default_factory=OutputTokens)
     limits: tuple[Limit, ...] = ()
     faults: tuple[Fault, ...] = ()
+    batches: Ways = field(default_factory=Ways)
     prices: Mapping[str, Price] = field(default_factory=lambda: dict(DEFAULT_PRICES))
     cached_percent: int = 0
     reasoning_percent: int = 0

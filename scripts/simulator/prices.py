@@ -7,6 +7,9 @@ from scripts.simulator.calls import Answer
 
 PICOS_PER_NANO = 1000
 
+BATCH_DIVISOR = 2
+"""All four providers take half the price for what is answered in a batch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
@@ -21,14 +24,15 @@ class Price:
     cached_picos: int | None = None
     write_picos: int | None = None
 
-    def cost_nanos(self, billed: Answer) -> int:
-        """Return the price of one call, rounded half up to nano-dollars."""
+    def cost_nanos(self, billed: Answer, divisor: int = 1) -> int:
+        """Return the price of one call, or a `divisor`-th of it, rounded half up to nano-dollars."""
         picos = billed.input_tokens * self.input_picos + billed.output_tokens * self.output_picos
         if self.cached_picos is not None:
             picos += billed.cached_tokens * (self.cached_picos - self.input_picos)
         if self.write_picos is not None:
             picos += billed.cache_write_tokens * (self.write_picos - self.input_picos)
-        return (picos + PICOS_PER_NANO // 2) // PICOS_PER_NANO
+        unit = PICOS_PER_NANO * divisor
+        return (picos + unit // 2) // unit
 
 
 DEFAULT_PRICES = {

@@ -3,62 +3,40 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
-import orjson
 
-from scripts.simulator.calls import (
-    Answer,
-    Call,
-    Failure,
-    Finish,
-    Rejected,
-)
+from scripts.simulator.batches.desk import Desk
+from scripts.simulator.batches.ways import changed
+from scripts.simulator.calls import Answer, Call, Failure, Rejected
 from scripts.simulator.charging import charge_after, charge_before
 from scripts.simulator.dialects import Dialect
 from scripts.simulator.faults import Fault, Faults
 from scripts.simulator.latency import parse_latency
 from scripts.simulator.ledger import Ledger
 from scripts.simulator.limits import Limit
-from scripts.simulator.model import split, think
+from scripts.simulator.mind import Mind, body_of
 from scripts.simulator.options import SimulatorOptions, parse_output_tokens
 from scripts.simulator.prompt_caches import NOTHING_FOUND, PromptCaches
 from scripts.simulator.quotas import Limits, Quotas, admit, readings
+from scripts.simulator.replies import EVENTS, GARBLED, Reply, garbled, json_reply
 from scripts.simulator.routes import Route
-from scripts.simulator.troubles import Trouble
-
-JSON = "application/json"
-EVENTS = "text/event-stream"
-WEB_PAGE = b"<!doctype html><title>Sign in</title><p>Please sign in to this network."
-ABSURD_TOKENS = 10**18
-
-WITHOUT_WORK = frozenset({Trouble.HANG, Trouble.RESET})
-"""Troubles that come before the model did anything that costs."""
-
-UNANSWERED = WITHOUT_WORK | {Trouble.CLOSE, Trouble.CUT, Trouble.HTML, Trouble.BADJSON}
-"""Troubles after which the caller does not hold the model's answer."""
-
-
-class Reply(NamedTuple):
-    """What goes over the wire."""
-
-    status: int
-    headers: dict[str, str]
-    content_type: str
-    body: bytes
+from scripts.simulator.troubles import UNANSWERED, WITHOUT_WORK, Trouble
 
 
 class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to change while running; what is absent stays.
 
-    With `offline_s`, nothing listens on the port for so long, and open connections are closed.
+    `batches` has those fields of `Ways` that change. With `offline_s`, nothing listens on the port for so
+    long, and open connections are closed.
     """
 
     faults: list[Fault] | None = None
     limits: list[Limit] | None = None
     latency: str | None = None
     output_tokens: str | None = None
+    batches: dict[str, Any] = {}
     offline_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] | None = None
 
 
@@ -89,7 +67,7 @@ class Exchange:
         headers = self.dialect.headers(rates, self.answer, self.row)
         if self.failure is not None:
             error = self.dialect.error(self.failure, self.model, self.row)
-            return Reply(error.status, headers | error.headers, JSON, orjson.dumps(error.body))
+            return json_reply(error.status, error.body, headers | error.headers)
         return self._success(headers)
 
     @property
@@ -103,30 +81,15 @@ class Exchange:
         return list(self.dialect.events(self._body(), self.call))
 
     def _success(self, headers: dict[str, str]) -> Reply:
-        body = self._body()
-        match self.trouble:
-            case Trouble.HTML:
-                return Reply(200, {}, "text/html", WEB_PAGE)
-            case Trouble.BADJSON:
-                return Reply(200, headers, JSON, orjson.dumps(body)[:-2] + b",,")
-            case _:
-                kind = EVENTS if self.is_streamed else JSON
-                return Reply(200, headers, kind, orjson.dumps(body))
+        reply = json_reply(200, self._body(), headers)
+        if self.trouble in GARBLED:
+            return garbled(reply, self.trouble)
+        return reply._replace(content_type=EVENTS) if self.is_streamed else reply
 
     def _body(self) -> dict[str, Any]:
         assert self.call is not None
         assert self.answer is not None
-        body = self.dialect.answer(self.call, self.answer, self.row)
-        match self.trouble:
-            case Trouble.USAGE_MISSING:
-                del body[self.dialect.USAGE_FIELD]
-            case Trouble.USAGE_ABSURD:
-                _set_counters(body[self.dialect.USAGE_FIELD], ABSURD_TOKENS)
-            case Trouble.USAGE_NEGATIVE:
-                _set_counters(body[self.dialect.USAGE_FIELD], -1)
-            case _:
-                pass
-        return body
+        return body_of(self.dialect, self.call, self.answer, self.trouble, self.row)
 
     def end(self, status: int, *, whole: bool) -> None:
         """Settle. `whole`: the kernel took all there was to send; `status` is 0 if nothing was."""
@@ -141,12 +104,6 @@ class Exchange:
         charge = charge_after(self.dialect.NAME, *tokens)
         for quota in self.quotas if self.failure is None else ():
             quota.end(charge, self.now())
-
-
-def _set_counters(usage: dict[str, Any], tokens: int) -> None:
-    for name, value in usage.items():
-        if isinstance(value, int):
-            usage[name] = tokens
 
 
 class Provider:
@@ -175,11 +132,12 @@ class Provider:
         self._started_s = self._now()
         self._random = Random(options.seed)  # noqa: S311 - repeatable on purpose
         self._latency = options.latency
-        self._lengths = options.output_tokens
+        self._mind = Mind(options)
         self._faults = Faults(options.faults, options.seed)
         self._limits = Limits(options.limits, self._started_s, self._started_s)
         self._caches = PromptCaches()
         self.ledger = Ledger(options.prices, self._on_close)
+        self.batches = Desk(options, self._mind, self._faults, self.ledger, self._now)
 
     def change(self, change: Change) -> dict[str, Any]:
         """Make a change and return what is now in force; new limits begin with new buckets.
@@ -188,12 +146,13 @@ class Provider:
             ValueError: a latency or a length that can't be; nothing is changed.
         """
         latency = parse_latency(change.latency) if change.latency is not None else self._latency
-        lengths = self._lengths
+        lengths = self._mind.lengths
         if change.output_tokens is not None:
             lengths = parse_output_tokens(change.output_tokens)
-        self._latency, self._lengths = latency, lengths
+        ways = changed(self.batches.ways, change.batches)
+        self._latency, self._mind.lengths, self.batches.ways = latency, lengths, ways
         if change.faults is not None:
-            self._faults = Faults(change.faults, self._options.seed)
+            self._faults = self.batches.faults = Faults(change.faults, self._options.seed)
         if change.limits is not None:
             self._limits = Limits(change.limits, self._now(), self._started_s)
         if change.offline_s is not None:
@@ -202,7 +161,8 @@ class Provider:
             "faults": self._faults.describe(),
             "limits": [msgspec.structs.asdict(limit) for limit in self._limits.limits],
             "latency": str(self._latency),
-            "output_tokens": str(self._lengths),
+            "output_tokens": str(self._mind.lengths),
+            "batches": msgspec.structs.asdict(self.batches.ways),
         }
 
     def rate(self) -> dict[str, Any]:
@@ -255,24 +215,10 @@ class Provider:
         exchange.failure = admit(exchange.quotas, charge, now)
         if exchange.failure is not None:
             return
-        answer = think(call, self._lengths, exchange.trouble)
-        reasoning_percent = self._options.reasoning_percent if dialect.REPORTS_REASONING else 0
-        split(answer, self._options.cached_percent, reasoning_percent)
-        if self._options.prompt_caches:
-            answer.cached_tokens = found.cached_tokens
-            if call.marked or self._bills_writes(call.model):
-                answer.cache_write_tokens = found.written_tokens
-        if answer.finish is Finish.REFUSED and not dialect.BILLS_REFUSALS:
-            answer.input_tokens = answer.cached_tokens = answer.cache_write_tokens = 0
-        exchange.answer = answer
+        exchange.answer = self._mind.answer(dialect, call, exchange.trouble, found)
         works_s = self._latency.draw_s(self._random)
         exchange.delay_s = works_s + sum(quota.queue_s(works_s, now) for quota in exchange.quotas)
         if exchange.fault is not None and exchange.trouble is Trouble.SLOW:
             exchange.delay_s += exchange.fault.delay_s
         if exchange.trouble not in WITHOUT_WORK:
             self._caches.keep(found, now + exchange.delay_s)
-
-    def _bills_writes(self, model: str) -> bool:
-        """Whether a model's price tells of writing a cache: else no answer mentions what wasn't asked for."""
-        price = self._options.prices.get(model)
-        return price is not None and price.write_picos is not None

@@ -17,6 +17,9 @@ from scripts.simulator.provider import Provider
 FLUSH_INTERVAL_S = 0.05
 """The file of the ledger is at most this much behind."""
 
+STEP_S = 0.05
+"""Between two looks at what has become due in the batches."""
+
 GONE_AFTER_S = 0.05
 """Between the answer to who asks us to be offline, and being it."""
 
@@ -52,12 +55,14 @@ async def _serve(options: SimulatorOptions) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     await listener.open()
+    steps = loop.create_task(_advance(provider))
     # What is here now stays: later collections need not look at it again.
     gc.freeze()
     host = f"[{options.host}]" if ":" in options.host else options.host
     sys.stdout.write(orjson.dumps({"url": f"http://{host}:{listener.port}"}).decode() + "\n")
     sys.stdout.flush()
     await stopped.wait()
+    steps.cancel()
     listener.end()
     provider.ledger.finish()
     if file is not None:
@@ -71,3 +76,9 @@ async def _be_offline(listener: Listener, connections: set[Connection], seconds:
         connection.reset()
     await asyncio.sleep(seconds)
     await listener.open()
+
+
+async def _advance(provider: Provider) -> None:
+    while True:
+        await asyncio.sleep(STEP_S)
+        provider.batches.advance()

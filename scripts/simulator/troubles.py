@@ -48,6 +48,16 @@ class Trouble(StrEnum):
     CHANGED_NUMBER = "changed_number"
 
 
+WITHOUT_WORK = frozenset({Trouble.HANG, Trouble.RESET})
+"""Troubles that come before the model did anything that costs."""
+
+UNANSWERED = WITHOUT_WORK | {Trouble.CLOSE, Trouble.CUT, Trouble.HTML, Trouble.BADJSON}
+"""Troubles after which the caller does not hold the model's answer."""
+
+OF_THE_WIRE = UNANSWERED | {Trouble.DRIP, Trouble.SLOW}
+"""Troubles of a connection: what is not answered over one of its own can't have them."""
+
+
 _OF_SCHEMAS = frozenset(
     {
         Trouble.SCHEMA,

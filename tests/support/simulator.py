@@ -42,7 +42,7 @@ class Simulator:
     def faults(self, *faults: dict[str, Any], **changes: Any) -> dict[str, Any]:
         """Let these faults happen from now on, and no others.
 
-        `changes` are `latency`, `limits` and `output_tokens`. Returns what is in force.
+        `changes` are `latency`, `limits`, `output_tokens` and `batches`. Returns what is in force.
         """
         body = {"faults": faults, **changes}
         return self._json(self.client.post("/_sim/faults", json=body))

@@ -2,10 +2,11 @@
 
 import tracemalloc
 
+import orjson
 import pytest
 
 from scripts.simulator.calls import Answer, Finish
-from scripts.simulator.ledger import Ledger
+from scripts.simulator.ledger import Ended, Ledger, LineOfBatch, Requested
 from scripts.simulator.prices import DEFAULT_PRICES, Price, parse_price
 
 
@@ -72,7 +73,52 @@ def test_the_summary_counts_tokens_and_money_of_what_was_answered() -> None:
         "answered_without_job_id": 1,
         "answered_more_than_once": {"count": 1, "first": ["a"]},
         "unpriced_models": ["unheard-of"],
+        "lanes": {
+            "live": {
+                "requests": 6,
+                "answered": 3,
+                "cost_nanos": 4 * each_nanos,
+                "list_cost_nanos": 4 * each_nanos,
+            },
+            "batch": {
+                "requests": 0,
+                "answered": 0,
+                "cost_nanos": 0,
+                "list_cost_nanos": 0,
+                "batches": 0,
+            },
+        },
     }
+
+
+def test_a_line_of_a_batch_costs_half_and_is_answered_once_it_was_fetched() -> None:
+    told: list[bytes] = []
+    ledger = Ledger(DEFAULT_PRICES, told.append)
+    requested = Requested("job-1", "openai", "sim-small")
+    row = ledger.run(LineOfBatch("batch_1", "r-0-1"), requested, 1.0, Ended(200, an_answer(1, 0)))
+    failed = ledger.run(LineOfBatch("batch_1", "r-1-1"), requested, 1.0, Ended(500, None))
+    assert (ledger.summary()["answered"], ledger.summary()["unanswered_cost_nanos"]) == (0, 50)
+    for _ in range(2):
+        ledger.deliver([row, failed])
+    summary = ledger.summary()
+    assert (summary["answered"], summary["max_in_flight"]) == (1, 0)
+    assert summary["lanes"]["batch"] == {
+        "requests": 2,
+        "answered": 1,
+        "cost_nanos": 50,
+        "list_cost_nanos": 100,
+        "batches": 1,
+    }
+    lines = [orjson.loads(line) for line in told]
+    assert [(line["custom_id"], line["answered"]) for line in lines] == [
+        ("r-0-1", False),
+        ("r-1-1", False),
+        ("r-0-1", True),
+    ]
+    assert {(line["lane"], line["batch"], line["job_id"]) for line in lines} == {
+        ("batch", "batch_1", "job-1")
+    }
+    assert ledger.by_second() == {}
 
 
 def test_only_the_first_twenty_repeats_are_named() -> None:

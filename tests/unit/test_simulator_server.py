@@ -117,6 +117,9 @@ def test_every_protocol_is_answered_and_entered_in_the_ledger(
         "reasoning_tokens": 0,
         "cost_nanos": 4 * 100 + 20 * 400,
         "lie": "",
+        "lane": "live",
+        "batch": "",
+        "custom_id": "",
     }
 
 
