@@ -100,7 +100,7 @@ class AnthropicBatches:
     @property
     def shape(self) -> LaneShape:
         """What Anthropic documents."""
-        return SHAPE
+        return self._site.shape(SHAPE)
 
     def endpoint(self, request: ModelRequest) -> Endpoint:
         """Return the messages, which are all there is."""

@@ -95,7 +95,7 @@ class GeminiBatches:
     @property
     def shape(self) -> LaneShape:
         """What Google documents."""
-        return SHAPE
+        return self._site.shape(SHAPE)
 
     def endpoint(self, request: ModelRequest) -> Endpoint:
         """Return the one word there is for it: bodies are never passed on here."""

@@ -62,11 +62,8 @@ class Ask:
             content=self.content,
             files=self.files,
             data=self.data,
-            extensions={"timeout": _TIMEOUT.as_dict()},
+            extensions={"timeout": httpx.Timeout(SILENCE_S, connect=CONNECT_TIMEOUT_S).as_dict()},
         )
-
-
-_TIMEOUT = httpx.Timeout(SILENCE_S, connect=CONNECT_TIMEOUT_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class MistralBatches:
     @property
     def shape(self) -> LaneShape:
         """What Mistral documents."""
-        return SHAPE
+        return self._site.shape(SHAPE)
 
     def endpoint(self, request: ModelRequest) -> Endpoint:
         """Return the chat, which is all there is."""

@@ -36,9 +36,9 @@ class LaneShape:
     max_bytes: int
     is_single_model: bool
     endpoints: frozenset[Endpoint]
-    expires_after_s: int
+    expires_after_s: float
     keeps_partial: bool
-    cancel_s: int
+    cancel_s: float
 
 
 @dataclass(frozen=True, slots=True)

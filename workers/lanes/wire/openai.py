@@ -114,7 +114,7 @@ class OpenAIBatches:
     @property
     def shape(self) -> LaneShape:
         """What OpenAI documents."""
-        return SHAPE
+        return self._site.shape(SHAPE)
 
     def endpoint(self, request: ModelRequest) -> Endpoint:
         """Return where the body goes that was written for it, else to the chat."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -10,12 +11,12 @@ from urllib.parse import quote
 import msgspec
 from pydantic import SecretStr
 
-from jobs.configuration import Provider
+from jobs.configuration import BatchLane, Provider
 from jobs.errors import MalformedReply, Permanent, ProviderError, RequestRejected
 from jobs.exchange import Answer, ModelRequest
 from workers.calls import said, without_key
 from workers.lanes.wire.http import Ask, LaneHttp, Reply
-from workers.lanes.wire.native import NativeLine
+from workers.lanes.wire.native import LaneShape, NativeLine
 from workers.protocols import Protocol
 from workers.protocols.faults import UNREADABLE, printable, word
 
@@ -37,6 +38,17 @@ class Site:
         self.http = http
         self.protocol = protocol
         self._credentials = credentials
+
+    def shape(self, documented: LaneShape) -> LaneShape:
+        """Return what one native batch can hold: no more than is documented, times as configured."""
+        lane = self.provider.lane or BatchLane()
+        return replace(
+            documented,
+            max_lines=min(lane.max_jobs or documented.max_lines, documented.max_lines),
+            max_bytes=min(lane.max_bytes or documented.max_bytes, documented.max_bytes),
+            expires_after_s=lane.expires_after_s or documented.expires_after_s,
+            cancel_s=documented.cancel_s if lane.cancel_s is None else lane.cancel_s,
+        )
 
     async def get(self, key: SecretStr | None, path: str) -> dict[str, Any]:
         """Return the object that is there."""
