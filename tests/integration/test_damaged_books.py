@@ -45,7 +45,8 @@ def books(
             yield written(database)
         return
     server = request.getfixturevalue("postgres_server")
-    with postgres.fresh_database(server) as url, migrated(url) as database:
+    template = request.getfixturevalue("postgres_template")
+    with postgres.fresh_database(server, template=template) as url, migrated(url) as database:
         yield written(database)
 
 

@@ -31,8 +31,8 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     check_schema(database)
 
 
-def test_an_empty_database_is_not_ready_before_it_is_migrated(database_url: str) -> None:
-    empty = open_database(database_url)
+def test_an_empty_database_is_not_ready_before_it_is_migrated(empty_database_url: str) -> None:
+    empty = open_database(empty_database_url)
     with pytest.raises(SchemaMismatch, match="older"):
         check_schema(empty)
     empty.close()
@@ -64,16 +64,16 @@ def test_a_database_that_can_not_hold_every_text_is_refused(
         narrow.close()
 
 
-def test_a_database_is_empty_until_it_is_migrated(database_url: str) -> None:
-    database = open_database(database_url)
+def test_a_database_is_empty_until_it_is_migrated(empty_database_url: str) -> None:
+    database = open_database(empty_database_url)
     assert is_empty(database)
     migrate(database)
     assert not is_empty(database)
     database.close()
 
 
-def test_a_database_with_other_tables_of_these_names_is_refused(database_url: str) -> None:
-    foreign = open_database(database_url)
+def test_a_database_with_other_tables_of_these_names_is_refused(empty_database_url: str) -> None:
+    foreign = open_database(empty_database_url)
     with foreign.engine.begin() as connection:
         connection.execute(text("CREATE TABLE batch (id integer)"))
     with pytest.raises(SchemaMismatch, match="did not make"):
@@ -92,9 +92,9 @@ def test_sqlite_is_durable_and_lets_readers_in(database: Database) -> None:
 
 
 def test_batches_that_an_older_version_has_paused_keep_the_cause_of_it(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    older = open_database(database_url)
+    older = open_database(empty_database_url)
     with monkeypatch.context() as patched:
         patched.setattr("jobs.store.schema.command.upgrade", _upgrade_to("0001"))
         migrate(older)
@@ -139,9 +139,9 @@ def test_batches_that_an_older_version_has_paused_keep_the_cause_of_it(
 
 
 def test_keys_that_an_older_version_has_made_keep_everything_that_they_could_do(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    older = open_database(database_url)
+    older = open_database(empty_database_url)
     with monkeypatch.context() as patched:
         patched.setattr("jobs.store.schema.command.upgrade", _upgrade_to("0002"))
         migrate(older)

@@ -19,13 +19,13 @@ JOBS, SLICE = 4000, 100
 
 
 @pytest.fixture
-def database(postgres_url: str) -> Iterator[Database]:
-    with migrated(postgres_url) as database:
+def database(migrated_postgres_url: str) -> Iterator[Database]:
+    with migrated(migrated_postgres_url) as database:
         yield database
 
 
 def test_a_database_that_has_become_read_only_is_away_and_refuses_no_row(
-    database: Database, postgres_url: str
+    database: Database, migrated_postgres_url: str
 ) -> None:
     ref = seed_batch(database)
     lease = lease_of(database, ref)
@@ -33,7 +33,7 @@ def test_a_database_that_has_become_read_only_is_away_and_refuses_no_row(
     with database.engine.begin() as connection:
         connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
     with ExitStack() as stack:
-        reopened = open_database(postgres_url)
+        reopened = open_database(migrated_postgres_url)
         stack.callback(reopened.close)
         with pytest.raises(ServiceUnavailable, match="read-only"), reopened.write() as session:
             flush(session, [journal_of(lease, 0)], [])

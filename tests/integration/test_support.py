@@ -60,8 +60,8 @@ def test_what_names_a_place_or_pays_is_foreign(name: str, foreign: bool) -> None
     assert is_foreign(name) is foreign
 
 
-def test_a_database_is_empty_and_can_be_written(database_url: str) -> None:
-    engine = create_engine(database_url)
+def test_a_database_is_empty_and_can_be_written(empty_database_url: str) -> None:
+    engine = create_engine(empty_database_url)
     with engine.begin() as connection:
         assert inspect(connection).get_table_names() == []
         connection.execute(text("CREATE TABLE mill (id INTEGER)"))

@@ -37,5 +37,6 @@ def _addresses(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
     if request.param == "sqlite":
         yield {}
         return
-    with fresh_database(request.getfixturevalue("postgres_server")) as url:
+    server = request.getfixturevalue("postgres_server")
+    with fresh_database(server, template=request.getfixturevalue("postgres_template")) as url:
         yield {"TIDEMILL_DATABASE_URL": url}

@@ -20,14 +20,16 @@ def answers(server_url: str) -> bool:
 
 
 @contextmanager
-def fresh_database(server_url: str, kind: LiteralString = "ENCODING 'UTF8'") -> Iterator[str]:
-    """Yield the SQLAlchemy address of an empty database of this server."""
+def fresh_database(
+    server_url: str, kind: LiteralString = "ENCODING 'UTF8'", template: str = "template0"
+) -> Iterator[str]:
+    """Yield the SQLAlchemy address of a new database of this server: empty, or as its template."""
     name = f"tidemill_test_{uuid.uuid4().hex}"
     with _administer(server_url) as server:
         # template0 and not template1, which can't be copied while anybody is connected to it.
         server.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}").format(
-                sql.Identifier(name), sql.SQL(kind)
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} {}").format(
+                sql.Identifier(name), sql.Identifier(template), sql.SQL(kind)
             )
         )
     try:

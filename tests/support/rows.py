@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
-from sqlalchemy import update
+from sqlalchemy import make_url, update
 from sqlmodel import col
 
 from jobs.feed import LOST_AFTER
@@ -16,11 +17,18 @@ from jobs.store.projects import ensure_project
 from jobs.store.reports import Journal
 from jobs.store.uploads import BatchDraft
 from jobs.tables import Batch, Slice
+from tests.support.templates import copy_sqlite
 
 
 @contextmanager
 def migrated(url: str) -> Iterator[Database]:
-    """Open a database at the present schema, and close it."""
+    """Open a database at the present schema, made so if it isn't, and close it."""
+    address = make_url(url)
+    if (
+        address.get_backend_name() == "sqlite"
+        and not (file := Path(address.database or "")).exists()
+    ):
+        copy_sqlite(file)
     database = open_database(url)
     try:
         migrate(database)

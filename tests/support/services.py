@@ -16,7 +16,7 @@ import pytest
 from jobs.errors import ConfigurationError
 from scripts.fault_injection import rabbitmq
 from scripts.fault_injection.servers import own_cluster
-from tests.support import postgres, redis_servers
+from tests.support import postgres, redis_servers, templates
 from tests.support.environment import Machine
 from tests.support.eventually import eventually
 from tests.support.own_postgres import OwnPostgres
@@ -131,11 +131,34 @@ def own_postgres(
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The SQLAlchemy address of an empty database of this test: once of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'tidemill.db'}"
     url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[str]:
+    """The name of a PostgreSQL database at the present schema, which only its copies change."""
+    with templates.postgres_template(postgres_server) as name:
+        yield name
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """The SQLAlchemy address of a PostgreSQL database of this test at the present schema."""
+    with postgres.fresh_database(postgres_server, template=postgres_template) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The SQLAlchemy address of a database of this test at the present schema: once of each kind."""
+    if request.param == "sqlite":
+        return templates.copy_sqlite(tmp_path / "tidemill.db")
+    url: str = request.getfixturevalue("migrated_postgres_url")
     return url
 
 

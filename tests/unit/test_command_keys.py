@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from jobs.clock import utcnow
-from jobs.store import migrate, open_database
 from scripts import command
+from tests.support.templates import copy_sqlite
 from tests.unit.test_command_line import one_line
 
 Tidemill = Callable[..., Result]
@@ -21,9 +21,7 @@ def tidemill(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tidemill:
     """The command in a home with a database."""
     monkeypatch.setenv("TIDEMILL_HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
-    database = open_database(f"sqlite:///{tmp_path / 'tidemill.db'}")
-    migrate(database)
-    database.close()
+    copy_sqlite(tmp_path / "tidemill.db")
     return lambda *arguments: CliRunner().invoke(command.app, list(arguments))
 
 

@@ -11,12 +11,13 @@ from sqlmodel import select
 from jobs.errors import ServiceUnavailable
 from jobs.exchange import Usage
 from jobs.states import BatchState, Outcome, ResultStatus
-from jobs.store import Database, Session, batches, migrate, open_database
+from jobs.store import Database, Session, batches, open_database
 from jobs.store.leases import Lease
 from jobs.store.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
 from jobs.tables import Attempt, Result
 from tests.support.eventually import eventually_async
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
+from tests.support.templates import copy_sqlite
 from workers import writer as writer_module
 from workers.writer import ROWS_PER_FLUSH, Writer
 
@@ -49,8 +50,7 @@ class Moody(Database):
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Moody]:
-    database = Moody(open_database(f"sqlite:///{tmp_path / 'tidemill.db'}"))
-    migrate(database)
+    database = Moody(open_database(copy_sqlite(tmp_path / "tidemill.db")))
     yield database
     database.close()
 
