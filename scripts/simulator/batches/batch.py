@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from scripts.simulator.batches.form import ENDED, Form, Line, Phase, Problem
 from scripts.simulator.batches.results import spoiled
 from scripts.simulator.batches.shelf import Entry, File
@@ -21,7 +23,7 @@ class Order:
     """What a client ordered.
 
     `words` are what it said besides, such as `metadata`. One that `is_inline` came without a file, and its
-    results keep the order of its lines.
+    results keep the order of its lines. `expires_s` is None where the provider alone decides.
     """
 
     form: Form
@@ -33,6 +35,7 @@ class Order:
     problems: list[Problem] = field(default_factory=list)
     words: dict[str, Any] = field(default_factory=dict)
     is_inline: bool = False
+    expires_s: float | None = None
 
 
 class Batch:
@@ -42,14 +45,16 @@ class Batch:
         self._desk = desk
         self._random = Random(f"{desk.seed}-{number}")  # noqa: S311 - repeatable on purpose
         self.number = number
-        self.id = f"batch_{number:08x}"
+        self.id = order.form.name(number)
         self.order = order
         self.problems = order.problems
         self.created_s = now_s
         self.created_at = at_s
         ways = desk.ways
         expires_in_s = ways.expires_in_s
-        self.expires_in_s = order.form.expires_s if expires_in_s is None else expires_in_s
+        if expires_in_s is None:
+            expires_in_s = order.expires_s or order.form.expires_s
+        self.expires_in_s = expires_in_s
         self.phase = Phase.VALIDATING
         self.at = {Phase.VALIDATING: at_s}
         self._since_s = self._running_s = now_s
@@ -67,9 +72,14 @@ class Batch:
         return len(self.order.lines)
 
     @property
+    def is_miscounted(self) -> bool:
+        """Whether its counts lie: they are one too many."""
+        return self._desk.ways.miscounted
+
+    @property
     def told_total(self) -> int:
         """How many it says that it has."""
-        return self.total + self._desk.ways.miscounted
+        return self.total + self.is_miscounted
 
     @property
     def has_ended(self) -> bool:
@@ -185,8 +195,11 @@ class Batch:
         self._made = []
 
     def _file(self, name: str, entries: list[Entry]) -> File | None:
-        entries = spoiled(entries, self.order.form.id_field, self._desk.ways, self._random)
+        ways = self._desk.ways
+        if self.order.is_inline:  # within a document, nothing can be cut
+            ways = msgspec.structs.replace(ways, cut=False)
+        entries = spoiled(entries, self.order.form.id_field, ways, self._random)
         if not entries:
             return None
         at = int(self.at[self.phase])
-        return self._desk.shelf.put_results(f"{self.id}_{name}.jsonl", entries, at)
+        return self._desk.shelf.put_results(f"batch_{name}_{self.number}.jsonl", entries, at)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scripts.simulator.batches import openai
+from scripts.simulator.batches import anthropic, gemini, mistral, openai
 from scripts.simulator.batches.desk import Desk
 from scripts.simulator.batches.form import Done, Refused
 from scripts.simulator.batches.routing import Route, names_of
@@ -19,7 +19,12 @@ OK = 200
 BEFORE_ANYTHING = frozenset({Trouble.HANG, Trouble.RESET, Trouble.CLOSE})
 """Troubles before which nothing is done, unless it is asked for."""
 
-ROUTES = {"openai": openai.ROUTES}
+ROUTES = {
+    "openai": openai.ROUTES,
+    "anthropic": anthropic.ROUTES,
+    "gemini": gemini.ROUTES,
+    "mistral": mistral.ROUTES,
+}
 
 
 @dataclass(frozen=True, slots=True)

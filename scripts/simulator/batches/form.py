@@ -53,6 +53,9 @@ class Form(Protocol):
     checks_tokens_late: bool
     """Whether too many enqueued tokens fail the batch, instead of refusing to create it."""
 
+    def name(self, number: int) -> str:
+        """Return what the provider calls its batch of that number."""
+
     def result(self, custom_id: str, status: int, body: Any, number: int) -> dict[str, Any]:
         """Return a line of results: an answer (status 200), or an error in the provider's shape."""
 

@@ -78,6 +78,10 @@ class OpenAIForm:
     keeps_expired = True
     checks_tokens_late = True
 
+    def name(self, number: int) -> str:
+        """Return its id."""
+        return f"batch_{number:08x}"
+
     def result(self, custom_id: str, status: int, body: Any, number: int) -> dict[str, Any]:
         """Return a line of the file of results, or, with an error's status, of that of errors."""
         response = {"status_code": status, "request_id": f"req_{number:016x}", "body": body}
@@ -138,7 +142,7 @@ def file_shape(file: File) -> dict[str, Any]:
 def file_list(desk: Desk, request: Request) -> Done:
     """Return a page of the files."""
     files = [file_shape(file) for file in reversed(desk.shelf.all())]
-    return Done(json_reply(200, page_after(files, request)))
+    return Done(json_reply(200, {"object": "list", **page_after(files, request)}))
 
 
 def file_look(desk: Desk, request: Request, file_id: str) -> Done:  # noqa: ARG001
@@ -244,7 +248,8 @@ def look(desk: Desk, request: Request, batch_id: str) -> Done:  # noqa: ARG001
 
 def listing(desk: Desk, request: Request) -> Done:
     """Return a page of the batches, newest first."""
-    return Done(json_reply(200, page_after(list(map(shape, desk.listed(PROTOCOL))), request)))
+    batches = list(map(shape, desk.listed(PROTOCOL)))
+    return Done(json_reply(200, {"object": "list", **page_after(batches, request)}))
 
 
 def cancel(desk: Desk, request: Request, batch_id: str) -> Done:  # noqa: ARG001

@@ -1,31 +1,45 @@
-"""Pages of a list, as OpenAI and Anthropic have them."""
+"""Pages of a list."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
+from scripts.simulator.calls import Rejected
 from scripts.simulator.requests import Request
+
+T = TypeVar("T")
 
 DEFAULT_LIMIT = 20
 
 
-def page_after(entries: list[dict[str, Any]], request: Request) -> dict[str, Any]:
-    """Return OpenAI's page of `entries`: those after the one that the query names."""
-    page, has_more = _part(entries, request, request.asked("after"))
-    return {"object": "list", **_frame(page, has_more=has_more)}
+def number_asked(request: Request, name: str, default: int) -> int:
+    """Return a number that the query has.
+
+    Raises:
+        Rejected: it is none.
+    """
+    text = request.asked(name, str(default))
+    if not text.isdecimal():
+        raise Rejected(f"Invalid {name!r}: {text!r}.")
+    return int(text)
 
 
-def _part(
-    entries: list[dict[str, Any]], request: Request, after: str
-) -> tuple[list[dict[str, Any]], bool]:
+def page_after(
+    entries: list[dict[str, Any]], request: Request, name: str = "after"
+) -> dict[str, Any]:
+    """Return a page as OpenAI and Anthropic have it: what comes after the one that the query names."""
     names = [entry["id"] for entry in entries]
+    after = request.asked(name)
     start = names.index(after) + 1 if after in names else 0
-    end = start + int(request.asked("limit", str(DEFAULT_LIMIT)))
-    return entries[start:end], end < len(entries)
-
-
-def _frame(page: list[dict[str, Any]], *, has_more: bool) -> dict[str, Any]:
+    page, following = page_of(entries, start, number_asked(request, "limit", DEFAULT_LIMIT))
     return {
         "data": page,
         "first_id": page[0]["id"] if page else None,
         "last_id": page[-1]["id"] if page else None,
-        "has_more": has_more,
+        "has_more": following is not None,
     }
+
+
+def page_of(entries: Sequence[T], start: int, size: int) -> tuple[Sequence[T], int | None]:
+    """Return so many entries from `start` on, and where the next page starts, None for no more."""
+    end = start + size
+    return entries[start:end], end if end < len(entries) else None

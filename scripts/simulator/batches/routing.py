@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from scripts.simulator.batches.form import Done
 from scripts.simulator.faults import Place
@@ -25,7 +26,7 @@ class Route(NamedTuple):
         if request.method != self.method:
             return None
         found = re.fullmatch(re.escape(self.path).replace(r"\{\}", "([^/:]+)"), request.path)
-        return None if found is None else found.groups()
+        return None if found is None else tuple(map(unquote, found.groups()))
 
 
 def names_of(routes: tuple[Route, ...], request: Request) -> tuple[Route, tuple[str, ...]] | None:
