@@ -63,6 +63,36 @@ class SliceState(StrEnum):
     DONE = "done"
 
 
+class LaneWish(StrEnum):
+    """How a batch's calls may reach their providers.
+
+    `live`: one by one. `batch`: through the providers' own batch APIs, where they can. `auto`: so where it
+    is cheaper and there is time for it.
+    """
+
+    LIVE = "live"
+    AUTO = "auto"
+    BATCH = "batch"
+
+
+class NativeState(StrEnum):
+    """Where a native batch stands: one at a provider, made of slices of one of ours.
+
+    `packing` has its slices and is not sent. `sending`: its create may have left, and what became of it is
+    to be found out. `running` and `cancelling` are the provider's. `ingesting`: it has ended there, and its
+    results are read. `lost`: its slices are run elsewhere, and it is looked for, or after, until it can bill
+    nothing more; what it billed is booked. `ended`: nothing more is to be done.
+    """
+
+    PACKING = "packing"
+    SENDING = "sending"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    INGESTING = "ingesting"
+    LOST = "lost"
+    ENDED = "ended"
+
+
 class Outcome(StrEnum):
     """How an attempt ended.
 

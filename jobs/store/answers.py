@@ -22,6 +22,8 @@ MOST_TOGETHER = 2 * OFFERED_TOGETHER
 """However large a slice is, and however many jobs were cancelled at once."""
 
 LIVE = "live"
+BATCH = "batch"
+"""What a line of a native batch was answered: as good as a live answer."""
 """The source of a result that a call for its own job has brought."""
 
 # Built once: putting a statement together costs more than running it.
@@ -40,7 +42,7 @@ _OFFERED = (
         col(Result.batch_id) == bindparam("of"),
         col(Result.position).between(bindparam("first"), bindparam("last")),
         col(Result.status) == ResultStatus.SUCCEEDED,
-        col(Result.source) == LIVE,
+        col(Result.source).in_((LIVE, BATCH)),
     )
     .subquery()
 )

@@ -114,6 +114,8 @@ JOURNAL_COLUMNS = (
     "reserved_nanos",
     "sent_at",
 )
+NATIVE_COLUMNS = (*JOURNAL_COLUMNS, "native_id", "live_price")
+"""Of a line of a native batch as it is journaled."""
 CLOSED_COLUMNS = {
     "outcome": "text",
     "input_tokens": "int8",

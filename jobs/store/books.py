@@ -17,7 +17,7 @@ from jobs.prices import KNOWN_PRICES, Price
 from jobs.states import BILLED_OUTCOMES, Outcome, ResultStatus, is_bad_answer
 from jobs.store.admission import admit
 from jobs.store.attempt_keys import AttemptKey
-from jobs.store.attempts import JOURNAL_COLUMNS, close_attempts
+from jobs.store.attempts import JOURNAL_COLUMNS, NATIVE_COLUMNS, close_attempts
 from jobs.store.bulk import insert_rows
 from jobs.store.ledger import LedgerKey, LedgerSums, add_to_ledger
 from jobs.store.parts import PartRow, insert_parts
@@ -47,6 +47,7 @@ class Books:
         self._days_sent: dict[AttemptKey, date] = {}
         self._ledger: dict[LedgerKey, LedgerSums] = {}
         self._attempts: list[tuple[object, ...]] = []
+        self._native: list[tuple[object, ...]] = []
         self._closed: list[tuple[object, ...]] = []
         self._reconciled: list[AttemptKey] = []
         self._results: list[tuple[object, ...]] = []
@@ -60,28 +61,30 @@ class Books:
         account = self._accounts.get(wish.lease.project_id)
         admission = admit(tally, account, wish, self._moment)
         if admission is Admission.ADMITTED:
-            self._attempts.append(
-                (
-                    wish.lease.batch_id,
-                    wish.seq,
-                    wish.n,
-                    wish.provider,
-                    wish.pool,
-                    wish.model,
-                    wish.price,
-                    wish.reserved_nanos,
-                    self._moment,
-                )
+            row = (
+                wish.lease.batch_id,
+                wish.seq,
+                wish.n,
+                wish.provider,
+                wish.pool,
+                wish.model,
+                wish.price,
+                wish.reserved_nanos,
+                self._moment,
             )
+            if wish.native_id is None:
+                self._attempts.append(row)
+            else:
+                self._native.append((*row, wish.native_id, wish.live_price))
         return admission
 
     def find_days(self, settlements: Sequence[Settlement]) -> None:
-        """Look up when attempts were sent that end unknown, or whose project has calls of two days open."""
+        """Look up when attempts were sent that are booked on that day, or whose project has two days open."""
         torn = {of for of, account in self._accounts.items() if len(account.open_days()) > 1}
         keys = [
             key_of(made.journal)
             for made in settlements
-            if made.journal.lease.project_id in torn or _has_unknown_use(made)
+            if made.journal.lease.project_id in torn or _is_of_its_day(made)
         ]
         self._days_sent = days_sent(self._session, keys)
 
@@ -96,7 +99,7 @@ class Books:
             account.settle(day, journal.reserved_nanos, made.cost_nanos or 0)
         # One of unknown use may be corrected, and is found where it was sent: of that its row tells.
         day_sent = self._days_sent.get(key_of(journal), self._day)
-        self._book(_booked(journal), made, day_sent if _has_unknown_use(made) else self._day)
+        self._book(_booked(journal), made, day_sent if _is_of_its_day(made) else self._day)
         self._count_bad(made)
         if made.part is not None:
             self._parts.append(
@@ -108,10 +111,17 @@ class Books:
                 tally.unpriced_jobs += 1
 
     def correct(self, made: Settlement) -> None:
-        """Book a late worker's answer: `unknown` until now. No result changes."""
+        """Book a late worker's answer: `unknown` until now. No result changes.
+
+        A line of a native batch may have been given up as `unsent`, and turn up.
+        """
         journal = made.journal
         attempt = self._session.get(Attempt, (journal.lease.batch_id, journal.seq, journal.n))
-        if attempt is None or attempt.outcome != Outcome.UNKNOWN:
+        if attempt is None or attempt.outcome not in {Outcome.UNKNOWN, Outcome.UNSENT}:
+            return
+        if attempt.outcome == Outcome.UNSENT and (
+            attempt.native_id is None or made.outcome is Outcome.UNSENT
+        ):
             return
         self._rebook(_booked(journal), attempt, attempt.sent_at.date(), made)
         self._count_bad(made)
@@ -151,11 +161,13 @@ class Books:
         """Replace what an attempt of unknown use was charged; `day` is where the ledger has it."""
         tally = self._tallies[of.batch_id]
         charged_nanos = attempt.cost_nanos or 0
-        booked = self._sums(of, Outcome(attempt.outcome or Outcome.UNKNOWN), day)
+        outcome = Outcome(attempt.outcome or Outcome.UNKNOWN)
+        booked = self._sums(of, outcome, day)
         booked.attempts -= 1
-        booked.unpriced_attempts -= attempt.cost_nanos is None
+        if outcome is not Outcome.UNSENT:
+            booked.unpriced_attempts -= attempt.cost_nanos is None
+            tally.unknown_attempts -= 1
         booked.cost_nanos -= charged_nanos
-        tally.unknown_attempts -= 1
         tally.spent_nanos -= charged_nanos
         if (account := self._accounts.get(of.project_id)) is not None:
             account.correct(attempt.sent_at.date(), charged_nanos, ended.cost_nanos or 0)
@@ -194,6 +206,8 @@ class Books:
         """Write everything that was gathered."""
         write_tallies(self._session, self._tallies)
         insert_rows(self._session, Attempt, JOURNAL_COLUMNS, self._attempts)
+        if self._native:
+            insert_rows(self._session, Attempt, NATIVE_COLUMNS, self._native)
         insert_rows(self._session, Result, RESULT_COLUMNS, self._results)
         if self._parts:
             insert_parts(self._session, self._parts)
@@ -215,6 +229,9 @@ class Books:
         if tally.cache_saved_nanos is not None:
             saved_nanos = _cache_saved(of.call, usage)
             tally.cache_saved_nanos += saved_nanos
+        if of.call.live_price is not None and ended.usage is not None:
+            live_nanos = _price_of(of.call.live_price).cost_nanos(usage)
+            tally.lane_saved_nanos += live_nanos - (ended.cost_nanos or 0)
         has_usage = ended.usage is not None
         billed = ended.outcome in BILLED_OUTCOMES or has_usage
         # An answer without usage is charged at its worst case as much as one that never came.
@@ -267,6 +284,12 @@ _price_of = lru_cache(maxsize=KNOWN_PRICES)(Price.from_json)
 
 def _has_unknown_use(made: Settlement) -> bool:
     return has_unknown_use(made.outcome, made.cost_nanos, has_usage=made.usage is not None)
+
+
+def _is_of_its_day(made: Settlement) -> bool:
+    """Whether a settlement is booked on the day of the sending: it may be corrected, and is found there."""
+    is_given_up = made.outcome is Outcome.UNSENT and made.journal.native_id is not None
+    return is_given_up or _has_unknown_use(made)
 
 
 class _Ending(NamedTuple):

@@ -51,6 +51,7 @@ _WITH_WORK = (
     .where(
         col(Batch.state).in_(FED_BATCH_STATES),
         col(Batch.finished_at).is_(None),
+        col(Batch.lane_due_at).is_(None),
         select(col(Slice.no)).where(col(Slice.batch_id) == col(Batch.id), *_IS_DUE).exists(),
     )
     .subquery()

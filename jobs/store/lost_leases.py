@@ -2,14 +2,14 @@
 
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, or_, update
+from sqlalchemy import ColumnElement, func, or_, update
 from sqlmodel import Session, col, select
 
 from jobs.states import WORKER_LOST, BatchState, FileBatchState, SliceState
 from jobs.store import batches, live
 from jobs.store.database import now
 from jobs.store.feeding import FedSlice
-from jobs.store.slices import LEASE, LONGEST_WAIT_S, OWNED, void
+from jobs.store.slices import LEASE, LONGEST_WAIT_S, NATIVE_OWNER, OWNED, void
 from jobs.tables import Batch, FileBatch, Slice
 
 _ARRIVING: tuple[tuple[type[Batch] | type[FileBatch], ColumnElement[bool]], ...] = (
@@ -18,12 +18,15 @@ _ARRIVING: tuple[tuple[type[Batch] | type[FileBatch], ColumnElement[bool]], ...]
 )
 """What lives as long as it gives signs of life, and which rows do."""
 
+_IS_NATIVE = func.coalesce(col(Slice.owner), "").startswith(NATIVE_OWNER, autoescape=True)
+"""Whether a native batch has leased it, whose steps alone end that."""
+
 
 def expired(session: Session, *, limit: int) -> list[tuple[int, int]]:
     """Return (batch id, slice number) of leases that have run out."""
     rows = session.exec(
         select(Slice.batch_id, Slice.no)
-        .where(col(Slice.state).in_(OWNED), col(Slice.lease_until) < now(session))
+        .where(col(Slice.state).in_(OWNED), col(Slice.lease_until) < now(session), ~_IS_NATIVE)
         .limit(limit)
     )
     return list(rows)
@@ -43,6 +46,8 @@ def expire(session: Session, batch_id: int, slice_no: int) -> FedSlice | None:
         return None
     moment = now(session)
     if piece.lease_until is not None and piece.lease_until >= moment:
+        return None
+    if piece.owner is not None and piece.owner.startswith(NATIVE_OWNER):
         return None
     if batch.is_live:
         live.end(session, batch, piece, WORKER_LOST)
@@ -73,6 +78,7 @@ def bring_near(session: Session) -> None:
         select(Slice)
         .where(
             col(Slice.state) != SliceState.DONE,
+            ~_IS_NATIVE,
             or_(
                 col(Slice.lease_until) > leased_until,
                 col(Slice.fed_at) > moment,

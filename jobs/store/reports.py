@@ -10,7 +10,10 @@ from jobs.store.leases import Lease
 
 
 class Journal(msgspec.Struct, frozen=True):
-    """An attempt that is about to be made. `price` is the snapshot's JSON, None if unknown."""
+    """An attempt that is about to be made. `price` is the snapshot's JSON, None if unknown.
+
+    `native_id` and `live_price` are of a line of a native batch, as in `jobs.tables.Attempt`.
+    """
 
     lease: Lease
     seq: int
@@ -20,6 +23,8 @@ class Journal(msgspec.Struct, frozen=True):
     model: str
     price: str | None
     reserved_nanos: int
+    native_id: int | None = None
+    live_price: str | None = None
 
 
 class Admission(StrEnum):

@@ -7,12 +7,12 @@ from sqlalchemy import and_, case, func, literal, or_, select
 from sqlmodel import Session, col
 
 from jobs.states import ResultStatus
-from jobs.store.answers import LIVE
+from jobs.store.answers import BATCH, LIVE
 from jobs.store.kept import KEPT
 from jobs.store.twins import COPIED, DUPLICATE
 from jobs.tables import Batch, BigInt, Job, Result
 
-SOURCES = (LIVE, DUPLICATE, KEPT)
+SOURCES = (LIVE, BATCH, DUPLICATE, KEPT)
 """Where answers come from, so far."""
 
 
@@ -57,7 +57,9 @@ def result_counts(session: Session, batch: Batch) -> ResultCounts:
         _times(place < 1),
         func.max(place),
         func.count(col(Result.attempt)),
-        _times(and_(is_answer, col(Result.source) == LIVE, col(Result.attempt).is_(None))),
+        _times(
+            and_(is_answer, col(Result.source).in_((LIVE, BATCH)), col(Result.attempt).is_(None))
+        ),
         _times(_IS_KEPT),
         _times(_IS_COPY),
         *(_times(and_(status == of_status, ~is_stray)) for of_status in ResultStatus),

@@ -22,6 +22,10 @@ LONGEST_WAIT_S = 60.0
 """A slice that was given back is looked at again after so long at the latest: whatever it waited
 for may have recovered."""
 
+NATIVE_OWNER = "native:"
+"""How the owner of a slice begins that a native batch has leased: its name follows. Such a lease is ended by
+the native batch's own steps, never because time has passed."""
+
 OWNED = (SliceState.LEASED, SliceState.DRAINING)
 
 FREE = {"owner": None, "lease_until": None, "not_before": None}

@@ -27,6 +27,7 @@ class Tally:
     bad_answers: int
     bad_nanos: int
     cache_saved_nanos: int | None
+    lane_saved_nanos: int
     succeeded: int
     failed: int
     cancelled: int

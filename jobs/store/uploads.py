@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import case, delete, func, update
 from sqlmodel import Session, col, select
 
 from jobs.deadlines import AfterDeadline, RunWindow
 from jobs.errors import IllegalTransition
-from jobs.states import BatchState, Priority, sources
+from jobs.states import BatchState, LaneWish, Priority, sources
 from jobs.store.batches import least_served
 from jobs.store.database import Database, now
 from jobs.store.idempotency import DEAD
@@ -30,6 +30,7 @@ class BatchDraft:
     name: str | None = None
     priority: Priority = Priority.NORMAL
     max_cost_nanos: int | None = None
+    lane: LaneWish = LaneWish.LIVE
     retry_of: str | None = None
     retry_codes: str | None = None
     deadline: datetime | None = None
@@ -50,6 +51,7 @@ def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
         priority=draft.priority,
         defaults=draft.defaults,
         max_cost_nanos=draft.max_cost_nanos,
+        lane=draft.lane,
         deadline=draft.deadline,
         after_deadline=draft.after_deadline,
         run_window=None if draft.run_window is None else str(draft.run_window),
@@ -93,6 +95,8 @@ def accept(
             columns=columns,
             touched_at=now(session),
             served=least_served(session),
+            # Until they are shared out over the lanes its slices are not fed.
+            lane_due_at=case((col(Batch.lane) != LaneWish.LIVE, now(session)), else_=None),
         )
     )
     if changed.rowcount != 1:

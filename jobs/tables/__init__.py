@@ -7,6 +7,7 @@ hundred thousand, always under their batch, and a check per row would cost more 
 from jobs.tables.batches import Batch, IdempotencyKey, Job, Progress, Slice
 from jobs.tables.books import LedgerDay, ProjectBudget, SpendDay
 from jobs.tables.columns import BigInt, UtcDateTime
+from jobs.tables.native import NativeBatch, NativeSlice
 from jobs.tables.projects import ApiKey, Login, Project
 from jobs.tables.results import Answer, Attempt, Part, Result
 from jobs.tables.runs import Run, RunBatch, RunClaim, RunItem, RunSink, RunStage
@@ -27,6 +28,8 @@ __all__ = [
     "LedgerDay",
     "Login",
     "MessageBatch",
+    "NativeBatch",
+    "NativeSlice",
     "Part",
     "Progress",
     "Project",

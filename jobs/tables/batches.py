@@ -19,6 +19,7 @@ from sqlmodel import Field, SQLModel
 from jobs.deadlines import AfterDeadline
 from jobs.states import (
     BatchState,
+    LaneWish,
     PauseCause,
     Priority,
     SliceState,
@@ -36,6 +37,7 @@ class Batch(SQLModel, table=True):
         one_of("state", BatchState),
         one_of("priority", Priority),
         one_of("pause_cause", PauseCause, nullable=True),
+        one_of("lane", LaneWish),
         CheckConstraint(
             "(state IN ('completed', 'failed', 'cancelled', 'expired')) = (finished_at IS NOT NULL)",
             name="finished_when_final",
@@ -132,6 +134,17 @@ class Batch(SQLModel, table=True):
     cache_saved_nanos: int | None = Field(default=0, sa_type=BigInt)
     """How much less its calls cost than without the providers' prompt caches; below zero while those
     were written and hardly read. Null of a batch that is older than the figure."""
+    lane: str = Field(
+        default=LaneWish.LIVE, sa_type=Text, sa_column_kwargs={"server_default": "live"}
+    )
+    """A `LaneWish`: how its calls may reach their providers."""
+    lane_due_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When its waiting slices are to be shared out over the lanes, and meanwhile it is not fed; null once
+    they are."""
+    lane_saved_nanos: int = Field(
+        default=0, sa_type=BigInt, sa_column_kwargs={"server_default": "0"}
+    )
+    """How much less its calls cost than they had live: what native batches saved."""
     input_tokens: int = Field(default=0, sa_type=BigInt)
     cached_input_tokens: int = Field(default=0, sa_type=BigInt)
     cache_write_tokens: int = Field(default=0, sa_type=BigInt)

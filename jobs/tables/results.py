@@ -48,6 +48,10 @@ class Attempt(SQLModel, table=True):
     error_code: str | None = Field(default=None, sa_type=Text)
     reconciled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     """When the provider's own account told what it billed for this call; null where nobody asked."""
+    native_id: int | None = Field(default=None, sa_type=BigInt)
+    """The native batch that it was a line of; null of a live call."""
+    live_price: str | None = Field(default=None, sa_type=Text)
+    """What `price` would have been live, of a line of a native batch; null where nobody knows."""
 
 
 class Part(SQLModel, table=True):

@@ -38,6 +38,7 @@ def tally(
         bad_answers=0,
         bad_nanos=0,
         cache_saved_nanos=None,
+        lane_saved_nanos=0,
         succeeded=0,
         failed=0,
         cancelled=0,
