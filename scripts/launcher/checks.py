@@ -119,6 +119,9 @@ def _check_configuration(settings: Settings, configuration: Configuration) -> It
         yield Finding(Level.OK, "configuration", f"{path}: {names}")
     for name, route in configuration.routes.items():
         yield Finding(Level.OK, f"route {name}", _described(route))
+    lanes = [name for name, provider in configuration.providers.items() if provider.lane]
+    if lanes:
+        yield Finding(Level.OK, "batch lanes", f"{', '.join(lanes)}: half price, within a day")
     for provider, fault in key_faults(configuration):
         yield Finding(Level.WARNING, f"provider {provider}", fault)
 

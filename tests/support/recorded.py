@@ -1,6 +1,7 @@
 """A provider's batch API as recorded replies: what is asked is kept, what is answered is given."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,9 +63,16 @@ def lines(*documents: dict[str, Any] | bytes) -> bytes:
     )
 
 
-def lane_at(url: str, protocol: ProtocolName = ProtocolName.OPENAI) -> NativeBatches:
-    """Return what speaks to a real server."""
+@asynccontextmanager
+async def lane_at(
+    url: str, protocol: ProtocolName = ProtocolName.OPENAI
+) -> AsyncIterator[NativeBatches]:
+    """Yield what speaks to a real server."""
     provider = Provider(protocol=protocol, base_url=url, batch_lane=BatchLane())
-    batches = lane_of(provider, LaneHttp())
+    http = LaneHttp()
+    batches = lane_of(provider, http)
     assert batches is not None
-    return batches
+    try:
+        yield batches
+    finally:
+        await http.aclose()

@@ -47,6 +47,14 @@ def answering(*pieces: bytes, length: int | None = None) -> Serve:
     return serve
 
 
+@pytest.fixture
+async def lanes() -> AsyncIterator[LaneHttp]:
+    """HTTP that is closed at the end."""
+    http = LaneHttp()
+    yield http
+    await http.aclose()
+
+
 async def lines_of(url: str) -> list[bytes | Reply]:
     """Return all lines that are there."""
     lanes = LaneHttp()
@@ -86,32 +94,32 @@ async def test_results_without_an_end_are_given_up(monkeypatch: pytest.MonkeyPat
             await lines_of(url)
 
 
-async def test_a_reply_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reply_is_bounded(monkeypatch: pytest.MonkeyPatch, lanes: LaneHttp) -> None:
     monkeypatch.setattr(http, "MAX_RESPONSE_BYTES", 1000)
     async with serving(answering(*[b"x" * 500] * 10)) as url:
         with pytest.raises(MalformedReply):
-            await LaneHttp().ask(Ask("GET", url, ()))
+            await lanes.ask(Ask("GET", url, ()))
 
 
-async def test_what_nobody_listens_at_was_never_sent() -> None:
+async def test_what_nobody_listens_at_was_never_sent(lanes: LaneHttp) -> None:
     async with serving(answering()) as url:
         pass
     with pytest.raises(ConnectFailed):
-        await LaneHttp().ask(Ask("POST", url, (), b"{}"))
+        await lanes.ask(Ask("POST", url, (), b"{}"))
     with pytest.raises(ConnectFailed):
-        await LaneHttp().ask(Ask("POST", "http://[::1", (), b"{}"))
+        await lanes.ask(Ask("POST", "http://[::1", (), b"{}"))
 
 
-async def test_a_request_that_is_dropped_may_have_been_taken() -> None:
+async def test_a_request_that_is_dropped_may_have_been_taken(lanes: LaneHttp) -> None:
     async def drop(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
 
     async with serving(drop) as url:
         with pytest.raises(ConnectionLost):
-            await LaneHttp().ask(Ask("POST", url, (), b"{}"))
+            await lanes.ask(Ask("POST", url, (), b"{}"))
 
 
-async def test_who_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch, lanes: LaneHttp) -> None:
     monkeypatch.setattr(http, "SILENCE_S", 0.05)
 
     async def hang(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -119,17 +127,14 @@ async def test_who_is_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
 
     async with serving(hang) as url:
         with pytest.raises(TimedOut):
-            await LaneHttp().ask(Ask("POST", url, (), b"{}"))
+            await lanes.ask(Ask("POST", url, (), b"{}"))
 
 
-async def test_lines_may_be_left_before_their_end() -> None:
+async def test_lines_may_be_left_before_their_end(lanes: LaneHttp) -> None:
     async with serving(answering(*[b"line\n"] * 10_000)) as url:
-        lanes = LaneHttp()
-        async with aclosing(lanes.lines(Ask("GET", url, ()))) as lines:
-            async for line in lines:
-                assert line == b"line"
-                break
-        await lanes.aclose()
+        ask = Ask("GET", url, ())
+        async with aclosing(lanes.lines(ask)) as lines:
+            assert await anext(lines) == b"line"
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000, 5000])
@@ -155,8 +160,7 @@ async def test_an_upload_is_never_in_memory(tmp_path: Path) -> None:
         writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{"id":"f1"}')
         await writer.drain()
 
-    async with serving(take) as url:
-        batches = lane_at(url)
+    async with serving(take) as url, lane_at(url) as batches:
         order = Order(TAG, "m", batches.endpoint(HI), spool, 1, spool.stat().st_size)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         assert await batches.upload(None, order) == "f1"

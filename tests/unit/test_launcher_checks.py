@@ -113,3 +113,15 @@ def test_findings_hold_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMILL_BROKER_URL", "kafka://user:SECRET@x")
     findings: list[Finding] = examine()
     assert "SECRET" not in str(findings)
+
+
+def test_who_has_a_batch_lane_is_told(folder: Path) -> None:
+    sections = {
+        "openai": 'protocol = "openai"\nbase_url = "https://api.openai.com/v1"\n',
+        "local": 'protocol = "openai"\nbase_url = "http://127.0.0.1:9/v1"\n',
+        "mistral": 'protocol = "mistral"\nbase_url = "https://api.mistral.ai/v1"\n'
+        "batch_lane = { enabled = false }\n",
+    }
+    text = "".join(f"[providers.{name}]\n{section}" for name, section in sections.items())
+    (folder / "tidemill.toml").write_text(text)
+    assert found("batch lanes", Level.OK) == "openai: half price, within a day"
