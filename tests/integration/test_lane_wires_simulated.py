@@ -31,9 +31,9 @@ TAG = "nb-test"
 
 VERSIONS = {
     ProtocolName.OPENAI: "/v1",
-    ProtocolName.ANTHROPIC: "/v1",
-    ProtocolName.GEMINI: "/v1beta",
-    ProtocolName.MISTRAL: "/v1",
+    ProtocolName.ANTHROPIC: "/anthropic/v1",
+    ProtocolName.GEMINI: "/gemini/v1beta",
+    ProtocolName.MISTRAL: "/mistral/v1",
 }
 QUICK = {"takes_s": 0.1, "validates_s": 0.05, "finalizes_s": 0.05, "cancels_s": 0.1}
 SLOW = {**QUICK, "takes_s": 600.0}
@@ -79,7 +79,7 @@ class Site:
         return [line async for line in self.batches.results(KEY, remote)]
 
 
-@pytest.fixture(params=[ProtocolName.OPENAI])
+@pytest.fixture(params=ProtocolName)
 async def site(
     request: pytest.FixtureRequest, simulator: "Simulator", tmp_path: Path
 ) -> AsyncIterator[Site]:

@@ -66,6 +66,9 @@ STATUSES = {
 }
 """The HTTP status for a number of gRPC's, which an operation or a line may have instead."""
 
+FILE_IS_GONE = frozenset({403, 404})
+"""Who asks for a file that is gone is told that it may be somebody else's."""
+
 MIME = "jsonl"
 
 PAGE = 100
@@ -90,7 +93,9 @@ class GeminiBatches:
         self._site = Site(provider, http, self._protocol, credentials)
         address = urlsplit(provider.base_url)
         self._origin = f"{address.scheme}://{address.netloc}"
-        self._version = address.path
+        place, _, version = address.path.rpartition("/")
+        self._upload = f"{self._origin}{place}/upload/{version}/files"
+        self._download = f"{self._origin}{place}/download/{version}"
 
     @property
     def shape(self) -> LaneShape:
@@ -111,7 +116,7 @@ class GeminiBatches:
         begin = self._site.ask(
             "POST",
             key,
-            f"{self._origin}/upload{self._version}/files",
+            self._upload,
             content=msgspec.json.encode({"file": {"displayName": order.tag, "mimeType": MIME}}),
             headers=(
                 ("x-goog-upload-protocol", "resumable"),
@@ -177,7 +182,7 @@ class GeminiBatches:
     ) -> AsyncGenerator[NativeLine, None]:
         """Yield the lines of the file of responses, if there is one."""
         if name := remote.files.get("output"):
-            path = f"{self._origin}/download{self._version}{path_of(name)}:download?alt=media"
+            path = f"{self._download}{path_of(name)}:download?alt=media"
             async with aclosing(self._site.lines(key, path)) as lines:
                 async for line in lines:
                     yield self._read(line)
@@ -198,7 +203,7 @@ class GeminiBatches:
     async def tidy(self, key: SecretStr | None, remote: Remote, file_id: str = "") -> None:
         """Delete the files and the batch; results would lie there for weeks."""
         for name in filter(None, {file_id, *remote.files.values()}):
-            await self._site.delete(key, path_of(name))
+            await self._site.delete(key, path_of(name), FILE_IS_GONE)
         await self._site.delete(key, path_of(remote.id))
 
 

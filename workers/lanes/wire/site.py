@@ -1,7 +1,7 @@
 """A provider's address: what is asked there, and what its replies say."""
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Set
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -62,12 +62,14 @@ class Site:
         ask = self.ask("POST", key, path, content=content)
         return await self.document(ask, key)
 
-    async def delete(self, key: SecretStr | None, path: str) -> None:
-        """Delete what is there; what is gone already is no error."""
+    async def delete(
+        self, key: SecretStr | None, path: str, gone: Set[int] = frozenset({NOT_FOUND})
+    ) -> None:
+        """Delete what is there; what is gone already, as these statuses say, is no error."""
         try:
             await self.reply(self.ask("DELETE", key, path), key)
         except ProviderError as error:
-            if error.status != NOT_FOUND:
+            if error.status not in gone:
                 raise
 
     def ask(self, method: str, key: SecretStr | None, path: str, **body: Any) -> Ask:
