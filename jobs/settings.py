@@ -30,6 +30,12 @@ LogLevel = Annotated[
 ]
 
 
+def with_driver(address: str) -> str:
+    """Return a database's address as SQLAlchemy needs it, with the driver that this project uses."""
+    scheme, _, rest = address.partition("://")
+    return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} else address
+
+
 class Settings(BaseSettings):
     """The `TIDEMILL_*` variables.
 
@@ -41,6 +47,10 @@ class Settings(BaseSettings):
 
     home: Path = Path(".tidemill")
     config: Path = Path("tidemill.toml")
+    pipelines: Path | None = Field(
+        default=None,
+        description="the folder of pipelines' files; by default `pipelines` beside the configuration",
+    )
     database_url: str = ""
     broker_url: str = ""
     redis_url: str = ""
@@ -109,6 +119,10 @@ class Settings(BaseSettings):
         description="share of the jobs that OpenTelemetry is told of; needs the extra `otel`",
     )
 
+    def pipelines_folder(self) -> Path:
+        """Where pipelines' files are. Relative paths in them are those of the folder around it."""
+        return (self.pipelines or self.config.parent / "pipelines").resolve()
+
     def metrics_host_and_port(self) -> tuple[str, int] | None:
         """Where a worker or a beat serves its metrics; None for nowhere."""
         host, _, port = self.metrics_address.rpartition(":")
@@ -118,10 +132,7 @@ class Settings(BaseSettings):
         """The SQLAlchemy address of the database, with the driver that this project uses."""
         if not self.database_url:
             return f"sqlite:///{self.home.resolve() / 'tidemill.db'}"
-        scheme, _, rest = self.database_url.partition("://")
-        if scheme in {"postgres", "postgresql"}:
-            return f"postgresql+psycopg://{rest}"
-        return self.database_url
+        return with_driver(self.database_url)
 
     def resolved_broker_url(self) -> str:
         """The broker's address: the embedded server's socket if none is configured."""

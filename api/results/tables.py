@@ -1,27 +1,15 @@
 """Results as rows of a table: their columns with types, and beside them those of the jobs' own sheet."""
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from api.shapes import result_object
+from jobs.sheets.cells import CellType
 from jobs.sheets.columns import Column, ColumnType
 from jobs.sheets.rows import CARRIED, VARIABLES
 from jobs.store.results import ResultRow
-
-
-class CellType(StrEnum):
-    """What the values of a column are."""
-
-    TEXT = "text"
-    INTEGER = "integer"
-    NUMBER = "number"
-    BOOLEAN = "boolean"
-    DOLLARS = "dollars"
-    MOMENT = "moment"
-
 
 COLUMNS: Mapping[str, CellType] = {
     "custom_id": CellType.TEXT,

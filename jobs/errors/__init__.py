@@ -32,6 +32,7 @@
         DuplicateCustomId
         RequestInProgress
         IdempotencyKeyReused
+      UnwritableSink
       SchemaMismatch
       ServiceUnavailable
         StorageFull
@@ -108,6 +109,7 @@ from jobs.errors.root import (
     ServiceUnavailable,
     StorageFull,
     TidemillError,
+    UnwritableSink,
 )
 from jobs.errors.submissions import (
     REPORTED_FAULTS,
@@ -194,5 +196,6 @@ __all__ = [
     "UnreadableSource",
     "UnsupportedEncoding",
     "UnsupportedMedia",
+    "UnwritableSink",
     "WrongFormat",
 ]

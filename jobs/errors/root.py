@@ -21,6 +21,12 @@ class ConfigurationError(TidemillError):
     code = "invalid_configuration"
 
 
+class UnwritableSink(TidemillError):
+    """A pipeline's rows can't be written where they are to go; try again shortly."""
+
+    code = "unwritable_sink"
+
+
 class SchemaMismatch(TidemillError):
     """The database's schema is not the one that this version works with."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from jobs.errors import EmptySubmission, LineTooLong, UnreadableBody
 from jobs.lines import MAX_LINE_BYTES
 from jobs.sheets.columns import Column, columns_of
-from jobs.sheets.rows import Row, SheetRows
+from jobs.sheets.rows import Row, RowShape
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 """By the word that a query has for each: some of them must be escaped there."""
@@ -30,12 +30,12 @@ class CsvRows:
     """The rows of one CSV file, as job lines. A block's rows are to be taken before the next block is."""
 
     def __init__(
-        self, begin: Callable[[Sequence[Column]], SheetRows], delimiter: str | None = None
+        self, begin: Callable[[Sequence[Column]], RowShape], delimiter: str | None = None
     ) -> None:
         """Read a file whose header is handed to `begin`; without a delimiter, that header tells it."""
         self._begin = begin
         self._delimiter = delimiter
-        self._sheet: SheetRows | None = None
+        self._sheet: RowShape | None = None
         self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
         self._rest = ""
         self._lines = 0

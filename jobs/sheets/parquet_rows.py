@@ -14,7 +14,7 @@ from typing import IO, Any, BinaryIO
 from jobs.errors import BodyTooLarge, LineFault, LineTooLong, UnreadableBody, UnsupportedMedia
 from jobs.lines import MAX_LINE_BYTES
 from jobs.sheets.columns import Column, ColumnType, check_columns
-from jobs.sheets.rows import Row, SheetRows
+from jobs.sheets.rows import Row, RowShape
 
 ROWS_AT_ONCE = 1000
 BYTES_AT_ONCE = 1 << 20
@@ -28,7 +28,7 @@ _SHOWN_CHARACTERS = 200
 
 
 def parquet_rows(
-    file: BinaryIO, begin: Callable[[Sequence[Column]], SheetRows], most_bytes: int
+    file: BinaryIO, begin: Callable[[Sequence[Column]], RowShape], most_bytes: int
 ) -> Generator[list[Row], None, None]:
     """Yield the rows of a Parquet file as job lines, some at a time; they are numbered from 1.
 
@@ -64,9 +64,9 @@ def parquet_rows(
 
 
 def _rows(
-    told: IO[bytes], begin: Callable[[Sequence[Column]], SheetRows], most_bytes: int
+    told: IO[bytes], begin: Callable[[Sequence[Column]], RowShape], most_bytes: int
 ) -> Iterator[list[Row]]:
-    sheet: SheetRows | None = None
+    sheet: RowShape | None = None
     rows: list[Row] = []
     number = size_bytes = 0
     for value in _values(told, most_bytes):

@@ -5,7 +5,7 @@ of rows: they are checked, stored, retried and quoted in the same way.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Protocol, get_args, get_origin
 
 import msgspec
 
@@ -38,6 +38,14 @@ Row = tuple[int, bytes | LineFault]
 """A row's number and the line that it became, or what is wrong with it; an empty line for a blank row."""
 
 _Put = Callable[[dict[str, Any], Cell], None]
+
+
+class RowShape(Protocol):
+    """What a row becomes."""
+
+    def line(self, number: int, cells: Sequence[Cell]) -> bytes | LineFault:
+        """Return a line of JSON, empty for a row without any value, or what is wrong with the row."""
+        ...
 
 
 class SheetRows:

@@ -1,0 +1,67 @@
+"""Files that are there wholly or not at all: written elsewhere first, then put into their place."""
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from workers.pipelines.places import is_url, storage_of
+
+WHOLE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "memory"})
+"""Storage in which an object is seen when it is complete, and not before."""
+
+COPIED_BYTES = 1 << 20
+
+
+def place(path: str, pieces: Iterable[bytes]) -> None:
+    """Write a file of this machine or of object storage; one that is there is replaced.
+
+    Whoever reads meanwhile reads the file before, or this one.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    if is_url(path):
+        _upload(path, pieces)
+    else:
+        _replace(Path(path), pieces)
+
+
+def _replace(path: Path, pieces: Iterable[bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with beside.open("xb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _upload(path: str, pieces: Iterable[bytes]) -> None:
+    """Write a whole file here, then send it: what breaks off while it is sent may be kept as it is."""
+    system, inner = storage_of(path)
+    with tempfile.NamedTemporaryFile() as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        protocols = {system.protocol} if isinstance(system.protocol, str) else {*system.protocol}
+        target = inner if protocols & WHOLE else f"{inner}.part"
+        folder = inner.rpartition("/")[0]
+        if folder:
+            system.makedirs(folder, exist_ok=True)
+        with Path(file.name).open("rb") as written, system.open(target, "wb") as sent:
+            shutil.copyfileobj(written, sent, COPIED_BYTES)
+        if target != inner:
+            system.mv(target, inner)
