@@ -87,6 +87,7 @@ def our_parts(settings: Settings, options: UpOptions, configuration_path: Path) 
     environment = {
         "TIDEMILL_HOME": str(settings.home.resolve()),
         "TIDEMILL_CONFIG": str(configuration_path),
+        "TIDEMILL_PIPELINES": str(settings.pipelines_folder()),
     }
     drain_s = settings.drain_grace_s + 5.0
     address = ("--host", options.host, "--port", str(options.port))
