@@ -83,9 +83,7 @@ def test_every_answer_and_every_body_of_json_has_an_example_that_fits(
         contents |= {("body", kind): body[kind] for kind in body if "json" in kind}
         for (where, kind), content in contents.items():
             if "example" not in content:
-                wrong[f"{name} {where} {kind}"] = (
-                    "no example: add one to api/description/examples.py"
-                )
+                wrong[f"{name} {where} {kind}"] = "no example: add one to api/description/examples/"
             elif faults := faults_of(document, content.get("schema", {}), content["example"]):
                 wrong[f"{name} {where} {kind}"] = faults
     assert wrong == {}
