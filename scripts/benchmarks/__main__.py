@@ -17,6 +17,7 @@ from scripts.benchmarks.figures import Figures
 from scripts.benchmarks.files import measure_files, print_files
 from scripts.benchmarks.gate_cost import measure_gate, print_gate
 from scripts.benchmarks.interruption import Interruption
+from scripts.benchmarks.lanes import measure_lanes, print_lanes, stories_of
 from scripts.benchmarks.listeners import measure_listeners, print_listeners
 from scripts.benchmarks.machine import describe_machine
 from scripts.benchmarks.measurement import measure
@@ -190,6 +191,25 @@ def _listeners(options: Options, interruption: Interruption) -> int:
     return int(any(run.missed for run in measured))
 
 
+def _lanes(options: Options, interruption: Interruption) -> int:
+    """Exits with 1 if a job has no or several results, a sum is wrong, or a batch was late."""
+    runs = []
+    plan = options.lanes
+    found = stories_of(plan)
+    with _progress(interruption) as about:
+        for number, (story, protocol, store) in enumerate(found, 1):
+            title = f"[{number}/{len(found)}] {story.name}, {protocol}, {store}"
+            run = measure_lanes(story, protocol, store, plan, options.servers, about(title))
+            runs.append(run)
+            seen = run.judgement
+            line = f"{title}: {seen.saved:.1%} saved, {seen.spare_s:.1f} s to spare"
+            PROGRESS.print(line, markup=False, soft_wrap=True)
+            for finding in seen.findings:
+                PROGRESS.print(f"WRONG: {finding}", style="bold red", markup=False, soft_wrap=True)
+    _publish(options, runs, print_lanes)
+    return int(any(run.breaks_a_promise for run in runs))
+
+
 def _schemas(options: Options, interruption: Interruption) -> int:
     with _progress(interruption) as about:
         costs = measure_schemas(about(""))
@@ -259,6 +279,7 @@ _SUBJECTS: Mapping[Subject, Callable[[Options, Interruption], int]] = {
     Subject.PAGES: _pages,
     Subject.SCHEMAS: _schemas,
     Subject.LISTENERS: _listeners,
+    Subject.LANES: _lanes,
 }
 
 

@@ -7,11 +7,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
+from jobs.configuration import ProtocolName
 from scripts.benchmarks.answers_cases import SMALL_ANSWERS, AnswersPlan
 from scripts.benchmarks.budget_cases import SMALL_BUDGET, BudgetPlan
 from scripts.benchmarks.cases import SMALL, Latency, Plan, Store
 from scripts.benchmarks.collapse import SMALL_COLLAPSE, CollapsePlan
 from scripts.benchmarks.files import SMALL_FILES, FilesPlan
+from scripts.benchmarks.lanes_cases import SMALL_LANES, STORIES, LanesPlan
 from scripts.benchmarks.listeners import SMALL_LISTENERS, ListenersPlan
 from scripts.benchmarks.pacing_cases import QUOTAS, SMALL_PACING, PacingPlan
 from scripts.benchmarks.pages import SMALL_PAGES, PagesPlan
@@ -47,6 +49,8 @@ class Subject(StrEnum):
     """What it takes to check an answer against its schema."""
     LISTENERS = "listeners"
     """What those cost who listen to a batch."""
+    LANES = "lanes"
+    """What half the price saves, and whether deadlines are kept where it gets stuck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Options:
     files: FilesPlan
     pages: PagesPlan
     listeners: ListenersPlan
+    lanes: LanesPlan
     servers: Servers
     json: Path | None
 
@@ -90,6 +95,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         files=_files(words),
         pages=_pages(words),
         listeners=SMALL_LISTENERS if words.small else ListenersPlan(),
+        lanes=_lanes(words),
         servers=Servers(words.postgres_url, words.redis_url),
         json=words.json,
     )
@@ -124,8 +130,10 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--only",
         metavar="WORDS",
-        help="of `pacing` and `trouble`: cases whose title has these words",
+        help="of `pacing`, `trouble` and `lanes`: cases whose title has these words",
     )
+    add("--protocols", type=_listed(_protocol), help="of `lanes`: openai,anthropic,gemini,mistral")
+    add("--deadline-s", type=float, help="of `lanes`: how long a batch may take")
     add("--postgres-url", default="postgresql://postgres@127.0.0.1:5432/postgres")
     add("--redis-url", default="redis://127.0.0.1:6379", help="without a database number")
     return parser
@@ -181,6 +189,26 @@ def _files(words: argparse.Namespace) -> FilesPlan:
         "in_flight": words.in_flight,
     }
     return replace(plan, **{name: value for name, value in given.items() if value is not None})
+
+
+def _lanes(words: argparse.Namespace) -> LanesPlan:
+    plan = SMALL_LANES if words.small else LanesPlan()
+    given = {
+        "jobs": words.jobs and words.jobs[0],
+        "stores": words.stores,
+        "protocols": words.protocols,
+        "workers": words.workers and words.workers[0],
+        "in_flight": words.in_flight,
+        "deadline_s": words.deadline_s,
+    }
+    stories = STORIES if words.only else plan.stories
+    found = tuple(name for name in stories if (words.only or "") in name)
+    changes = {name: value for name, value in given.items() if value is not None}
+    return replace(plan, stories=found, **changes)
+
+
+def _protocol(name: str) -> str:
+    return ProtocolName(name).value
 
 
 def _quota(name: str) -> str:

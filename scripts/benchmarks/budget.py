@@ -98,7 +98,8 @@ def measure_budget(store: Store, plan: BudgetPlan, servers: Servers, say: Say) -
     ):
         provider.forget()
         say(f"submitting {plan.jobs:,} lines")
-        with submitting(system.url, system.key_file, plan.jobs, plan.cap_usd) as process:
+        words = {"max_cost_usd": plan.cap_usd}
+        with submitting(system.url, system.key_file, plan.jobs, **words) as process:
             batch_id = accepted(process).batch_id
         key = system.key_file.read_text(encoding="utf-8").strip()
         with Client(open_http(system.url, key)) as client:

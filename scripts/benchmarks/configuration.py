@@ -7,6 +7,9 @@ from scripts.benchmarks.workload import INPUT_USD, MODEL, OUTPUT_USD, PROVIDER
 BEYOND_REACH = {"rpm": 6_000_000, "tpm": 6_000_000_000}
 """The gate is asked for every call, and never the reason to wait."""
 
+VERSIONS = {"gemini": "v1beta"}
+"""Of the protocols that have another than `v1`."""
+
 TEMPLATE = """\
 [providers.{provider}]
 protocol = "{protocol}"
@@ -25,7 +28,7 @@ def configuration(
     url: str, limits: Mapping[str, int], *, protocol: str = "openai", charges: str = ""
 ) -> str:
     """Return it for the simulator at `url`; without `limits` they are learned or found."""
-    path = "/v1" if protocol == "openai" else f"/{protocol}/v1"
+    path = "/v1" if protocol == "openai" else f"/{protocol}/{VERSIONS.get(protocol, 'v1')}"
     return TEMPLATE.format(
         provider=PROVIDER,
         protocol=protocol,

@@ -15,6 +15,7 @@ from scripts.benchmarks.cases import Case
 from scripts.benchmarks.collapse import CollapseRun
 from scripts.benchmarks.figures import Figures, by_case, typical
 from scripts.benchmarks.files import FilesRun
+from scripts.benchmarks.lanes import LanesRun
 from scripts.benchmarks.listeners import Listening
 from scripts.benchmarks.pacing import Pace
 from scripts.benchmarks.pages import PageTimes
@@ -30,6 +31,7 @@ Run = (
     | AnswersRun
     | CollapseRun
     | FilesRun
+    | LanesRun
     | PageTimes
     | SchemaCost
 )

@@ -1,6 +1,6 @@
 """A submission as one stream with a Content-Length, sent by a process of its own.
 
-`python -m scripts.benchmarks.submission HOST PORT KEY_FILE JOBS [MAX_COST_USD]`
+`python -m scripts.benchmarks.submission HOST PORT KEY_FILE JOBS QUERY`
 """
 
 import http.client
@@ -13,7 +13,7 @@ from http import HTTPStatus
 from pathlib import Path
 from subprocess import Popen
 from typing import cast
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 
@@ -33,15 +33,11 @@ class Accepted:
 
 
 @contextmanager
-def submitting(
-    url: str, key_file: Path, jobs: int, max_cost_usd: str | None = None
-) -> Iterator[Popen[bytes]]:
-    """Submit so many jobs meanwhile; `accepted` has the outcome."""
+def submitting(url: str, key_file: Path, jobs: int, **query: str) -> Iterator[Popen[bytes]]:
+    """Submit so many jobs meanwhile, with these parameters; `accepted` has the outcome."""
     address = urlsplit(url)
-    words = [address.hostname, address.port, key_file, jobs]
-    if max_cost_usd is not None:
-        words.append(max_cost_usd)
-    with child.started(__name__, *words) as process:
+    words = (address.hostname, address.port, key_file, jobs)
+    with child.started(__name__, *words, urlencode({"name": "benchmark", **query})) as process:
         yield process
 
 
@@ -54,19 +50,16 @@ def accepted(process: Popen[bytes]) -> Accepted:
     return Accepted(**child.answer(process))
 
 
-def _submit(host: str, port: int, key: str, jobs: int, max_cost_usd: str | None) -> Accepted:
+def _submit(host: str, port: int, key: str, jobs: int, query: str) -> Accepted:
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
     headers = {
         "authorization": f"Bearer {key}",
         "content-type": "application/x-ndjson",
         "content-length": str(jobs * LINE_BYTES),
     }
-    path = "/api/batches?name=benchmark"
-    if max_cost_usd is not None:
-        path += f"&max_cost_usd={max_cost_usd}"
     connection.connect()
     began = time.perf_counter()
-    connection.request("POST", path, body=blocks(jobs), headers=headers)
+    connection.request("POST", f"/api/batches?{query}", body=blocks(jobs), headers=headers)
     response = connection.getresponse()
     body = response.read()
     took_s, accepted_at = time.perf_counter() - began, time.time()
@@ -76,8 +69,6 @@ def _submit(host: str, port: int, key: str, jobs: int, max_cost_usd: str | None)
 
 
 if __name__ == "__main__":
-    given_host, given_port, key_path, count, *cap = sys.argv[1:]
+    given_host, given_port, key_path, count, words = sys.argv[1:]
     secret = Path(key_path).read_text(encoding="utf-8").strip()
-    child.reply(
-        asdict(_submit(given_host, int(given_port), secret, int(count), cap[0] if cap else None))
-    )
+    child.reply(asdict(_submit(given_host, int(given_port), secret, int(count), words)))

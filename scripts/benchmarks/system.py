@@ -39,7 +39,14 @@ class System:
     key_file: Path
     database: Database
     logs: Path
-    processes: Mapping[str, Popen[bytes]]
+    parts: Mapping[str, Part]
+    processes: dict[str, Popen[bytes]]
+
+    def kill(self, name: str) -> None:
+        """Kill a part as a power cut would, and start it again, as a supervisor does."""
+        send(self.processes[name], signal.SIGKILL)
+        self.processes[name].wait()
+        self.processes[name] = start(self.parts[name], self.logs)
 
     def check_alive(self) -> None:
         """Return if every part runs.
@@ -78,8 +85,11 @@ def running_system(
             migrate(database)
             key_file = ensure_first_key(database, home)
             port = free_port()
-            with running_parts(_parts(settings, case, port), home) as processes:
-                system = System(f"http://{HOST}:{port}", key_file, database, home, processes)
+            parts = _parts(settings, case, port)
+            with running_parts(parts, home) as processes:
+                of_names = {part.name: part for part in parts}
+                url = f"http://{HOST}:{port}"
+                system = System(url, key_file, database, home, of_names, processes)
                 _wait_until_ready(system, port, provider, case.workers)
                 yield system
         finally:
