@@ -111,11 +111,12 @@ async def test_a_native_batch_is_answered_line_by_line(site: Site, simulator: "S
     await site.batches.tidy(KEY, remote)
 
 
+@pytest.mark.parametrize("kind", ["reset", "500", "429", "html200"])
 async def test_a_lost_create_is_found_and_not_made_again(
-    site: Site, simulator: "Simulator"
+    site: Site, simulator: "Simulator", kind: str
 ) -> None:
-    fault = {"kind": "reset", "at": "create", "done": True, "times": 1}
-    simulator.faults(fault, batches=QUICK)
+    fault = {"kind": kind, "at": "create", "done": True, "times": 1}
+    simulator.faults(fault, batches={**QUICK, "list_lag_s": 0.3})
     order, since = site.order(), utcnow()
     with pytest.raises(ProviderError) as caught:
         await site.send(order)

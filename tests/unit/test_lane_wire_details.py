@@ -45,11 +45,14 @@ async def test_anthropics_is_ours_only_if_its_results_are(tmp_path: Path) -> Non
     page = ANTHROPIC.page
     foreign = lines({"custom_id": "foreign-1", "result": {"type": "expired"}})
     path = "GET /v1/messages/batches/msgbatch_{}/results"
+    gone = anthropic_batch("done", name="3")
     old = anthropic_batch("done", name="9", created_at=(NOW - timedelta(days=1)).isoformat())
     recorded = Recorded(
         {
             ANTHROPIC.listing: [
-                page([anthropic_batch(name="1"), anthropic_batch("done", name="2"), old], False),
+                page(
+                    [anthropic_batch(name="1"), anthropic_batch("done", name="2"), gone, old], False
+                ),
                 page([anthropic_batch("done", name="1"), anthropic_batch("done", name="2")], False),
             ],
             path.format(2): foreign,

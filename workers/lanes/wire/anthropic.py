@@ -10,7 +10,7 @@ import msgspec
 from pydantic import SecretStr
 
 from jobs.configuration import Provider
-from jobs.errors import ProviderError
+from jobs.errors import Permanent, ProviderError
 from jobs.exchange import Endpoint, ModelRequest
 from workers.lanes.wire.http import PIECE_BYTES, LaneHttp
 from workers.lanes.wire.native import End, LaneShape, NativeLine, Order, Remote, Traces
@@ -149,9 +149,12 @@ class AnthropicBatches:
     async def _has_lines_of(self, key: SecretStr | None, remote: Remote, tag: str) -> bool:
         """Whether the first line that can be read is one of the tag's."""
         async with aclosing(self.results(key, remote)) as results:
-            async for line in results:
-                if line.custom_id:
-                    return line.custom_id.startswith(f"{tag}-")
+            try:
+                async for line in results:
+                    if line.custom_id:
+                        return line.custom_id.startswith(f"{tag}-")
+            except Permanent:
+                pass  # archived or deleted: nobody will ever know
         return False
 
     async def look(self, key: SecretStr | None, remote_id: str) -> Remote:

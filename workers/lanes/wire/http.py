@@ -21,8 +21,14 @@ from workers.transport import CONNECT_TIMEOUT_S, MAX_RESPONSE_BYTES, ReplyTooLar
 SILENCE_S = 60.0
 """How long nothing may come, or nothing be taken, before a call is given up."""
 
+DIGESTED_BYTES_PER_S = 1_000_000
+"""A server may be silent for so much longer once it has a large body."""
+
 SLOWEST_BYTES_PER_S = 50_000
 """At this pace a large body may still be on its way; what is slower will not arrive."""
+
+RESULTS_DEADLINE_S = 2 * 3600.0
+"""For all of one file of results, however many bytes still drip out of it."""
 
 MAX_RESULTS_BYTES = 8 << 30
 """Of one file of results: a native batch's largest input, some times over."""
@@ -55,6 +61,7 @@ class Ask:
         headers = [("user-agent", "tidemill"), ("accept-encoding", "identity"), *self.headers]
         if isinstance(self.content, AsyncIterator):
             headers.append(("content-length", str(self.size_bytes)))
+        silence_s = SILENCE_S + self.size_bytes / DIGESTED_BYTES_PER_S
         return httpx.Request(
             self.method,
             self.url,
@@ -62,7 +69,7 @@ class Ask:
             content=self.content,
             files=self.files,
             data=self.data,
-            extensions={"timeout": httpx.Timeout(SILENCE_S, connect=CONNECT_TIMEOUT_S).as_dict()},
+            extensions={"timeout": httpx.Timeout(silence_s, connect=CONNECT_TIMEOUT_S).as_dict()},
         )
 
 
@@ -106,8 +113,7 @@ class LaneHttp:
         Raises:
             ProviderError: it broke off.
         """
-        deadline_s = 2 * SILENCE_S + MAX_RESULTS_BYTES / SLOWEST_BYTES_PER_S
-        async with self._response(ask, deadline_s) as response:
+        async with self._response(ask, RESULTS_DEADLINE_S) as response:
             if response.status_code != 200:
                 yield await _whole(response)
                 return
