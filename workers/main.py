@@ -3,14 +3,17 @@
 import logging
 import os
 import socket
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from celery import Celery, bootsteps, signals
-from celery.beat import EmbeddedService
+from celery.beat import EmbeddedService, Scheduler
 
 from jobs.configuration import Configuration
 from jobs.errors import ConfigurationError
-from jobs.queues import CONTROL_QUEUE, RUN_SLICE, SWEEP, make_celery
+from jobs.pipelines.folder import PipelineFolder
+from jobs.queues import BEGIN_RUNS, CONTROL_QUEUE, RUN_SLICE, SWEEP, make_celery
+from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.store import check_schema, once_reachable, open_database
 from workers.boot import build_runtime
@@ -18,6 +21,8 @@ from workers.broker_log import quieten
 from workers.consumer import PromptConsumer
 from workers.courier import Courier
 from workers.metrics import Figure, gauge, serve_metrics
+from workers.pipelines.schedule import PipelineClock
+from workers.pipelines.starting import Starter
 from workers.runtime import Runtime
 from workers.sweep import SWEEP_S, Sweep
 from workers.sweeper import Sweeper, every
@@ -62,8 +67,8 @@ def run_worker(
     )
 
 
-def run_beat(settings: Settings) -> int:
-    """Run the clock, and the small worker that sweeps, until told to stop; return its exit code.
+def run_beat(settings: Settings, configuration: Configuration) -> int:
+    """Run the clocks, and the small worker that sweeps, until told to stop; return its exit code.
 
     Two of them do no harm. Without any, lost messages and dead workers' slices wait for one.
 
@@ -76,16 +81,23 @@ def run_beat(settings: Settings) -> int:
     sweep = Sweep(database, celery)
     sweeper = Sweeper(sweep)
     courier = Courier(database, to_private=settings.webhooks_to_private)
+    folder = PipelineFolder(settings.pipelines_folder(), Catalogue(configuration))
+    starter = Starter(database, folder)
     serve_metrics(settings, [sweep.takeovers])
 
     @celery.task(name=SWEEP)
     def run_sweep() -> None:
         sweeper.run()
 
+    @celery.task(name=BEGIN_RUNS)
+    def begin_runs(pipeline: str, _cron: str, _zone: str) -> None:
+        starter.begin_due(pipeline)
+
     every_sweep: dict[str, Any] = {"task": SWEEP, "schedule": every(SWEEP_S, celery)}
     every_sweep["options"] = {"queue": CONTROL_QUEUE, "expires": EXPIRES_S}
     celery.conf.beat_schedule = {"sweep": every_sweep}
-    celery.steps["worker"].add(_clock_step(celery, sweeper, courier))
+    clock = PipelineClock(settings, starter.schedules)
+    celery.steps["worker"].add(_clock_step(celery, [sweeper, courier, starter, clock]))
     try:
         return _serve(celery, [CONTROL_QUEUE], slots=CONTROL_SLOTS, name=f"beat-{os.getpid()}")
     finally:
@@ -120,26 +132,43 @@ def _figures_of(runtime: Runtime) -> list[Figure]:
     ]
 
 
-def _clock_step(
-    celery: Celery, sweeper: Sweeper, courier: Courier
-) -> type[bootsteps.StartStopStep]:
-    """Return the step that runs Celery's beat in a thread; it keeps nothing on disk."""
+class Watcher(Protocol):
+    """What works in a thread of its own from its start until its stop."""
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def stop(self) -> None:
+        """Begin nothing more. It is not waited for."""
+        ...
+
+
+class SweepClock(Scheduler):
+    """Celery's own scheduler, which keeps nothing."""
+
+    lock_key = None
+    """RedBeat asks every beat of its process for its lock's name, also those that are none of its own."""
+
+
+def _clock_step(celery: Celery, watchers: Sequence[Watcher]) -> type[bootsteps.StartStopStep]:
+    """Return the step that runs Celery's beat in a thread, and beside it those that look by themselves."""
 
     class ClockStep(bootsteps.StartStopStep):
         requires = ("celery.worker.components:Pool",)
 
         def start(self, worker: Any) -> None:
             service: Any = EmbeddedService(
-                celery, thread=True, max_interval=1, scheduler_cls="celery.beat:Scheduler"
+                celery, thread=True, max_interval=1, scheduler_cls=SweepClock
             )
             service.start()
             self.clock = service
-            sweeper.start()
-            courier.start()
+            for watcher in watchers:
+                watcher.start()
 
         def stop(self, worker: Any) -> None:
-            sweeper.stop()
-            courier.stop()
+            for watcher in watchers:
+                watcher.stop()
             # Not waited for: without a broker it sleeps between its tries to reach one.
             self.clock.service.stop()
 

@@ -141,6 +141,18 @@ def hash_key(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
+def project_named(session: Session, name: str) -> int:
+    """Return the id of a project.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    found = session.exec(select(Project.id).where(Project.name == name)).first()
+    if found is None:
+        raise NotFound(f"there is no project {name!r}")
+    return found
+
+
 def ensure_project(session: Session, name: str) -> int:
     """Return the id of the project of that name, made if needed.
 

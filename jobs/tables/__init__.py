@@ -10,7 +10,7 @@ from jobs.tables.columns import BigInt, UtcDateTime
 from jobs.tables.native import NativeBatch, NativeSlice
 from jobs.tables.projects import ApiKey, Login, Project
 from jobs.tables.results import Answer, Attempt, Part, Result
-from jobs.tables.runs import Run, RunBatch, RunClaim, RunItem, RunSink, RunStage
+from jobs.tables.runs import Run, RunBatch, RunClaim, RunItem, RunSchedule, RunSink, RunStage
 from jobs.tables.surfaces import File, FileBatch, MessageBatch
 from jobs.tables.webhooks import Webhook, WebhookMessage
 from jobs.tables.workers import Worker
@@ -39,6 +39,7 @@ __all__ = [
     "RunBatch",
     "RunClaim",
     "RunItem",
+    "RunSchedule",
     "RunSink",
     "RunStage",
     "Slice",

@@ -165,3 +165,15 @@ class RunSink(SQLModel, table=True):
     trouble: str | None = Field(default=None, sa_type=Text)
     """One sentence: why it could not be written the last time."""
     written_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class RunSchedule(SQLModel, table=True):
+    """Since when a pipeline's schedule is known: what was due before is not caught up."""
+
+    __tablename__: ClassVar[str] = "run_schedule"
+
+    project_id: int = Field(sa_type=BigInt, primary_key=True)
+    pipeline: str = Field(sa_type=Text, primary_key=True)
+    schedule: str = Field(sa_type=Text)
+    """Its expression and zone; when they change, it is known anew."""
+    since: datetime = Field(sa_type=UtcDateTime)

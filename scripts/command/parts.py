@@ -119,11 +119,13 @@ def worker(
 
 
 def beat() -> None:
-    """Run the clock: leases, lost messages, deadlines. One is enough; more do no harm."""
+    """Run the clocks: leases, lost messages, deadlines, pipelines. One is enough; more do no harm."""
+    from jobs.configuration import load_configuration
     from scripts.launcher.environment import begin_part
     from workers.main import run_beat
 
-    raise typer.Exit(run_beat(begin_part()))
+    settings = begin_part()
+    raise typer.Exit(run_beat(settings, load_configuration(settings.config)))
 
 
 def flower(
