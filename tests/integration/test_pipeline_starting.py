@@ -129,7 +129,7 @@ def test_a_changed_schedule_is_known_anew(
 
 
 def test_a_broken_file_keeps_no_other_from_its_work(
-    database: Database, starter: Starter, set_clock: SetClock, folder: Path
+    starter: Starter, set_clock: SetClock, folder: Path
 ) -> None:
     (folder / "broken.toml").write_text(NIGHTLY.replace("kind =", "kinds ="))
     (folder / "double.toml").write_text(NIGHTLY)

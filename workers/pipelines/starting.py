@@ -1,4 +1,4 @@
-"""Begins the runs that are due: when the clock of pipelines says so, and every half minute without being told."""
+"""Begins the runs that are due: when the clock of pipelines says so, and every half minute of itself."""
 
 import logging
 import threading
