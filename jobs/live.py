@@ -61,3 +61,6 @@ class LiveCalls(Protocol):
                 tried any more to be got from anybody else.
             ServiceUnavailable: the database does not answer.
         """
+
+    async def drain(self, within_s: float) -> None:
+        """Wait until no call is under way; cut off, and say so, what isn't over within that time."""

@@ -6,7 +6,7 @@ with a problem document like everything else, and does with connections what `ap
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -46,20 +46,49 @@ GONE_PEER = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 its system is asked whether it is there. A silent upload that has a key lasts as long as it likes."""
 
 
+GOES_ON_S = 5.0
+"""How long requests may go on at the end: uploads end in time, who watches events connects again."""
+
+LAST_WORDS_S = 1.0
+"""For the end of a live call's answer to be read."""
+
+
 class Server(UvicornServer):
-    """A server that knows how long, and how many; to be given a `Config` with `http=Listener`."""
+    """A server that knows how long, and how many; to be given a `Config` with `http=Listener`.
+
+    At its end `let_go` dismisses those who would stay until their batches end, and `drained` returns
+    when the live calls are over, which may take longer than other requests may.
+    """
 
     def __init__(
-        self, config: Config, connections: Connections, let_go: Callable[[], None]
+        self,
+        config: Config,
+        connections: Connections,
+        let_go: Callable[[], None],
+        drained: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         super().__init__(config)
         self._let_go = let_go
+        self._drained = drained
         self.server_state = self._state = SharedState(connections)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let those go first who would stay until their batches end."""
+        """End in order: listeners, then what takes its time, then whoever doesn't read or write."""
         self._let_go()
-        await super().shutdown(sockets)
+        dropping = asyncio.create_task(self._drop_late())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            dropping.cancel()
+
+    async def _drop_late(self) -> None:
+        draining = None if self._drained is None else asyncio.ensure_future(self._drained())
+        await asyncio.sleep(GOES_ON_S)
+        if draining is not None:
+            await draining
+        await asyncio.sleep(LAST_WORDS_S)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
 
     async def on_tick(self, counter: int) -> bool:
         """Look at the connections once a second; uvicorn ticks ten times as often."""

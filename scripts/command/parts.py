@@ -62,7 +62,7 @@ def api(
     host: Host = "127.0.0.1",
     port: Port = 8080,
 ) -> None:
-    """Serve the HTTP API, live calls among it; upgrades the database's schema first."""
+    """Serve the HTTP API, live calls among it; upgrades the database's schema first. SIGTERM drains."""
     from api.app import create_app
     from api.server.serving import serve
     from jobs.configuration import load_configuration
@@ -85,6 +85,7 @@ def api(
         port,
         open_files=raise_limit(),
         is_behind_proxy=bool(os.environ.get("FORWARDED_ALLOW_IPS")),
+        drain_grace_s=settings.drain_grace_s,
     )
     if not has_served:
         raise typer.Exit(ExitStatus.UNREACHABLE)

@@ -91,7 +91,9 @@ def our_parts(settings: Settings, options: UpOptions, configuration_path: Path) 
     }
     drain_s = settings.drain_grace_s + 5.0
     address = ("--host", options.host, "--port", str(options.port))
-    parts = [Part("api", tidemill("api", *address), environment, stop_rank=1, stop_grace_s=8.0)]
+    # Longer than a worker's: what is left of its live calls is settled, then read.
+    api_s = settings.drain_grace_s + 8.0
+    parts = [Part("api", tidemill("api", *address), environment, stop_rank=1, stop_grace_s=api_s)]
     for number in range(1, options.workers + 1):
         name = f"worker-{number}"
         argv = tidemill("worker", "--name", name)

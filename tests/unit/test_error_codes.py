@@ -44,7 +44,7 @@ DECIDED = {"Bad": 0, "self._decide": 0}
 
 NAMED = {
     *(job_run.UNRUNNABLE, conclusions.UNSTORABLE),
-    *(live.CALL_LOST, live_run.HUNG_UP, live_run.UNUSABLE),
+    *(live.CALL_LOST, live_run.HUNG_UP, live_run.STOPPED, live_run.UNUSABLE),
 }
 """Codes of results that have a name."""
 

@@ -237,6 +237,53 @@ async def test_who_hangs_up_pays_what_is_known_at_most(tmp_path: Path) -> None:
         assert shop.batch.spent_nanos == shop.shop.attempts()[0].reserved_nanos > 0
 
 
+async def test_a_call_may_finish_while_its_process_drains(tmp_path: Path) -> None:
+    async with live_shop(tmp_path) as shop:
+        is_asked, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def hang() -> None:
+            is_asked.set()
+            await may_answer.wait()
+
+        shop.shop.provider.before = hang
+        reading = asyncio.ensure_future(shop.pieces(shop.call()))
+        await is_asked.wait()
+        draining = asyncio.ensure_future(shop.board.drain(10.0))
+        await asyncio.sleep(0)
+        assert not draining.done()
+        may_answer.set()
+        await draining
+        assert isinstance((await reading)[-1], Answered)
+
+
+async def test_a_call_that_is_late_at_the_end_says_so_and_pays_what_is_known_at_most(
+    tmp_path: Path,
+) -> None:
+    async with live_shop(tmp_path) as shop:
+        is_asked, never = asyncio.Event(), asyncio.Event()
+
+        async def hang() -> None:
+            is_asked.set()
+            await never.wait()
+
+        shop.shop.provider.before = hang
+        reading = asyncio.ensure_future(shop.error(shop.call(stream=True)))
+        await is_asked.wait()
+        shop.shop.gate.is_open.clear()
+        waiting = asyncio.ensure_future(shop.error(shop.call()))
+
+        async def both_are_under_way() -> bool:
+            return shop.batch.total_jobs == 2
+
+        await eventually_async(both_are_under_way, 5.0, "both are in the books")
+        await shop.board.drain(0.05)
+        assert (await reading).code == "stopped"
+        # It never left, so that another process may be asked for it.
+        assert isinstance(await waiting, NoTarget)
+        assert shop.shop.outcomes() == ["unknown"]
+        assert (shop.batch.failed, shop.batch.reserved_nanos) == (2, 0)
+
+
 async def test_who_hangs_up_before_the_call_leaves_pays_nothing(tmp_path: Path) -> None:
     async with live_shop(tmp_path) as shop:
         shop.shop.gate.start_in_s = 3.0

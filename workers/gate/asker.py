@@ -42,6 +42,9 @@ RETRY_S = 0.5
 CROWDED_S = (0.02, 0.2)
 """Between two looks for a place that another process may have freed: at first, and at most."""
 
+AWAITED_S = 0.04
+"""At most, for an interactive call: a place is kept for it, and is idle until it is taken."""
+
 LATENESS_S = 0.005
 """Processes that are told to come back at the same time differ by up to this, so all get their turn."""
 
@@ -253,7 +256,8 @@ class Asker:
     def _note_refusal(self, lane: Lane, refusal: Refusal, said: float, reason: str) -> None:
         wait_s = refusal.wait_s
         if refusal.code == "flights":
-            lane.crowded_s = wait_s = min(max(2 * lane.crowded_s, CROWDED_S[0]), CROWDED_S[1])
+            most_s = AWAITED_S if refusal.rank == RANKS["interactive"] else CROWDED_S[1]
+            lane.crowded_s = wait_s = min(max(2 * lane.crowded_s, CROWDED_S[0]), most_s)
         else:
             lane.crowded_s = 0.0
         now = self._clock.loop_time(said)

@@ -47,6 +47,9 @@ REJECTED = frozenset({"rejected", "request_rejected", "context_too_long"})
 HUNG_UP = "hung_up"
 """Error code of a call whose client did not wait for the answer."""
 
+STOPPED = "stopped"
+"""Error code of a call that was not over when its process had to end."""
+
 
 SOON_S = 1.0
 """When a call may be sent again that has waited for as long as it may."""
@@ -69,12 +72,22 @@ class LiveRun:
         self._error: ProviderError | None = None
         """Of the last call, if it brought no answer."""
         self._is_hung_up = False
+        self._is_cut_off = False
         self.pieces: asyncio.Queue[Piece | TidemillError] = asyncio.Queue(AHEAD)
         """What came, and last of all `Answered`, or the error."""
 
     def hang_up(self) -> None:
         """Cut the call off; it is settled before `run` returns."""
         self._is_hung_up = True
+        # Nobody reads any more: whoever waits for room there would wait for ever.
+        while not self.pieces.empty():
+            self.pieces.get_nowait()
+        if self._at_work is not None:
+            self._at_work.cancel()
+
+    def cut_off(self) -> None:
+        """End the call for its listener too, who is told why; it is settled before `run` returns."""
+        self._is_cut_off = True
         if self._at_work is not None:
             self._at_work.cancel()
 
@@ -108,7 +121,7 @@ class LiveRun:
         return LiveJob(self._call.id, job.kind, job.model, job.estimated_tokens)
 
     async def _work(self, place: Place) -> None:
-        if self._is_hung_up:
+        if self._is_hung_up or self._is_cut_off:
             return
         listened = _Listened(self._parts.caller, self)
         # The books and the caller do what the writer and the caller do, for this job alone.
@@ -150,6 +163,10 @@ class LiveRun:
         if self._is_hung_up:
             return CallFailed("its client did not wait for the answer", code=HUNG_UP)
         opened = self._opened
+        if self._is_cut_off:
+            if self._books.is_sent:
+                return CallFailed("Tidemill stopped before the answer was there", code=STOPPED)
+            return NoTarget("this process of Tidemill stops", wait_s=SOON_S)
         if self._books.refusal in {Admission.NO_ROOM_YET, Admission.OVER_BUDGET}:
             return OverBudget()
         if opened is not None and opened.parked_for is not None:

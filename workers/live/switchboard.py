@@ -13,6 +13,9 @@ from workers.runtime import HEARTBEAT_S
 
 log = logging.getLogger(__name__)
 
+SETTLED_WITHIN_S = 1.0
+"""How long a call that is cut off at the end may take to tell so; a listener who doesn't read it is left."""
+
 
 class Switchboard:
     """See `jobs.live.LiveCalls`. Used on the event loop that the parts live on."""
@@ -40,6 +43,19 @@ class Switchboard:
         finally:
             # Nothing may be awaited: whoever reads may be in the middle of being cancelled.
             run.hang_up()
+
+    async def drain(self, within_s: float) -> None:
+        """See `jobs.live.LiveCalls`. One that is asked meanwhile is made, and waited for."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within_s
+        while self._runs and (left_s := until - loop.time()) > 0:
+            log.info("%d live calls may finish within %.0f s", len(self._runs), left_s)
+            await asyncio.wait(list(self._runs), timeout=left_s)
+        if late := dict(self._runs):
+            log.warning("%d live calls are cut off: this process stops", len(late))
+            for run in late.values():
+                run.cut_off()
+            await asyncio.wait(late, timeout=SETTLED_WITHIN_S)
 
     async def close(self) -> None:
         """Cut off the calls that are under way, settle them, and end the batches."""

@@ -126,7 +126,10 @@ local function probe(lane, pool, position)
 end
 
 local function decide(lane, pool, class, position)
-  if lane.shut[class] then return -1 end
+  if lane.shut[class] then
+    if class == 1 and lane.crowded then miss_place(lane.crowded, class) end
+    return -1
+  end
   if pool.f.bs == '1' and not pool.probing and not lane.wait then
     lane.wait, lane.code, lane.detail, lane.by = 1, 'probing', pool.f.br or '', pool
   end
@@ -134,8 +137,10 @@ local function decide(lane, pool, class, position)
   local day = #lane.days > 0 and day_used_up(lane)
   if day then return refuse(lane, class, day.ends - now, 'day', day.name, day.scope, day.limit) end
   local own = lane.scope
-  if pool.flights >= pool.window or own.flights >= own.window then
-    local crowded = pool.flights >= pool.window and pool or own
+  local crowded = not has_place(pool, class) and pool or not has_place(own, class) and own
+  if crowded then
+    if class == 1 then lane.crowded = crowded end
+    miss_place(crowded, class)
     return refuse(lane, class, 0.2, 'flights', format('%d', crowded.window), crowded)
   end
   local start, binding = earliest(lane.dims)
@@ -145,7 +150,8 @@ local function decide(lane, pool, class, position)
     return refuse(lane, class, away, 'pace', binding.name, binding.scope, limit, start - now)
   end
   charge(lane, pool, class, start)
-  pool.flights, own.flights = pool.flights + 1, own.flights + 1
+  take_place(pool, class)
+  take_place(own, class)
   if lane.is_probing then probe(lane, pool, position) end
   return ceil((start - now) * 1e6)
 end

@@ -1,5 +1,7 @@
--- Calls in flight: how many there are, and how many a scope without limits has room for.
+-- Calls in flight: how many there are, how many a scope without limits has room for, and whose turn it is.
 
+local KEPT_S = 0.25 -- for which a place is kept for somebody; who waits looks again sooner (asker.py)
+local IN_TURN = 4   -- interactive calls that may go first, one after the other, while others wait
 local IN_VAIN = 3 -- times that a smaller window may change nothing, until it is not the reason
 
 local function count_flights(scope)
@@ -68,4 +70,53 @@ local function window_of(scope, pool)
   if scope == pool or scope.own_limits + pool.own_limits > 0 then return 1e9 end
   if pool.said.limits.concurrency then return 1e9 end
   return max(1, number(scope, 'cw') or 8)
+end
+
+-- Places that fall free are first seen by the process whose call has ended. So that a person's call that
+-- waits in another process isn't passed for ever, the places that it waits for are kept free.
+
+local function waiting(scope)
+  -- How many interactive calls were refused a place and haven't come in since.
+  local count, expiry = string.match(scope.f.iw or '', '^(%d+) (%S+)$')
+  if expiry and tonumber(expiry) > now then return tonumber(count), tonumber(expiry) end
+  return 0, 0
+end
+
+local function kept_from(scope, class)
+  -- How many free places a class must leave to others.
+  local is_others_turn = (number(scope, 'ig') or 0) >= IN_TURN and (number(scope, 'ou') or 0) > now
+  if class == 1 then return is_others_turn and 1 or 0 end
+  if is_others_turn then return 0 end
+  return (waiting(scope))
+end
+
+local function has_place(scope, class)
+  return scope.flights + kept_from(scope, class) < scope.window
+end
+
+local function miss_place(scope, class)
+  if class == 1 then
+    scope.missed = (scope.missed or 0) + 1
+  elseif waiting(scope) > 0 or (number(scope, 'ig') or 0) > 0 then
+    put(scope, 'ou', now + KEPT_S)
+  end
+end
+
+local function take_place(scope, class)
+  scope.flights = scope.flights + 1
+  local passed = number(scope, 'ig') or 0
+  if class ~= 1 then
+    if passed > 0 then put(scope, 'ig', 0) end
+    return
+  end
+  local count, expiry = waiting(scope)
+  if count == 0 then return end
+  put(scope, 'iw', format('%d %.3f', count - 1, expiry))
+  put(scope, 'ig', passed + 1)
+end
+
+local function keep_places(scope)
+  -- A process knows of its own calls only: the most that one waits with are kept, not their sum.
+  local missed = scope.missed
+  if missed and missed >= waiting(scope) then put(scope, 'iw', format('%d %.3f', missed, now + KEPT_S)) end
 end

@@ -12,6 +12,8 @@
 --           f:DIM  "time level cumulative highest foreign": what `remaining` says of other users
 --           d:DIM, d:end   the counts of the day and the end of the day
 --           p:PROCESS  "count expiry": its calls in flight
+--           iw ig ou  "count expiry" of interactive calls that wait for a place, how many of them came in one after
+--                  the other, and until when others are known to wait for one
 --           bu br bs bn bl bp bw  breaker: blocked until, why, 1 = only a probe may leave, trips in a row,
 --                  last probe, until when a probe is out, and which process has it
 --           ff fc fl   failures, failed connections, 429s in a row without a good answer

@@ -58,6 +58,7 @@ end
 for index = 1, #KEYS do
   local scope = scopes[index]
   close_day(scope)
+  keep_places(scope)
   take_snapshot(scope)
   save(scope, lifetime_of(scope, pool))
 end
