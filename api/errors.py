@@ -20,6 +20,7 @@ from jobs.errors import (
     CallRejected,
     Conflict,
     CrossSite,
+    DeadlineUnreachable,
     IdempotencyKeyReused,
     InsufficientScope,
     InvalidParameter,
@@ -54,6 +55,7 @@ STATUSES: tuple[tuple[type[TidemillError], HTTPStatus], ...] = (
     (SourceNotAllowed, HTTPStatus.FORBIDDEN),
     (SubmissionTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (UnsupportedMedia, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+    (DeadlineUnreachable, HTTPStatus.UNPROCESSABLE_ENTITY),
     (SubmissionError, HTTPStatus.BAD_REQUEST),
     (IdempotencyKeyReused, HTTPStatus.UNPROCESSABLE_ENTITY),
     (Conflict, HTTPStatus.CONFLICT),
@@ -175,6 +177,8 @@ def problem_of(error: TidemillError) -> JSONResponse:
         extra["errors"] = [
             {"field": error.field, "code": "invalid_value", "message": error.message}
         ]
+    if isinstance(error, DeadlineUnreachable):
+        extra |= error.told
     if isinstance(error, UnreadableBody) and error.line:
         extra["line"], extra["column"] = error.line, error.column
     return problem(status, error.code, error.message, extra=extra, headers=_headers_of(error))

@@ -74,6 +74,9 @@ class BatchShape(BaseModel):
     have saved `saved_usd` up to now. `retry_of` is the batch whose jobs these are, if it is a retry.
     `cache_saved_usd` is how much less the calls cost than without the providers' prompt caches: below
     zero while those were written and hardly read, null of a batch that is older than the figure.
+    `deadline` is by when it is wanted, and `after_deadline` what becomes of open jobs then: `finish` or
+    `expire`. Outside of its `run_window` it waits. `urgency` is its priority by now: its own, or a
+    higher one as time runs out.
     `eta` and `final_cost_usd` are there while it runs, after some seconds; `forecast` once it has ended.
     """
 
@@ -85,6 +88,9 @@ class BatchShape(BaseModel):
     finished_at: str | None
     priority: str
     deadline: str | None
+    after_deadline: str
+    run_window: str | None
+    urgency: str
     counts: Counts
     usage: Tokens
     cost_usd: str | None
@@ -125,6 +131,9 @@ def batch_shape(batch: Batch, project: str, told: Told = NOTHING) -> BatchShape:
         finished_at=batch.finished_at.isoformat() if batch.finished_at else None,
         priority=batch.priority,
         deadline=batch.deadline.isoformat() if batch.deadline else None,
+        after_deadline=batch.after_deadline,
+        run_window=batch.run_window,
+        urgency=batch.urgency or batch.priority,
         counts=Counts(
             total=batch.total_jobs,
             succeeded=batch.succeeded,

@@ -8,14 +8,15 @@ upload.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from jobs.errors import BudgetTooSmall
 from jobs.lines import LineReader
 from jobs.money import short_usd
-from jobs.reading import Reading
+from jobs.reading import Chunk, Reading
 from jobs.sheets.columns import columns_text
 from jobs.sheets.rows import Row, SheetRows
-from jobs.store import Database, Session, idempotency, uploads
+from jobs.store import Database, Session, idempotency, timed, uploads
 from jobs.store.jobs import insert_slices
 from jobs.store.room import require_room
 from jobs.storing import Storing
@@ -30,6 +31,18 @@ class Accepted:
 
     ref: str
     queues: tuple[str, ...]
+
+
+class Inspector(Protocol):
+    """Looks at the jobs of a submission as they are read, and judges them before they are accepted."""
+
+    def add(self, chunk: Chunk) -> None:
+        """Look at some jobs."""
+        ...
+
+    def conclude(self) -> float | None:
+        """Return for how many seconds they work, if it can be told; raises what is wrong with them."""
+        ...
 
 
 class Intake:
@@ -52,8 +65,11 @@ class Intake:
         self._database = database.with_patience(STORING_S, insists=True)
         self._leaving = database.with_patience(STORING_S)
         self._reader = reader
+        self._inspector: Inspector | None = None
         self._max_cost_nanos = draft.max_cost_nanos
         self._columns = draft.columns
+        self._run_window = draft.run_window
+        self._is_timed = draft.run_window is not None or draft.deadline is not None
         with database.write() as session:
             require_room(session)
             self._batch_id, self._ref = uploads.begin(session, draft)
@@ -67,6 +83,10 @@ class Intake:
             bad_lines=self._reading.bad_lines,
         )
 
+    def inspect_by(self, inspector: Inspector) -> None:
+        """Let the jobs be looked at as they come; to be said before the first."""
+        self._inspector = inspector
+
     def take(self, block: bytes) -> None:
         """Read the next bytes of an NDJSON body.
 
@@ -75,12 +95,12 @@ class Intake:
             IllegalTransition: the upload was silent for so long that it was dropped.
         """
         for chunk in self._reading.take(block):
-            self._storing.store(chunk)
+            self._store(chunk)
 
     def take_lines(self, lines: Sequence[bytes]) -> None:
         """Read whole lines; blank ones are skipped but counted. Raises as `take` does."""
         for chunk in self._reading.take_lines(lines):
-            self._storing.store(chunk)
+            self._store(chunk)
 
     def begin_sheet(self, sheet: SheetRows) -> None:
         """Say that the rows of a sheet follow: what is wrong is told by the names of its columns."""
@@ -90,7 +110,7 @@ class Intake:
     def take_rows(self, rows: Sequence[Row]) -> None:
         """Read rows of a sheet. Raises as `take` does."""
         for chunk in self._reading.take_rows(rows):
-            self._storing.store(chunk)
+            self._store(chunk)
 
     def touch(self) -> None:
         """Note that the upload lives; may be called from another thread.
@@ -116,13 +136,15 @@ class Intake:
             InvalidSubmission: there are bad lines; `abandon` is to be called.
             EmptySubmission: there is no job at all.
             BudgetTooSmall: no job of it could ever be sent.
+            SubmissionError: its inspector says so.
             TooManyJobs, IllegalTransition: as `take` does.
         """
         for chunk in self._reading.rest():
-            self._storing.store(chunk)
+            self._store(chunk)
         self._storing.wait()
         self._reading.check()
         self._check_budget()
+        quoted_s = None if self._inspector is None else self._inspector.conclude()
         self._storing.stop()
         slicer = self._storing.slicer
         with self._database.write() as session:
@@ -135,6 +157,8 @@ class Intake:
                 collapsed_jobs=self._reading.collapsed,
                 columns=self._columns,
             )
+            if self._is_timed:
+                timed.begin(session, self._batch_id, self._run_window, quoted_s)
             if request_digest is not None:
                 idempotency.seal(session, self._batch_id, request_digest)
             if also is not None:
@@ -145,6 +169,11 @@ class Intake:
         """Delete whatever was stored of a submission that will not be accepted."""
         self._storing.stop()
         uploads.discard(self._leaving, self._batch_id)
+
+    def _store(self, chunk: Chunk) -> None:
+        if self._inspector is not None:
+            self._inspector.add(chunk)
+        self._storing.store(chunk)
 
     def _check_budget(self) -> None:
         least_nanos, limit_nanos = self._reader.least_nanos, self._max_cost_nanos

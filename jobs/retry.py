@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from jobs.deadlines import Deadline
+from jobs.deadlines import AfterDeadline, Deadline, RunWindow
 from jobs.defaults import JobDefaults
 from jobs.errors import IllegalTransition, InvalidParameter
 from jobs.ingest import Intake
 from jobs.states import FINAL_BATCH_STATES, Priority
-from jobs.store import Database, Session, batches, now, retried
+from jobs.store import Database, Session, batches, now, retried, timed
 from jobs.store.uploads import BatchDraft
 from jobs.tables import Batch
 
@@ -34,6 +34,8 @@ class Retry:
     name: str | None = None
     priority: Priority | None = None
     max_cost_nanos: int | None = None
+    after_deadline: AfterDeadline | None = None
+    run_window: RunWindow | None = None
     deadline: Deadline | None = None
     """Without one there is none: that of the batch before is over."""
 
@@ -94,6 +96,10 @@ def _draft(batch: Batch, defaults: JobDefaults, wanted: Retry) -> BatchDraft:
         name=batch.name if wanted.name is None else wanted.name,
         priority=Priority(batch.priority) if wanted.priority is None else wanted.priority,
         max_cost_nanos=batch.max_cost_nanos if cost_nanos is None else cost_nanos,
+        after_deadline=AfterDeadline(batch.after_deadline)
+        if wanted.after_deadline is None
+        else wanted.after_deadline,
+        run_window=timed.window_of(batch) if wanted.run_window is None else wanted.run_window,
         retry_of=batch.ref,
         retry_codes=",".join(sorted({*wanted.codes})) or None,
         columns=batch.columns,

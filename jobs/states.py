@@ -178,15 +178,24 @@ FREE_OUTCOMES = frozenset(Outcome) - BILLED_OUTCOMES
 
 TRANSITIONS: dict[BatchState, frozenset[BatchState]] = {
     BatchState.RECEIVING: frozenset({BatchState.QUEUED}),
-    BatchState.QUEUED: frozenset({BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLING}),
-    BatchState.RUNNING: frozenset({BatchState.PAUSED, BatchState.CANCELLING, BatchState.COMPLETED}),
-    BatchState.PAUSED: frozenset({BatchState.RUNNING, BatchState.CANCELLING, BatchState.COMPLETED}),
+    BatchState.QUEUED: frozenset(
+        {BatchState.RUNNING, BatchState.PAUSED, BatchState.CANCELLING, BatchState.FINALIZING}
+    ),
+    BatchState.RUNNING: frozenset(
+        {BatchState.PAUSED, BatchState.CANCELLING, BatchState.FINALIZING, BatchState.COMPLETED}
+    ),
+    BatchState.PAUSED: frozenset(
+        {BatchState.RUNNING, BatchState.CANCELLING, BatchState.FINALIZING, BatchState.COMPLETED}
+    ),
     BatchState.CANCELLING: frozenset({BatchState.CANCELLED}),
+    BatchState.FINALIZING: frozenset({BatchState.EXPIRED, BatchState.COMPLETED}),
     BatchState.COMPLETED: frozenset(),
     BatchState.CANCELLED: frozenset(),
+    BatchState.EXPIRED: frozenset(),
 }
-"""Who may follow whom. Finalising is one transaction, so nobody sees `finalizing`; `failed` and
-`expired` are words of the interface that nothing leads to yet."""
+"""Who may follow whom. A batch is `finalizing` from a deadline after which nothing of it is to be run,
+until its calls in flight have ended; other batches are finalised in one transaction. `failed` is a word
+of the interface that nothing leads to yet."""
 
 
 def sources(target: BatchState) -> frozenset[BatchState]:

@@ -14,6 +14,7 @@ from jobs.feed import Feeder
 from jobs.states import BatchState
 from jobs.store import (
     Database,
+    Session,
     batches,
     budgets,
     lost_leases,
@@ -24,7 +25,9 @@ from jobs.store import (
     workers,
 )
 from jobs.store.feeding import FedSlice
+from jobs.tables import Batch, Slice
 from workers.progress import ProgressWatch
+from workers.timekeeper import Timekeeper
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,9 @@ CLOCK_MOVED_S = 2.0
 PROMPT_S = 1.0
 """An answer of the database that took longer tells nothing of its clock."""
 
+EndJobs = Callable[[Session, Batch, Slice], None]
+"""What gives the open jobs of an idle slice of a locked batch their result."""
+
 CANCEL_STEPS = 5
 """Times `PER_SWEEP` slices of a batch that one sweep cancels: some 100,000 jobs, two seconds."""
 
@@ -58,6 +64,7 @@ class Sweep:
         self._feeder = Feeder(database, celery)
         self._steady = steady
         self._progress = ProgressWatch(database, steady)
+        self._timekeeper = Timekeeper(database)
         self._ahead_s: float | None = None  # the database's clock, of the steady one
         self.takeovers = Counter(
             "tidemill_lease_takeovers",
@@ -71,7 +78,9 @@ class Sweep:
         for duty in (
             self.watch_clock,
             self.expire_leases,
+            self.keep_time,
             self.cancel_batches,
+            self.expire_batches,
             self.resume_batches,
             self.feed,
             self.publish_lost,
@@ -133,11 +142,15 @@ class Sweep:
 
     def cancel_batches(self) -> None:
         """Answer the jobs of cancelled batches that no worker holds."""
-        for batch_id in self._in_state(BatchState.CANCELLING):
-            with self._none_keeps_the_others(f"batch {batch_id}"):
-                for _step in range(CANCEL_STEPS):
-                    if not self._cancel_some(batch_id):
-                        break
+        self._end_batches(BatchState.CANCELLING, results.cancel_jobs)
+
+    def keep_time(self) -> None:
+        """Hold, hurry or end batches by their deadlines and hours."""
+        self._timekeeper.look()
+
+    def expire_batches(self) -> None:
+        """Answer the jobs that no worker holds of batches whose deadline is over."""
+        self._end_batches(BatchState.FINALIZING, results.expire_jobs)
 
     def resume_batches(self) -> None:
         """Let batches go on whose budget has room again: a new day or month, a raised cap."""
@@ -195,13 +208,23 @@ class Sweep:
         with self._database.read() as session:
             return batches.in_state(session, state)
 
-    def _cancel_some(self, batch_id: int) -> bool:
-        """Cancel some idle slices of a batch; return whether there were any."""
+    def _end_batches(self, state: BatchState, end_jobs: EndJobs) -> None:
+        """Answer the jobs of idle slices of the batches in this state."""
+        for batch_id in self._in_state(state):
+            with self._none_keeps_the_others(f"batch {batch_id}"):
+                for _step in range(CANCEL_STEPS):
+                    if not self._end_some(batch_id, state, end_jobs):
+                        break
+
+    def _end_some(self, batch_id: int, state: BatchState, end_jobs: EndJobs) -> bool:
+        """Answer the jobs of some idle slices of a batch; return whether there were any."""
         with self._database.write() as session:
             batch = batches.lock(session, batch_id)
+            if batch.state != state:  # another sweep was faster
+                return False
             idle = slices.idle_slices(session, batch_id, limit=PER_SWEEP)
             for piece in idle:
-                results.cancel_jobs(session, batch, piece)
+                end_jobs(session, batch, piece)
                 slices.close(session, batch, piece)
             batches.finish_if_complete(session, batch)
         return bool(idle)

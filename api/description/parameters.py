@@ -17,6 +17,8 @@ PARAMETERS: Mapping[str, str] = {
     "name": "what the batch is called in lists",
     "priority": "share of a busy queue",
     "deadline": "by when it is wanted: `2026-12-01T06:00:00+01:00`, or the next `06:00 Europe/Paris`",
+    "after_deadline": "what becomes of open jobs then: `finish` runs them late, `expire` ends them",
+    "run_window": "hours in which it may run: `22:00-06:00 Europe/Paris`; outside of them it waits",
     "max_cost_usd": "budget in dollars as a decimal text; it is never exceeded",
     "kind": "default kind of lines: `generation`, `translation`, `extraction` or `chat`",
     "system": "default system prompt",

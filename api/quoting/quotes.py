@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 
-from api.gate import pools_of_gate
 from api.intake.idempotency import Body
 from api.intake.upload import BodyForm, read_body
+from api.quoting.reaching import known_limits, reach_of
 from api.quoting.shapes import QuoteShape, quote_shape
 from api.services import Services
 from jobs.clock import utcnow
 from jobs.defaults import JobDefaults
-from jobs.errors import ServiceUnavailable
 from jobs.lines import LineReader
-from jobs.quote import Insistence, Known, Quoting, Ratings, duration, kept_answers, known_states
+from jobs.quote import Insistence, Quoting, Ratings, duration, kept_answers
+from jobs.quote.reach import Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class QuoteRequest:
     project_id: int
     defaults: JobDefaults
     max_cost_nanos: int | None
+    wish: Wish | None = None
 
 
 async def quote(
@@ -44,8 +45,12 @@ async def quote(
     finally:
         # A large temporary file takes a moment to delete.
         await asyncio.shield(run_in_threadpool(quoting.close))
-    taking = duration(sums.tallies, services.configuration, await _known(services))
-    return quote_shape(sums, taking, request.max_cost_nanos)
+    known = await known_limits(services)
+    taking = duration(sums.tallies, services.configuration, known)
+    found = None
+    if request.wish is not None:
+        found = await run_in_threadpool(reach_of, services, sums.tallies, request.wish, known)
+    return quote_shape(sums, taking, request.max_cost_nanos, found)
 
 
 def _begin(services: Services, request: QuoteRequest) -> Quoting:
@@ -65,11 +70,3 @@ def _begin(services: Services, request: QuoteRequest) -> Quoting:
         max_jobs=services.settings.max_jobs_per_batch,
         answered=kept_answers(services.database, request.project_id, request.defaults),
     )
-
-
-async def _known(services: Services) -> Known:
-    """Return what the gate knows; where it can't be asked, the configured limits are what there is."""
-    try:
-        return known_states(await pools_of_gate(services))
-    except ServiceUnavailable:
-        return {}

@@ -8,6 +8,7 @@ from api.shapes import Eta
 from jobs.errors import LineFault
 from jobs.money import format_known, format_usd
 from jobs.quote import Duration, Sufficiency, Sums, Tally, sufficiency_of
+from jobs.quote.reach import Reach
 
 
 class TokenRange(BaseModel):
@@ -72,8 +73,10 @@ class QuoteShape(Takings):
     answer is kept: neither are called for. `max_cost_suffices` says whether `max_cost_usd` lasts:
     `surely` (at the worst), `probably` (at the high end), `perhaps`, or `no` (not at the low one). `eta`
     is how long it takes at the limits of its pools if nothing else runs there; `limited_by` is what
-    decides that, `eta_unknown_because` why it is null. A submission with `faults` would be refused;
-    `fault_count` counts all of them, up to 100 are listed.
+    decides that, `eta_unknown_because` why it is null. `earliest` is when all may be ready at the soonest,
+    beside the work that was accepted before; where that is after the `deadline`, the submission would be
+    refused, and `would_meet_deadline` says what would do. These four are null without a deadline. A
+    submission with `faults` would be refused; `fault_count` counts all of them, up to 100 are listed.
     """
 
     jobs: int
@@ -86,11 +89,17 @@ class QuoteShape(Takings):
     eta: Eta | None
     limited_by: str | None
     eta_unknown_because: str | None
+    deadline: str | None
+    earliest: str | None
+    deadline_reachable: bool | None
+    would_meet_deadline: str | None
     fault_count: int
     faults: list[FaultShape]
 
 
-def quote_shape(sums: Sums, taking: Duration, max_cost_nanos: int | None) -> QuoteShape:
+def quote_shape(
+    sums: Sums, taking: Duration, max_cost_nanos: int | None, found: Reach | None = None
+) -> QuoteShape:
     """Return a quote as it is read."""
     return QuoteShape(
         **_takings(sums.tallies),
@@ -104,6 +113,10 @@ def quote_shape(sums: Sums, taking: Duration, max_cost_nanos: int | None) -> Quo
         eta=_eta(taking),
         limited_by=taking.limited_by,
         eta_unknown_because=taking.unknown_because,
+        deadline=None if found is None else found.deadline.isoformat(),
+        earliest=None if found is None or found.earliest is None else found.earliest.isoformat(),
+        deadline_reachable=None if found is None else found.reaches,
+        would_meet_deadline=None if found is None or found.reaches else found.sentence(),
         fault_count=sums.fault_count,
         faults=[_fault(fault) for fault in sums.faults],
     )

@@ -22,17 +22,20 @@ from api.intake.upload import BodyForm, form_of, form_of_source, receive
 from api.outlooks import NOTHING, told_of
 from api.query import Flag, WholeNumber
 from api.quoting.quotes import QuoteRequest, quote
+from api.quoting.reaching import DeadlineInspector, known_limits
 from api.quoting.shapes import QuoteShape
 from api.services import Services, ServicesDep
 from api.shapes import BatchPage, BatchShape, batch_shape
 from jobs.characters import has_hidden
 from jobs.clock import utcnow
-from jobs.deadlines import Deadline
+from jobs.deadlines import AfterDeadline, Deadline, RunWindow
 from jobs.defaults import JobDefaults
 from jobs.errors import InvalidParameter
 from jobs.ingest import Intake
 from jobs.lines import LineReader
 from jobs.money import parse_usd
+from jobs.quote import Known
+from jobs.quote.reach import Wish
 from jobs.sheets.csv_rows import DELIMITERS
 from jobs.sources import check_source
 from jobs.states import BatchState, Priority
@@ -49,6 +52,9 @@ OF_THE_BATCH = frozenset(
         "priority",
         "max_cost_usd",
         "deadline",
+        "after_deadline",
+        "accept_late",
+        "run_window",
         "dry_run",
         "from_url",
         "id_column",
@@ -67,6 +73,11 @@ class SubmissionQuery(BaseModel):
     priority: Priority = Priority.NORMAL
     max_cost_usd: str | None = None
     deadline: str | None = None
+    after_deadline: AfterDeadline = AfterDeadline.FINISH
+    run_window: str | None = None
+    accept_late: Annotated[
+        Flag, Field(description="take it in also where the deadline can't be met")
+    ] = False
     dry_run: Annotated[Flag, Field(description="quote the jobs, and store nothing")] = False
     from_url: Annotated[
         str | None,
@@ -135,8 +146,18 @@ class SubmissionQuery(BaseModel):
             Deadline.of(text)
         return text
 
-    def deadline_after(self, now: datetime) -> datetime | None:
-        """Return the moment that `deadline` means, if there is one.
+    @field_validator("run_window")
+    @classmethod
+    def _is_window(cls, text: str | None) -> str | None:
+        return None if text is None else str(RunWindow.of(text))
+
+    @property
+    def window(self) -> RunWindow | None:
+        """The hours in which the batch may run; None for all."""
+        return None if self.run_window is None else RunWindow.of(self.run_window)
+
+    def wish_after(self, now: datetime) -> Wish | None:
+        """Return by when and in which hours the batch is wanted; None without a deadline.
 
         Raises:
             InvalidParameter: it is over, or far too far away.
@@ -144,9 +165,10 @@ class SubmissionQuery(BaseModel):
         if self.deadline is None:
             return None
         try:
-            return Deadline.of(self.deadline).after(now)
+            moment = Deadline.of(self.deadline).after(now)
         except ValueError as error:
             raise InvalidParameter(f"`deadline`: {error}", field="deadline") from None
+        return Wish(moment, self.window, self.priority)
 
 
 @router.post(
@@ -185,8 +207,8 @@ async def submit(
     form = _form(request, services, query, defaults)
     max_cost_nanos = None if query.max_cost_usd is None else parse_usd(query.max_cost_usd)
     if query.dry_run:
-        query.deadline_after(utcnow())
-        asked = QuoteRequest(project_id, defaults, max_cost_nanos)
+        wish = query.wish_after(utcnow())
+        asked = QuoteRequest(project_id, defaults, max_cost_nanos, wish)
         shape = await quote(services, asked, Body(request, is_digested=False), form)
         return JSONResponse(shape.model_dump(mode="json"))
     draft = BatchDraft(
@@ -195,26 +217,14 @@ async def submit(
         name=query.name,
         priority=query.priority,
         max_cost_nanos=max_cost_nanos,
+        after_deadline=query.after_deadline,
+        run_window=query.window,
     )
+    known = await known_limits(services) if query.deadline is not None else {}
     claim = None if idempotency_key is None else Claim.of(project_id, idempotency_key)
 
-    def begin() -> Intake | Receipt:
-        with services.database.read() as session:
-            if claim is not None and (receipt := idempotency.receipt(session, claim)) is not None:
-                return receipt
-            deadline = query.deadline_after(now(session))
-            prices = services.prices_if_budgeted(session, project_id, max_cost_nanos)
-        return Intake(
-            services.database,
-            replace(draft, deadline=deadline),
-            LineReader(defaults, services.catalogue, services.count_tokens, prices=prices),
-            slice_size=services.settings.slice_size,
-            max_jobs=services.settings.max_jobs_per_batch,
-            claim=claim,
-        )
-
     body = Body(request, is_digested=claim is not None)
-    begun = await run_in_threadpool(begin)
+    begun = await run_in_threadpool(_begin, services, query, draft, defaults, claim, known)
     if isinstance(begun, Receipt):
         await body.drain(form.max_bytes)
         begun.check(body.digest())
@@ -226,6 +236,43 @@ async def submit(
         services.tracing.submitted(accepted.ref, began_ns)
     services.feed(accepted.queues)
     return await run_in_threadpool(_read, services, project_id, accepted.ref)
+
+
+def _begin(
+    services: Services,
+    query: SubmissionQuery,
+    draft: BatchDraft,
+    defaults: JobDefaults,
+    claim: Claim | None,
+    known: Known,
+) -> Intake | Receipt:
+    """Begin to take a submission in; or return what became of the request before."""
+    with services.database.read() as session:
+        if claim is not None and (receipt := idempotency.receipt(session, claim)) is not None:
+            return receipt
+        wish = query.wish_after(now(session))
+        prices = services.prices_if_budgeted(session, draft.project_id, draft.max_cost_nanos)
+    reader = LineReader(
+        defaults,
+        services.catalogue,
+        services.count_tokens,
+        prices=prices,
+        sizes_calls=wish is not None,
+    )
+    intake = Intake(
+        services.database,
+        draft if wish is None else replace(draft, deadline=wish.deadline),
+        reader,
+        slice_size=services.settings.slice_size,
+        max_jobs=services.settings.max_jobs_per_batch,
+        claim=claim,
+    )
+    if wish is not None:
+        inspector = DeadlineInspector(
+            services, draft.project_id, defaults, wish, known, accepts_late=query.accept_late
+        )
+        intake.inspect_by(inspector)
+    return intake
 
 
 def _form(

@@ -25,7 +25,7 @@ from jobs.store.idempotency import Claim, Receipt
 
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
 
-FIXED = frozenset({"kind", "dry_run", "from_url", "id_column", "delimiter"})
+FIXED = frozenset({"kind", "dry_run", "from_url", "id_column", "delimiter", "accept_late"})
 """Parameters of a submission that a retry has not: lines of another kind are other jobs, and the lines
 are those that the rows of a sheet have become."""
 
@@ -87,6 +87,8 @@ def _wanted(project_id: int, batch_id: str, query: RetryQuery) -> Retry:
         name=query.name,
         priority=given.get("priority"),
         max_cost_nanos=None if query.max_cost_usd is None else parse_usd(query.max_cost_usd),
+        after_deadline=given.get("after_deadline"),
+        run_window=query.window,
         deadline=None if query.deadline is None else Deadline.of(query.deadline),
     )
 

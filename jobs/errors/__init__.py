@@ -20,6 +20,7 @@
         InvalidParameter
           InvalidCursor
         BudgetTooSmall
+        DeadlineUnreachable
         UnknownModel
       NotAuthorised
       InsufficientScope
@@ -115,6 +116,7 @@ from jobs.errors.submissions import (
     REPORTED_FAULTS,
     BodyTooLarge,
     BudgetTooSmall,
+    DeadlineUnreachable,
     EmptySubmission,
     InvalidColumns,
     InvalidCursor,
@@ -150,6 +152,7 @@ __all__ = [
     "ConnectionLost",
     "ContextTooLong",
     "CrossSite",
+    "DeadlineUnreachable",
     "DuplicateCustomId",
     "EmptySubmission",
     "IdempotencyKeyReused",

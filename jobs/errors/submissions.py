@@ -1,6 +1,6 @@
 """What a submission can be refused for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.errors.root import TidemillError
@@ -152,6 +152,18 @@ class BudgetTooSmall(SubmissionError):
     """The budget has no room for even the cheapest job of the submission."""
 
     code = "budget_too_small"
+
+
+class DeadlineUnreachable(SubmissionError):
+    """The jobs can't be ready by the deadline at the limits there are; `told` says it to programs."""
+
+    code = "deadline_unreachable"
+
+    def __init__(
+        self, message: str | None = None, *, told: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.told = dict(told or {})
 
 
 class UnknownModel(SubmissionError):

@@ -7,6 +7,7 @@ from jobs.quote.quoting import Quoting, Sums
 from jobs.quote.ratings import Ratings
 from jobs.quote.sufficiency import Sufficiency, sufficiency_of
 from jobs.quote.tally import Tally
+from jobs.quote.tallying import Tallying
 
 __all__ = [
     "Duration",
@@ -17,6 +18,7 @@ __all__ = [
     "Sufficiency",
     "Sums",
     "Tally",
+    "Tallying",
     "duration",
     "kept_answers",
     "known_states",

@@ -32,6 +32,15 @@ class Duration:
     high_s: float | None
     limited_by: str | None = None
     unknown_because: str | None = None
+    surely: "Limit | None" = None
+    """The limit that decides about the low one."""
+
+
+class Limit(NamedTuple):
+    """A limit that sets a pace: what it is called, and how high it is."""
+
+    name: str
+    value: float
 
 
 class _Work(NamedTuple):
@@ -46,6 +55,7 @@ class _Pace(NamedTuple):
 
     share_per_s: float
     limited_by: str
+    limit: Limit
 
 
 Known = Mapping[tuple[str, str, str | None], PoolState]
@@ -59,7 +69,7 @@ def known_states(states: Sequence[PoolState]) -> Known:
 
 def duration(tallies: Sequence[Tally], configuration: Configuration, known: Known) -> Duration:
     """Return how long these jobs take; `known` is empty where the gate can't be asked."""
-    low_s, high_s, limited_by = 0.0, 0.0, None
+    low_s, high_s, limited_by, surely = 0.0, 0.0, None, None
     for provider in sorted({tally.target.provider for tally in tallies}):
         own = [tally for tally in tallies if tally.target.provider == provider]
         pools = configuration.providers[provider].pools
@@ -71,11 +81,12 @@ def duration(tallies: Sequence[Tally], configuration: Configuration, known: Know
                     None, None, unknown_because=_NO_TIME.format(pool=f"{provider}/{pool.name}")
                 )
         fastest = max(pace for pace in high if pace is not None)
-        own_high_s = _together_s(high)
-        low_s = max(low_s, _together_s(low))
+        own_low_s, own_high_s = _together_s(low), _together_s(high)
+        if own_low_s > low_s:
+            low_s, surely = own_low_s, max(pace for pace in low if pace is not None).limit
         if own_high_s > high_s:
             high_s, limited_by = own_high_s, fastest.limited_by
-    return Duration(low_s, high_s, limited_by)
+    return Duration(low_s, high_s, limited_by, surely=surely)
 
 
 def _low_end(span: Range) -> int:
@@ -132,10 +143,12 @@ def _paces(
         # A day's limit is there at once, others by the second.
         if amount and not (name in DAILY and amount <= limit):
             period_s = PERIODS_S.get(name, DAY_S)
-            yield _Pace(limit / period_s / amount, f"{name} of {scope} ({limit:,})")
+            found = Limit(f"{name} of {scope}", limit)
+            yield _Pace(limit / period_s / amount, f"{name} of {scope} ({limit:,})", found)
     if state is not None and state.found_per_s:
         pace = f"the pace that was found for {scope} ({state.found_per_s:,.1f} calls a second)"
-        yield _Pace(state.found_per_s / amounts[0], pace)
+        found = Limit(f"the pace that was found for {scope}", state.found_per_s)
+        yield _Pace(state.found_per_s / amounts[0], pace, found)
 
 
 def _limits(limits: Limits, state: PoolState | None) -> dict[str, int]:

@@ -8,21 +8,15 @@ from dataclasses import dataclass
 
 from jobs.bad_lines import duplicate_custom_id
 from jobs.errors import EmptySubmission, LineFault
-from jobs.lines import JobLine, LineReader
+from jobs.lines import LineReader
 from jobs.quote.calls import Insistence
 from jobs.quote.kept import Answered, nothing_answered
-from jobs.quote.ratings import Rating, Ratings
+from jobs.quote.ratings import Ratings
 from jobs.quote.tally import Tally
+from jobs.quote.tallying import Tallying
 from jobs.reading import Chunk, Reading
-from jobs.routing import Target
 from jobs.sheets.rows import Row, SheetRows
 from jobs.store.seen_ids import SeenIds
-
-LISTED = 100
-"""Models that are told apart; a submission could name a million. Later ones are one entry a provider."""
-
-OTHERS = "(others)"
-"""The model of such an entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +53,10 @@ class Quoting:
         """Begin; `reader` sizes calls."""
         self._reader = reader
         self._reading = Reading(reader, max_jobs=max_jobs)
-        self._insistence = insistence
+        self._tallying = Tallying(insistence, ratings)
         self._ratings = ratings
         self._answered = answered
         self._seen = SeenIds()
-        self._known: dict[tuple[str, Target], tuple[Tally, Rating]] = {}
-        self._others: dict[str, Tally] = {}
         self._collapsed = 0
         self._reused = 0
 
@@ -104,12 +96,12 @@ class Quoting:
         bad_lines = self._reading.bad_lines
         if not self._reading.jobs and not bad_lines.count:
             raise EmptySubmission
-        tallies = [*(tally for tally, _ in self._known.values()), *self._others.values()]
+        tallies = self._tallying.tallies()
         return Sums(
             jobs=sum(tally.jobs for tally in tallies) + self._collapsed + self._reused,
             collapsed_jobs=self._collapsed,
             reused_jobs=self._reused,
-            tallies=tuple(tallies),
+            tallies=tallies,
             unpriced=self._ratings.unpriced(),
             faults=tuple(bad_lines.reported()),
             fault_count=bad_lines.count,
@@ -132,18 +124,4 @@ class Quoting:
             elif job.collapses and job.fingerprint in kept:
                 self._reused += 1
             else:
-                tally, rating = self._tally(job, chunk.first_seq + place)
-                tally.add(job.calls, rating, self._insistence)
-
-    def _tally(self, job: JobLine, seq: int) -> tuple[Tally, Rating]:
-        # The batch's number decides which jobs of a route with weights go where, not how many do.
-        target = job.resolved.order(0, seq)[0]
-        key = (job.model, target)
-        if (known := self._known.get(key)) is not None:
-            return known
-        rating = self._ratings.rating(target, job.resolved)
-        if len(self._known) < LISTED:
-            known = self._known[key] = Tally(job.model, target), rating
-            return known
-        others = Tally(OTHERS, Target(target.provider, OTHERS))
-        return self._others.setdefault(target.provider, others), rating
+                self._tallying.add(job, chunk.first_seq + place)

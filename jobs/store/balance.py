@@ -179,6 +179,9 @@ def _of_state(batch: Batch, slices: SliceCounts, results: ResultCounts) -> Itera
     if batch.state == BatchState.COMPLETED:
         cancelled = results.by_status[ResultStatus.CANCELLED]
         yield from unless_zero("wrong_state", cancelled, sentence.format("{} jobs are cancelled"))
+    if batch.state in {BatchState.COMPLETED, BatchState.CANCELLED}:
+        expired = results.by_status[ResultStatus.EXPIRED]
+        yield from unless_zero("wrong_state", expired, sentence.format("{} jobs are expired"))
     if batch.state in FINAL_BATCH_STATES:
         open_slices = slices.slices - slices.done
         yield from unless_zero("open_slices", open_slices, sentence.format("{} slices are open"))

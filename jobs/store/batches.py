@@ -224,13 +224,23 @@ def finish_if_complete(session: Session, batch: Batch) -> bool:
         return True
     if batch.done_slices < batch.total_slices:
         return False
-    cancelled = batch.state == BatchState.CANCELLING
-    batch.state = BatchState.CANCELLED if cancelled else BatchState.COMPLETED
+    batch.state = _end_of(batch)
     batch.finished_at = now(session)
     batch.pause_cause = None
     batch.waiting_for = None
+    batch.held_until = None
+    batch.urgency = None
     assert batch.id is not None  # a stored row has its key
     offered, last = batch.offered_results, batch.finished_jobs
     batch.offered_results = offer(session, batch.project_id, batch.id, after=offered, last=last)
     session.add(batch)
     return True
+
+
+def _end_of(batch: Batch) -> BatchState:
+    """Return how a batch ends whose slices are all done."""
+    if batch.state == BatchState.CANCELLING:
+        return BatchState.CANCELLED
+    # The calls that were in flight at its deadline may have been its last ones.
+    is_expired = batch.state == BatchState.FINALIZING and batch.expired > 0
+    return BatchState.EXPIRED if is_expired else BatchState.COMPLETED

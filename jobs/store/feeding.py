@@ -37,21 +37,25 @@ _IS_DUE = (
     col(Slice.state) == SliceState.WAITING,
     or_(col(Slice.not_before).is_(None), col(Slice.not_before) <= bindparam("moment")),
 )
+EFFECTIVE_PRIORITY = func.coalesce(col(Batch.urgency), col(Batch.priority))
+"""The priority that a batch has by now: its own, or the higher one that its deadline gives it."""
+
 _LEAST_SERVED = (col(Batch.served), col(Batch.id))
 _WITH_WORK = (
     select(
         col(Batch.id),
         col(Batch.ref),
-        col(Batch.priority),
+        EFFECTIVE_PRIORITY.label("priority"),
         col(Batch.served),
         func.row_number()
-        .over(partition_by=col(Batch.priority), order_by=_LEAST_SERVED)
+        .over(partition_by=EFFECTIVE_PRIORITY, order_by=_LEAST_SERVED)
         .label("nth"),
     )
     .where(
         col(Batch.state).in_(FED_BATCH_STATES),
         col(Batch.finished_at).is_(None),
         col(Batch.lane_due_at).is_(None),
+        or_(col(Batch.held_until).is_(None), col(Batch.held_until) <= bindparam("moment")),
         select(col(Slice.no)).where(col(Slice.batch_id) == col(Batch.id), *_IS_DUE).exists(),
     )
     .subquery()
@@ -68,14 +72,14 @@ _DUE_SLICES = (
     .limit(bindparam("most"))
 )
 _OPEN_SLICES = (
-    select(col(Batch.priority), func.count())
+    select(EFFECTIVE_PRIORITY, func.count())
     .select_from(Slice)
     .join(Batch, col(Batch.id) == col(Slice.batch_id))
     .where(
         col(Slice.queue) == bindparam("queue"),
         col(Slice.state).in_((SliceState.FED, SliceState.LEASED)),
     )
-    .group_by(col(Batch.priority))
+    .group_by(EFFECTIVE_PRIORITY)
 )
 _MARK_FED = (
     update(Slice)

@@ -6,7 +6,7 @@ and changes nothing. For the order of locks see `slices`.
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import bindparam, or_, tuple_, update
 from sqlalchemy import select as sa_select
@@ -17,6 +17,7 @@ from jobs.states import CUT_OFF, FED_BATCH_STATES, BatchState, SliceState
 from jobs.store import batches, jobs
 from jobs.store.answers import OFFERED_TOGETHER, offer
 from jobs.store.database import now
+from jobs.store.feeding import EFFECTIVE_PRIORITY
 from jobs.store.jobs import SliceRange
 from jobs.store.slices import FREE, LEASE, LONGEST_WAIT_S, OWNED, void
 from jobs.store.twins import answer_twins
@@ -28,7 +29,8 @@ _LOCK_FOR_CLAIM = (
         col(Batch.id),
         col(Batch.ref),
         col(Batch.project_id),
-        col(Batch.priority),
+        EFFECTIVE_PRIORITY.label("priority"),
+        col(Batch.held_until),
         col(Batch.defaults),
         col(Batch.state),
         col(Batch.started_at),
@@ -145,7 +147,8 @@ def claim(
     if piece is None:
         return None
     place["holding"] = piece.fence
-    if batch.state not in FED_BATCH_STATES or (piece.not_before and piece.not_before > moment):
+    rests = batch.state not in FED_BATCH_STATES or _is_ahead(batch.held_until, moment)
+    if rests or _is_ahead(piece.not_before, moment):
         connection.execute(_UNFEED, place)
         return None
     if batch.state == BatchState.QUEUED or batch.waiting_for is not None or not batch.started_at:
@@ -275,7 +278,8 @@ def renew(session: Session, owner: str, running: Collection[tuple[int, int]]) ->
     the next time, because whoever waits here with other slices' locks in hand can deadlock.
 
     Returns:
-        Their batches that rest, such as paused ones: nothing more of these may be sent.
+        Their batches that rest, such as paused ones, or those whose hours are over: nothing more of
+        these may be sent.
     """
     mine = (
         select(col(Slice.batch_id), col(Slice.no))
@@ -298,7 +302,10 @@ def renew(session: Session, owner: str, running: Collection[tuple[int, int]]) ->
         )
     at_rest = sa_select(col(Batch.id)).where(
         col(Batch.id).in_({batch_id for batch_id, _ in running}),
-        col(Batch.state).not_in(FED_BATCH_STATES),
+        or_(
+            col(Batch.state).not_in(FED_BATCH_STATES),
+            col(Batch.held_until) > now(session),
+        ),
     )
     return {row.id for row in session.connection().execute(at_rest)}
 
@@ -309,6 +316,10 @@ def require_held(session: Session, lease: Lease) -> Slice:
     if piece is None or piece.fence != lease.fence or piece.state not in OWNED:
         raise _lost(lease)
     return piece
+
+
+def _is_ahead(due: datetime | None, moment: datetime) -> bool:
+    return due is not None and due > moment
 
 
 def _lost(lease: Lease) -> LeaseLost:

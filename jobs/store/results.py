@@ -174,6 +174,13 @@ def cancel_jobs(session: Session, batch: Batch, piece: Slice) -> None:
     session.add(batch)
 
 
+def expire_jobs(session: Session, batch: Batch, piece: Slice) -> None:
+    """Give the open jobs of an idle slice of a locked batch the result `expired`."""
+    message = "the batch's deadline passed before this job was answered"
+    batch.expired += _end_jobs(session, batch, piece, (ResultStatus.EXPIRED, "expired", message))
+    session.add(batch)
+
+
 def fail_jobs(session: Session, batch: Batch, piece: Slice, code: str, message: str) -> None:
     """Give the open jobs of an idle slice of a locked batch the result `failed`, for this reason."""
     batch.failed += _end_jobs(session, batch, piece, (ResultStatus.FAILED, code, message))

@@ -79,6 +79,9 @@ class Batch(SQLModel, table=True):
     """The hours in which it may run, as `jobs.deadlines.RunWindow` reads them; null for all."""
     urgency: str | None = Field(default=None, sa_type=Text)
     """The priority that it has by its deadline, while that is above its own; null otherwise."""
+    quoted_s: float | None = Field(default=None, sa_type=Double)
+    """How long all of it takes at the limits that there were when it was accepted; null where nobody
+    can tell, or it has no deadline."""
     held_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     """Nothing of it is fed before: its window is closed, or a cheaper hour comes soon enough."""
     created_at: datetime = Field(sa_type=UtcDateTime)

@@ -34,6 +34,15 @@ def _deadline(text: str | None) -> str | None:
     return text
 
 
+def _run_window(text: str | None) -> str | None:
+    try:
+        if text is not None:
+            deadlines.RunWindow.of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
+
+
 def _idempotency_key(text: str | None) -> str:
     """Return the key that was given, or a random one."""
     if text is None:
@@ -66,6 +75,18 @@ Deadline = Annotated[
         metavar="TIME",
         callback=_deadline,
         help="By when it is wanted: 2026-12-01T06:00+01:00, or the next '06:00 Europe/Paris'.",
+    ),
+]
+AfterDeadline = Annotated[
+    deadlines.AfterDeadline | None,
+    typer.Option(help="Of jobs that are open then: finish runs them late, expire ends them."),
+]
+RunWindow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOURS",
+        callback=_run_window,
+        help="Hours in which it may run, such as '22:00-06:00 Europe/Paris'.",
     ),
 ]
 Settings = Annotated[

@@ -7,10 +7,12 @@ import typer
 from jobs.states import Priority
 from scripts.command.connection import DEFAULT_URL, BatchId, Json, Key, Url, connect
 from scripts.command.options import (
+    AfterDeadline,
     Deadline,
     IdempotencyKey,
     MaxCost,
     Output,
+    RunWindow,
     Settings,
     Watch,
     accepted,
@@ -36,6 +38,8 @@ def retry(  # noqa: PLR0913 - a command's options are its parameters
     priority: Annotated[Priority | None, typer.Option(help="Share of a busy queue.")] = None,
     max_cost_usd: MaxCost = None,
     deadline: Deadline = None,
+    after_deadline: AfterDeadline = None,
+    run_window: RunWindow = None,
     idempotency_key: IdempotencyKey = None,
     watch: Watch = False,
     output: Output = None,
@@ -56,6 +60,8 @@ def retry(  # noqa: PLR0913 - a command's options are its parameters
         "priority": priority,
         "max_cost_usd": max_cost_usd,
         "deadline": deadline,
+        "after_deadline": after_deadline,
+        "run_window": run_window,
     }
     changes = {field: str(value) for field, value in given.items() if value is not None}
     changes |= fields_of(settings)

@@ -11,10 +11,12 @@ from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
 from scripts.command.ending import ExitStatus
 from scripts.command.job_files import JobFiles
 from scripts.command.options import (
+    AfterDeadline,
     Deadline,
     IdempotencyKey,
     MaxCost,
     Output,
+    RunWindow,
     Settings,
     Watch,
     accepted,
@@ -80,6 +82,11 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
     priority: Annotated[Priority | None, typer.Option(help="Share of a busy queue.")] = None,
     max_cost_usd: MaxCost = None,
     deadline: Deadline = None,
+    after_deadline: AfterDeadline = None,
+    run_window: RunWindow = None,
+    accept_late: Annotated[
+        bool, typer.Option("--accept-late", help="Take it in also if it can't meet its deadline.")
+    ] = False,
     failover_after_s: Annotated[
         float | None,
         typer.Option(min=0, help="Seconds to wait for a target before a route's next one."),
@@ -180,6 +187,9 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         "priority": priority,
         "max_cost_usd": max_cost_usd,
         "deadline": deadline,
+        "after_deadline": after_deadline,
+        "run_window": run_window,
+        "accept_late": "true" if accept_late else None,
         "failover_after_s": failover_after_s,
         "repair": repair,
         "ask_again": ask_again,

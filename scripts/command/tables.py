@@ -67,6 +67,7 @@ def batch_summary(batch: JsonObject) -> Table:
         ("not called for", _saved(batch)),
         ("created", local_time(batch["created_at"])),
         ("deadline", local_time(batch["deadline"])),
+        ("runs", batch.get("run_window") or ""),
         ("finished", local_time(batch["finished_at"])),
     ]
     table = Table.grid(padding=(0, 2))

@@ -14,7 +14,13 @@ from tests.support.rows import set_batch
 SIM = Configuration.model_validate(
     {
         "providers": {
-            "sim": {"protocol": "openai", "base_url": "http://127.0.0.1:9/v1", "models": ["s-*"]}
+            "sim": {"protocol": "openai", "base_url": "http://127.0.0.1:9/v1", "models": ["s-*"]},
+            "slow": {
+                "protocol": "openai",
+                "base_url": "http://127.0.0.1:9/v1",
+                "models": ["slow-*"],
+                "pools": [{"limits": {"rpm": 60}}],
+            },
         }
     }
 )
@@ -26,9 +32,14 @@ def configuration() -> Configuration:
 
 
 async def submit(
-    client: httpx.AsyncClient, *, jobs: int = 3, key: str | None = None, **query: str
+    client: httpx.AsyncClient,
+    *,
+    jobs: int = 3,
+    key: str | None = None,
+    model: str = "s-1",
+    **query: str,
 ) -> httpx.Response:
-    lines = [{"custom_id": f"j{n}", "model": "s-1", "prompt": "Hello"} for n in range(jobs)]
+    lines = [{"custom_id": f"j{n}", "model": model, "prompt": f"Hello {n}"} for n in range(jobs)]
     return await client.post(
         "/api/batches",
         params=query,
@@ -91,3 +102,59 @@ async def test_a_retry_has_a_deadline_of_its_own(
         f"/api/batches/{first}/retry", params={"deadline": "2026-01-01T06:00:00Z"}
     )
     assert (over.status_code, over.json()["code"]) == (400, "invalid_parameter")
+
+
+def in_minutes(minutes: float) -> str:
+    return (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
+
+
+async def test_a_deadline_that_can_not_be_met_is_refused_with_what_would(
+    client: httpx.AsyncClient,
+) -> None:
+    reply = await submit(client, jobs=300, model="slow-1", deadline=in_minutes(2))
+    told = reply.json()
+    assert (reply.status_code, told["code"]) == (422, "deadline_unreachable")
+    assert (told["jobs"], told["limited_by"], told["limit"]) == (300, "rpm of slow/main", 60)
+    assert 110 < told["most_jobs"] <= 120
+    assert 150 <= told["limit_needed"] <= 160
+    left = datetime.fromisoformat(told["earliest"]) - datetime.now(UTC)
+    assert timedelta(minutes=4) < left <= timedelta(minutes=5)
+    assert (await client.get("/api/batches")).json()["data"] == []
+    for better in (
+        await submit(client, jobs=told["most_jobs"] - 5, model="slow-1", deadline=in_minutes(2)),
+        await submit(client, jobs=300, deadline=in_minutes(2)),  # no limit, nothing to be told
+    ):
+        assert better.status_code == 202, better.text
+
+
+async def test_what_is_late_can_be_wanted_all_the_same(client: httpx.AsyncClient) -> None:
+    late = {"model": "slow-1", "deadline": in_minutes(2), "accept_late": "true"}
+    reply = await submit(client, jobs=300, **late)
+    assert reply.status_code == 202, reply.text
+    # It has a deadline as well, so the next one has half of the pace beside it.
+    second = await submit(client, jobs=100, model="slow-1", deadline=in_minutes(3))
+    assert (second.status_code, "beside 1 other batch" in second.text) == (422, True)
+
+
+async def test_a_quote_tells_whether_a_deadline_can_be_met(client: httpx.AsyncClient) -> None:
+    asked = {"model": "slow-1", "dry_run": "true"}
+    late = (await submit(client, jobs=300, deadline=in_minutes(2), **asked)).json()
+    assert late["deadline_reachable"] is False
+    assert "at most" in late["would_meet_deadline"]
+    good = (await submit(client, jobs=300, deadline=in_minutes(9), **asked)).json()
+    assert (good["deadline_reachable"], good["would_meet_deadline"]) == (True, None)
+    assert good["earliest"] < good["deadline"]
+    plain = (await submit(client, jobs=300, **asked)).json()
+    assert (plain["deadline"], plain["deadline_reachable"]) == (None, None)
+
+
+async def test_a_batch_outside_of_its_hours_waits_from_the_beginning(
+    client: httpx.AsyncClient,
+) -> None:
+    opens = datetime.now(UTC) + timedelta(hours=2)
+    window = f"{opens:%H:%M}-{opens + timedelta(hours=1):%H:%M} UTC"
+    batch = (await submit(client, run_window=window, after_deadline="expire")).json()
+    assert (batch["run_window"], batch["after_deadline"]) == (window, "expire")
+    assert batch["waiting_for"].startswith(f"its hours: {window}")
+    refused = await submit(client, run_window="at night")
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter")

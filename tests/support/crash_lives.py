@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobs.deadlines import AfterDeadline
 from jobs.queues import make_celery
 from jobs.states import BatchState, PauseCause, Priority
-from jobs.store import Database, batches
+from jobs.store import Database, batches, now
 from jobs.store.budgets import set_caps
 from jobs.store.feeding import feed
 from jobs.store.projects import ensure_project
@@ -177,6 +178,12 @@ def litter(stage: Stage) -> None:
             batch = batches.lock_by_ref(session, held)
             assert batch is not None  # it was just accepted
             batch.state, batch.pause_cause = BatchState.PAUSED, PauseCause.BATCH_BUDGET
+        late = accepted("late", Priority.BULK)
+        with database.write() as session:
+            batch = batches.lock_by_ref(session, late)
+            assert batch is not None  # it was just accepted
+            batch.deadline = now(session)
+            batch.after_deadline = AfterDeadline.EXPIRE
         let_time_pass(database)
 
 
@@ -252,7 +259,8 @@ SWEEP = Play(
     {
         "bring_near": 1,
         "expire": 2,
-        "idle_slices": 2,
+        "expire_due": 1,
+        "idle_slices": 4,
         "reconsider": 1,
         "feed": 1,
         "mark_fed": 1,

@@ -15,8 +15,8 @@ from jobs.lines import LineReader
 from jobs.prices import PriceBook
 from jobs.quote import Insistence, Quoting, Ratings, Sufficiency, Sums, Tally, sufficiency_of
 from jobs.quote.kept import Answered, nothing_answered
-from jobs.quote.quoting import LISTED, OTHERS
 from jobs.quote.tally import Range
+from jobs.quote.tallying import LISTED, OTHERS
 from jobs.routing import Catalogue, Target
 from tests.support.system import lines, ndjson
 

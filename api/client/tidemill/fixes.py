@@ -6,6 +6,8 @@ FIXES: Mapping[str, str] = {
     "empty_body": "send at least one line",
     "invalid_encoding": "save it as UTF-8",
     "wrong_format": "send the content-type that the body has",
+    "deadline_unreachable": "what `detail` names: a later deadline, fewer jobs or a higher limit; or "
+    "`accept_late=true`",
     "budget_too_small": "give what `detail` names, or lower `max_tokens`",
     "invalid_cursor": "begin again without one",
     "upload_broke_off": "send it again",

@@ -23,6 +23,8 @@ class RetryOptions(TypedDict, total=False):
     priority: Literal["low", "normal", "high", "interactive"] | None
     max_cost_usd: Dollars | None
     deadline: str | datetime | None
+    after_deadline: Literal["finish", "expire"] | None
+    run_window: str | None
     model: str | None
     system: str | None
     max_tokens: int | None
@@ -56,6 +58,7 @@ class RetryOptions(TypedDict, total=False):
 class Options(RetryOptions, total=False):
     """The same, with what a retry can't change."""
 
+    accept_late: bool | None
     kind: Literal["generation", "translation", "extraction", "chat"] | None
     id_column: str | None
     delimiter: Literal["comma", "semicolon", "tab", "pipe"] | None

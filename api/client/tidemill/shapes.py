@@ -94,6 +94,9 @@ class Batch(Shape, frozen=True, kw_only=True):
     finished_at: datetime | None = None
     priority: str = "normal"
     deadline: datetime | None = None
+    after_deadline: str = "finish"
+    run_window: str | None = None
+    urgency: str = "normal"
     usage: Usage = Usage()
     cost_usd: Decimal | None = None
     reserved_usd: Decimal | None = None
@@ -224,6 +227,10 @@ class Quote(Takings, frozen=True, kw_only=True):
     eta: Eta | None = None
     limited_by: str | None = None
     eta_unknown_because: str | None = None
+    deadline: datetime | None = None
+    earliest: datetime | None = None
+    deadline_reachable: bool | None = None
+    would_meet_deadline: str | None = None
     fault_count: int = 0
     faults: list[QuoteFault] = []
 

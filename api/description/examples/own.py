@@ -21,7 +21,10 @@ _BATCH = {
     "created_at": "2026-11-27T21:00:00+00:00",
     "finished_at": None,
     "priority": "normal",
-    "deadline": None,
+    "deadline": "2026-11-28T05:00:00+00:00",
+    "after_deadline": "finish",
+    "run_window": None,
+    "urgency": "normal",
     "counts": {
         "total": 1000,
         "succeeded": 618,
@@ -96,6 +99,10 @@ _QUOTE = {
     "eta": {"low": 120.0, "high": 135.0},
     "limited_by": "rpm of openai/main (500)",
     "eta_unknown_because": None,
+    "deadline": "2026-11-28T05:00:00+00:00",
+    "earliest": "2026-11-28T03:12:10+00:00",
+    "deadline_reachable": True,
+    "would_meet_deadline": None,
     "fault_count": 0,
     "faults": [],
 }

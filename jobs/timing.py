@@ -1,0 +1,121 @@
+"""What a batch's deadline and its hours mean for it now: how urgent it is, and whether it waits. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from jobs.deadlines import RunWindow
+from jobs.states import WEIGHTS, Priority
+
+HOURS = "its hours"
+"""How every sentence begins about a batch that waits for its window."""
+
+PRESSING = ((Priority.HIGH, 1.3), (Priority.NORMAL, 2.0))
+"""The priority of a batch that has less time than so many times what its work takes."""
+
+RELIEF = 1.25
+"""By this factor its time must exceed that again before it is lowered: figures of paces waver."""
+
+SPARE_S = 30.0
+"""Of the time until a deadline, that no work is counted on: the last answers come one by one."""
+
+PRESSING_SHARE = ((Priority.HIGH, 0.2), (Priority.NORMAL, 0.5))
+"""The same where nobody knows how long the work takes: of the time that it had, what is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """A batch as far as time goes.
+
+    `priority` is its own, `urgency` what its deadline has made of that up to now. `left_s` of work are
+    left; None where nobody can tell.
+    """
+
+    created_at: datetime
+    deadline: datetime
+    window: RunWindow | None
+    priority: str
+    urgency: str | None
+    left_s: float | None
+
+
+class Prospect(StrEnum):
+    """How a batch stands to its deadline."""
+
+    IN_TIME = "in_time"
+    TIGHT = "tight"
+    """The slow end of its forecast is late."""
+    LATE = "late"
+    """It can't be ready any more, or the deadline is over."""
+    KEPT = "kept"
+    MISSED = "missed"
+    UNKNOWN = "unknown"
+    """Nothing can be said of its end yet."""
+
+
+def urgency(times: Times, now: datetime) -> Priority | None:
+    """Return the priority that a batch has by its deadline; None while its own is enough.
+
+    It rises up to `high` as time runs out, never falls below the batch's own, and comes down only when
+    there is clearly more time again.
+    """
+    if times.priority not in WEIGHTS:
+        return None  # a newer version's word
+    own = Priority(times.priority)
+    wanted = next(
+        (level for level in (Priority.HIGH, Priority.NORMAL) if _presses(times, level, now)), None
+    )
+    return wanted if wanted is not None and WEIGHTS[wanted] > WEIGHTS[own] else None
+
+
+def _presses(times: Times, level: Priority, now: datetime) -> bool:
+    """Whether a batch should have this priority at least, or keep it."""
+    has_it = times.urgency in WEIGHTS and WEIGHTS[Priority(times.urgency)] >= WEIGHTS[level]
+    ease = RELIEF if has_it else 1.0
+    if times.deadline <= now:
+        return True
+    usable_s = usable(now, times.deadline, times.window)
+    if times.left_s is None:
+        had_s = usable(times.created_at, times.deadline, times.window)
+        return usable_s < dict(PRESSING_SHARE)[level] * ease * had_s
+    return usable_s - SPARE_S < dict(PRESSING)[level] * ease * times.left_s
+
+
+def usable(since: datetime, until: datetime, window: RunWindow | None) -> float:
+    """Return the seconds between two moments in which work may be done."""
+    if window is not None:
+        return window.open_s(since, until)
+    return max((until - since).total_seconds(), 0.0)
+
+
+def ready_at(now: datetime, left_s: float, window: RunWindow | None) -> datetime:
+    """Return when so much work is done, if it is begun now."""
+    if window is not None:
+        return window.after_open_s(now, left_s)
+    return now + timedelta(seconds=min(left_s, timedelta(days=366).total_seconds()))
+
+
+def held_by_window(window: RunWindow | None, now: datetime) -> datetime | None:
+    """Return until when a window keeps a batch; None where it is open, or there is none."""
+    if window is None or window.is_open(now):
+        return None
+    return window.opens_after(now)
+
+
+def hours_sentence(window: RunWindow, opens: datetime) -> str:
+    """Return what a batch waits for outside of its window."""
+    return f"{HOURS}: {window}, next from {opens:%Y-%m-%d %H:%M} UTC"
+
+
+def prospect(
+    deadline: datetime, ready: tuple[datetime, datetime] | None, now: datetime
+) -> Prospect:
+    """Return how a batch that runs stands, by when its forecast says that it is ready."""
+    if deadline <= now:
+        return Prospect.LATE
+    if ready is None:
+        return Prospect.UNKNOWN
+    soonest, latest = ready
+    if soonest > deadline:
+        return Prospect.LATE
+    return Prospect.TIGHT if latest > deadline else Prospect.IN_TIME

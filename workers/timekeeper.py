@@ -1,0 +1,77 @@
+"""Looks at the clock for batches with a deadline or hours of their own."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from jobs.deadlines import AfterDeadline
+from jobs.errors import ServiceUnavailable
+from jobs.store import Database, Session, now, timed
+from jobs.store.timed import Steering
+from jobs.tables import Batch
+from jobs.timing import held_by_window, hours_sentence, urgency
+
+log = logging.getLogger(__name__)
+
+
+class Timekeeper:
+    """Holds batches outside of their hours, hurries those that are short of time, ends those that are late.
+
+    It remembers nothing: every look starts from the rows, and a write is made only where they are to
+    change. Without such batches a look is one query.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def look(self) -> None:
+        """Look at every batch that time has a say in."""
+        with self._database.read() as session:
+            moment = now(session)
+            late, changes = [], []
+            for batch in timed.timed(session):
+                if _is_over(batch, moment):
+                    late.append(batch)
+                elif (change := _change_of(session, batch, moment)) is not None:
+                    changes.append(change)
+        for batch in late:
+            self._expire(batch)
+        for change in changes:
+            with self._none_keeps_the_others(change.ref), self._database.write() as session:
+                timed.steer(session, change)
+                log.info("%s: %s", change.ref, change)
+
+    def _expire(self, batch: Batch) -> None:
+        assert batch.id is not None  # a stored row has its key
+        with self._none_keeps_the_others(batch.ref), self._database.write() as session:
+            if timed.expire_due(session, batch.id):
+                log.info("%s has passed its deadline: what is open expires", batch.ref)
+
+    @contextmanager
+    def _none_keeps_the_others(self, ref: str) -> Iterator[None]:
+        """Log what one batch fails of, and go on; not if the database is away."""
+        try:
+            yield
+        except ServiceUnavailable:
+            raise
+        except Exception:  # the next look tries again
+            log.exception("keeping the time of %s failed", ref)
+
+
+def _is_over(batch: Batch, moment: datetime) -> bool:
+    is_late = batch.deadline is not None and batch.deadline <= moment
+    return is_late and batch.after_deadline == AfterDeadline.EXPIRE
+
+
+def _change_of(session: Session, batch: Batch, moment: datetime) -> Steering | None:
+    """Return what is to be noted with a batch; None where it is noted."""
+    window = timed.window_of(batch)
+    held_until = held_by_window(window, moment)
+    reason = None
+    if window is not None and held_until is not None:
+        reason = hours_sentence(window, held_until)
+    times = timed.times_of(session, batch, moment)
+    wanted = None if times is None else urgency(times, moment)
+    change = Steering.of(batch, held_until=held_until, reason=reason, urgency=wanted)
+    return change if change.changes(batch) else None
