@@ -128,7 +128,7 @@ def _of_money(batch: Json, balance: Json, of_jobs: Sequence[Sequence[Json]]) -> 
 def _of_the_story(story: Story, judgement: Judgement, jobs: int) -> Iterable[str]:
     if story.must_be_in_time and judgement.spare_s < 0:
         yield f"{-judgement.spare_s:.1f} s late"
-    if judgement.saved < story.must_save:
+    if story.must_save and judgement.saved < story.must_save:
         yield f"{judgement.saved:.1%} of the list price saved, of {story.must_save:.0%}"
     if not judgement.in_batches:
         yield "nothing went at half the price"
