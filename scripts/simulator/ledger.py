@@ -249,7 +249,7 @@ class Ledger:
         return {
             "lane": "live" if line is None else "batch",
             "batch": "" if line is None else line.batch,
-            "custom_id": "" if line is None else line.custom_id,
+            "line_id": "" if line is None else line.custom_id,
             "job_id": self._job_ids[row],
             "protocol": self._protocols.names[self._protocol[row]],
             "model": self._models.names[self._model[row]],

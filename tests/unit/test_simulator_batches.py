@@ -120,7 +120,7 @@ def test_a_batch_says_what_a_live_call_says_at_half_the_price(quick: "Simulator"
     live = quick.client.post("/v1/chat/completions", json=body).json()
     batch = run(quick, lines_of(1))
     before = quick.rows()[1]
-    assert (before["answered"], before["lane"], before["custom_id"]) == (False, "batch", "r-0-1")
+    assert (before["answered"], before["lane"], before["line_id"]) == (False, "batch", "r-0-1")
     (line,) = content(quick, batch["output_file_id"])
     assert line["response"]["body"]["choices"] == live["choices"]
     assert line["response"]["body"]["usage"] == live["usage"]
@@ -135,7 +135,7 @@ def test_a_file_that_is_created_twice_is_billed_twice(quick: "Simulator") -> Non
         run(quick, lines_of(2))
     rows = quick.rows()
     assert len({row["batch"] for row in rows}) == 2
-    assert sorted(row["custom_id"] for row in rows) == ["r-0-1", "r-0-1", "r-1-1", "r-1-1"]
+    assert sorted(row["line_id"] for row in rows) == ["r-0-1", "r-0-1", "r-1-1", "r-1-1"]
 
 
 def test_a_batch_makes_progress_and_stalls(simulator: "Simulator") -> None:

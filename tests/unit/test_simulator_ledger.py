@@ -110,7 +110,7 @@ def test_a_line_of_a_batch_costs_half_and_is_answered_once_it_was_fetched() -> N
         "batches": 1,
     }
     lines = [orjson.loads(line) for line in told]
-    assert [(line["custom_id"], line["answered"]) for line in lines] == [
+    assert [(line["line_id"], line["answered"]) for line in lines] == [
         ("r-0-1", False),
         ("r-1-1", False),
         ("r-0-1", True),

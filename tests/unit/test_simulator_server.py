@@ -119,7 +119,7 @@ def test_every_protocol_is_answered_and_entered_in_the_ledger(
         "lie": "",
         "lane": "live",
         "batch": "",
-        "custom_id": "",
+        "line_id": "",
     }
 
 
