@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from jobs.exchange import Answer, Finish, Usage
-from workers.protocols.counts import NotCredibleError, optional, part, required
+from workers.protocols.counts import NotCredibleError, disjoint, optional, part, required
 from workers.protocols.events import DONE, read_event
 from workers.protocols.faults import UNREADABLE, malformed
 from workers.protocols.schemas import Form
@@ -134,31 +134,20 @@ def text_of(content: object) -> str | None:
 
 
 def usage_of(usage: object) -> Usage | None:
-    """Return the usage in disjoint counts; None where it is missing or not credible.
-
-    `prompt_tokens` includes what was read from and written to the cache. Where the total exceeds
-    the sum, as at Gemini's endpoint of this format, which leaves thinking out of
-    `completion_tokens`, the difference is output.
-    """
+    """Return the usage in disjoint counts; None where it is missing or not credible."""
     if not isinstance(usage, dict):
         return None
     try:
-        prompt = required(usage.get("prompt_tokens"))
-        completion = required(usage.get("completion_tokens"))
-        total = optional(usage.get("total_tokens"))
-        cached = _cached(usage)
-        written = optional(part(usage, "prompt_tokens_details").get("cache_write_tokens"))
-        reasoning = optional(part(usage, "completion_tokens_details").get("reasoning_tokens"))
+        return disjoint(
+            required(usage.get("prompt_tokens")),
+            required(usage.get("completion_tokens")),
+            total=optional(usage.get("total_tokens")),
+            cached=_cached(usage),
+            written=optional(part(usage, "prompt_tokens_details").get("cache_write_tokens")),
+            reasoning=optional(part(usage, "completion_tokens_details").get("reasoning_tokens")),
+        )
     except NotCredibleError:
         return None
-    output = max(completion, total - prompt)
-    return Usage(
-        input_tokens=max(0, prompt - cached - written),
-        cached_input_tokens=cached,
-        cache_write_tokens=written,
-        output_tokens=output,
-        reasoning_tokens=min(reasoning, output),
-    )
 
 
 def _cached(usage: dict[str, object]) -> int:

@@ -4,7 +4,7 @@ A count that can't be true makes the whole usage unknown: then the reservation s
 is dear but safe, where a guess would be neither.
 """
 
-from jobs.exchange import MAX_CREDIBLE_TOKENS
+from jobs.exchange import MAX_CREDIBLE_TOKENS, Usage
 
 
 class NotCredibleError(ValueError):
@@ -36,3 +36,21 @@ def part(usage: dict[str, object], name: str) -> dict[str, object]:
     """Return an object within the usage, empty where it is absent, null or something else."""
     value = usage.get(name)
     return value if isinstance(value, dict) else {}
+
+
+def disjoint(
+    taken: int, output: int, *, total: int, cached: int, written: int, reasoning: int
+) -> Usage:
+    """Return the usage where `taken` includes what was read from and written to the cache.
+
+    Where the total exceeds the sum, as at Gemini's endpoint of OpenAI's format, which leaves thinking out
+    of the output, the difference is output.
+    """
+    output = max(output, total - taken)
+    return Usage(
+        input_tokens=max(0, taken - cached - written),
+        cached_input_tokens=cached,
+        cache_write_tokens=written,
+        output_tokens=output,
+        reasoning_tokens=min(reasoning, output),
+    )

@@ -7,7 +7,7 @@ import msgspec
 
 from jobs.errors import ProviderError
 from jobs.exchange import Answer, Finish, Usage
-from workers.protocols.counts import NotCredibleError, optional, part, required
+from workers.protocols.counts import NotCredibleError, disjoint, optional, part, required
 from workers.protocols.faults import UNREADABLE, Fault, malformed, word
 
 KindOf = Callable[[int, Fault], type[ProviderError]]
@@ -103,27 +103,18 @@ def _field(value: object, name: str) -> object:
 
 
 def usage_of(usage: object) -> Usage | None:
-    """Return the usage in disjoint counts; None where it is missing or not credible.
-
-    `input_tokens` includes what was read from and written to the cache.
-    """
+    """Return the usage in disjoint counts; None where it is missing or not credible."""
     if not isinstance(usage, dict):
         return None
+    details = part(usage, "input_tokens_details")
     try:
-        taken = required(usage.get("input_tokens"))
-        output = required(usage.get("output_tokens"))
-        total = optional(usage.get("total_tokens"))
-        details = part(usage, "input_tokens_details")
-        cached = optional(details.get("cached_tokens"))
-        written = optional(details.get("cache_write_tokens"))
-        reasoning = optional(part(usage, "output_tokens_details").get("reasoning_tokens"))
+        return disjoint(
+            required(usage.get("input_tokens")),
+            required(usage.get("output_tokens")),
+            total=optional(usage.get("total_tokens")),
+            cached=optional(details.get("cached_tokens")),
+            written=optional(details.get("cache_write_tokens")),
+            reasoning=optional(part(usage, "output_tokens_details").get("reasoning_tokens")),
+        )
     except NotCredibleError:
         return None
-    output = max(output, total - taken)
-    return Usage(
-        input_tokens=max(0, taken - cached - written),
-        cached_input_tokens=cached,
-        cache_write_tokens=written,
-        output_tokens=output,
-        reasoning_tokens=min(reasoning, output),
-    )

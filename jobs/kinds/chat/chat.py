@@ -5,20 +5,21 @@ it says is the caller's matter. All others are asked in their own words, and a c
 the answer; there a format that was asked for is looked after here, as it is for a generation.
 """
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
 
 from jobs.clock import utcnow
-from jobs.exchange import Answer, Endpoint, ModelRequest
-from jobs.kinds.bodies import TIERS, UNDECODABLE, one_line, text_of, undecodable, unsupported
+from jobs.exchange import Answer, Endpoint
+from jobs.kinds.bodies import TIERS, UNDECODABLE, undecodable, unsupported
 from jobs.kinds.chat.body import Body
 from jobs.kinds.chat.completion import completion
 from jobs.kinds.chat.mapping import asked_schema, request_of
 from jobs.kinds.generation import DEFAULT_MAX_TOKENS, MaxTokens
-from jobs.kinds.kind import FieldFault, Good, Plan, Verdict
+from jobs.kinds.kind import FieldFault, Plan
+from jobs.kinds.one_call import OneCall
+from jobs.kinds.schemas import Schema
 
 _UNBOUNDED = {
     "audio": "its tokens have a price of their own",
@@ -89,43 +90,24 @@ class Chat:
         return ChatPlan(line)
 
 
-class ChatPlan(Plan):
+class ChatPlan(OneCall):
     """One call, whose completion is the output."""
+
+    endpoint = Endpoint.CHAT
 
     def __init__(self, line: ChatLine) -> None:
         self._body = line.asked
-        self._requests = (request_of(line.body, line.asked, line.max_tokens),)
+        super().__init__(request_of(line.body, line.asked, line.max_tokens), line.asked.temperature)
 
-    @property
-    def requests(self) -> tuple[ModelRequest, ...]:
-        """The one request."""
-        return self._requests
+    def _asked_schema(self) -> Schema | None:
+        return asked_schema(self._body)
 
-    @property
-    def wants_variety(self) -> bool:
-        """Whether answers are drawn, as they are unless the body asks for a temperature of zero."""
-        return self._body.temperature != 0
+    def _made(self, answer: Answer, text: str) -> Any:
+        return completion(answer, text, utcnow())
 
-    def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
-        """Return the completion: the provider's own, or one that is made of its answer."""
-        if (reply := answer.reply_of(Endpoint.CHAT)) is not None:
-            return Good(one_line(reply))
-        verdict = text_of(answer, asked_schema(self._body))
-        if not isinstance(verdict, Good):
-            return verdict
-        return Good(completion(answer, verdict.output, utcnow()), verdict.mended)
-
-    def recheck(self, output: Any, was: Plan) -> Verdict | None:
-        """Keep a completion, unless it was cut off and may be longer now."""
-        if not isinstance(was, ChatPlan):
-            return None
-        may_be_longer = self._requests[0].max_tokens > was._requests[0].max_tokens
-        return None if may_be_longer and _is_cut_off(output) else Good(output)
-
-
-def _is_cut_off(output: Any) -> bool:
-    match output:
-        case {"choices": [*choices]}:
-            return any(choice.get("finish_reason") == "length" for choice in choices)
-        case _:
-            return False
+    def _is_cut_off(self, output: Any) -> bool:
+        match output:
+            case {"choices": [*choices]}:
+                return any(choice.get("finish_reason") == "length" for choice in choices)
+            case _:
+                return False

@@ -6,19 +6,19 @@ made of the answer; there a format that was asked for is looked after here, as i
 """
 
 import re
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
 
-from jobs.exchange import Answer, Endpoint, ModelRequest
-from jobs.kinds.bodies import UNDECODABLE, one_line, text_of, undecodable
-from jobs.kinds.kind import FieldFault, Good, Plan, Verdict
+from jobs.exchange import Answer, Endpoint
+from jobs.kinds.bodies import UNDECODABLE, undecodable
+from jobs.kinds.kind import FieldFault, Plan
 from jobs.kinds.messages.body import PARAMS, Body
 from jobs.kinds.messages.mapping import asked_schema, request_of
 from jobs.kinds.messages.message import message
 from jobs.kinds.messages.unbounded import faults_of
+from jobs.kinds.one_call import OneCall
 from jobs.kinds.schemas import Schema
 
 _CUSTOM_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -78,40 +78,17 @@ class Messages:
         return MessagesPlan(line.params, line.asked)
 
 
-class MessagesPlan(Plan):
-    """One call, whose message is the output."""
+class MessagesPlan(OneCall):
+    """One call, whose message is the output. A batch says nothing that would make it another."""
+
+    endpoint = Endpoint.MESSAGES
 
     def __init__(self, raw: msgspec.Raw, body: Body) -> None:
         self._body = body
-        self._requests = (request_of(raw, body),)
+        super().__init__(request_of(raw, body), body.temperature)
 
-    @property
-    def _schema(self) -> Schema | None:
-        """The schema that is looked after here: none where a server got the format as it was written."""
-        passed = self._requests[0].passed
-        if passed is not None and passed.in_chat is not None:
-            return None
+    def _asked_schema(self) -> Schema | None:
         return asked_schema(self._body)
 
-    @property
-    def requests(self) -> tuple[ModelRequest, ...]:
-        """The one request."""
-        return self._requests
-
-    @property
-    def wants_variety(self) -> bool:
-        """Whether answers are drawn, as they are unless the params ask for a temperature of zero."""
-        return self._body.temperature != 0
-
-    def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
-        """Return the message: the provider's own, or one that is made of its answer."""
-        if (reply := answer.reply_of(Endpoint.MESSAGES)) is not None:
-            return Good(one_line(reply))
-        verdict = text_of(answer, self._schema)
-        if not isinstance(verdict, Good):
-            return verdict
-        return Good(message(answer, verdict.output), verdict.mended)
-
-    def recheck(self, output: Any, was: Plan) -> Verdict | None:
-        """Keep a message: a batch says nothing that would make it another."""
-        return Good(output) if isinstance(was, MessagesPlan) else None
+    def _made(self, answer: Answer, text: str) -> Any:
+        return message(answer, text)

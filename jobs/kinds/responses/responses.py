@@ -5,17 +5,17 @@ what it says is the caller's matter. All others are asked in their own words, an
 the answer; there a format that was asked for is looked after here, as it is for a generation.
 """
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
 
 from jobs.clock import utcnow
-from jobs.exchange import Answer, Endpoint, ModelRequest
-from jobs.kinds.bodies import TIERS, UNDECODABLE, one_line, text_of, undecodable, unsupported
+from jobs.exchange import Answer, Endpoint
+from jobs.kinds.bodies import TIERS, UNDECODABLE, undecodable, unsupported
 from jobs.kinds.generation import DEFAULT_MAX_TOKENS, MaxTokens
-from jobs.kinds.kind import FieldFault, Good, Plan, Verdict
+from jobs.kinds.kind import FieldFault, Plan
+from jobs.kinds.one_call import OneCall
 from jobs.kinds.responses.body import Body
 from jobs.kinds.responses.mapping import asked_schema, request_of, text_settings
 from jobs.kinds.responses.response import response
@@ -77,59 +77,25 @@ class Responses:
         return ResponsesPlan(line)
 
 
-class ResponsesPlan(Plan):
+class ResponsesPlan(OneCall):
     """One call, whose response is the output."""
+
+    endpoint = Endpoint.RESPONSES
 
     def __init__(self, line: ResponsesLine) -> None:
         self._body, self._text_settings = line.asked, text_settings(line.body)
-        self._requests = (request_of(line.body, line.asked, line.max_tokens),)
+        super().__init__(request_of(line.body, line.asked, line.max_tokens), line.asked.temperature)
 
-    @property
-    def _schema(self) -> Schema | None:
-        """The schema that is looked after here: none where a server got the format as it was written."""
-        passed = self._requests[0].passed
-        if passed is not None and passed.in_chat is not None:
-            return None
+    def _asked_schema(self) -> Schema | None:
         return asked_schema(self._body)[0]
 
-    @property
-    def requests(self) -> tuple[ModelRequest, ...]:
-        """The one request."""
-        return self._requests
+    def _made(self, answer: Answer, text: str) -> Any:
+        most = self._request.max_tokens
+        return response(answer, text, self._body, self._text_settings, most, utcnow())
 
-    @property
-    def wants_variety(self) -> bool:
-        """Whether answers are drawn, as they are unless the body asks for a temperature of zero."""
-        return self._body.temperature != 0
-
-    def judge(self, kept: Sequence[Any], answer: Answer) -> Verdict:
-        """Return the response: the provider's own, or one that is made of its answer."""
-        if (reply := answer.reply_of(Endpoint.RESPONSES)) is not None:
-            return Good(one_line(reply))
-        verdict = text_of(answer, self._schema)
-        if not isinstance(verdict, Good):
-            return verdict
-        made = response(
-            answer,
-            verdict.output,
-            self._body,
-            self._text_settings,
-            self._requests[0].max_tokens,
-            utcnow(),
-        )
-        return Good(made, verdict.mended)
-
-    def recheck(self, output: Any, was: Plan) -> Verdict | None:
-        """Keep a response, unless it was cut off and may be longer now."""
-        if not isinstance(was, ResponsesPlan):
-            return None
-        may_be_longer = self._requests[0].max_tokens > was._requests[0].max_tokens
-        return None if may_be_longer and _is_cut_off(output) else Good(output)
-
-
-def _is_cut_off(output: Any) -> bool:
-    match output:
-        case {"incomplete_details": {"reason": "max_output_tokens"}}:
-            return True
-        case _:
-            return False
+    def _is_cut_off(self, output: Any) -> bool:
+        match output:
+            case {"incomplete_details": {"reason": "max_output_tokens"}}:
+                return True
+            case _:
+                return False
