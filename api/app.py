@@ -50,11 +50,13 @@ from api.routes import (
     front,
     health,
     metrics,
+    pipelines,
     pools,
     progress,
     reconciliation,
     results,
     retries,
+    runs,
     sockets,
     usage,
     webhooks,
@@ -66,6 +68,7 @@ from jobs.configuration import Configuration
 from jobs.feed import Feeder
 from jobs.live import LiveCalls
 from jobs.loop_lag import watch_loop
+from jobs.pipelines.folder import PipelineFolder
 from jobs.prices import PriceBook
 from jobs.queues import make_celery
 from jobs.routing import Catalogue
@@ -149,10 +152,12 @@ def _remember(app: FastAPI, services: Services, readers: Readers) -> None:
 def _services(settings: Settings, configuration: Configuration) -> Services:
     count_tokens = token_counter(settings.token_counting)
     database = open_database(settings.resolved_database_url(), patience_s=PATIENCE_S)
+    catalogue = Catalogue(configuration)
     return Services(
         settings=settings,
         configuration=configuration,
-        catalogue=Catalogue(configuration),
+        catalogue=catalogue,
+        pipelines=PipelineFolder(settings.pipelines_folder(), catalogue),
         prices=PriceBook(configuration),
         database=database,
         count_tokens=count_tokens,
@@ -191,6 +196,8 @@ def _include_routes(app: FastAPI) -> None:
         budget.router,
         pools.router,
         webhooks.router,
+        pipelines.router,
+        runs.router,
     ):
         app.include_router(router, prefix="/api", responses=PROBLEMS)
     for router in (

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from jobs.configuration import Configuration
 from jobs.feed import Feeder
 from jobs.file_store import FileStore
+from jobs.pipelines.folder import PipelineFolder
 from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings
@@ -37,6 +38,7 @@ class Services:
     prices: PriceBook
     database: Database
     count_tokens: CountTokens
+    pipelines: PipelineFolder
     feeder: Feeder
     feeding: ThreadPoolExecutor
     """One thread that talks to the broker, so that no answer waits for it."""

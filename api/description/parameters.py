@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 PARAMETERS: Mapping[str, str] = {
     "batch_id": "the batch's id, as `bat_…` (under `/v1`: `batch_…`)",
+    "run_id": "the run's id, as `run_…`",
+    "pipeline": "the pipeline's name",
     "webhook_id": "the webhook's id, as it was told when it was made",
     "file_id": "the file's id, as `file-…`",
     "model": "a model or route of the configuration; of a submission, the default of its lines",

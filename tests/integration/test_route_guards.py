@@ -32,6 +32,11 @@ SCOPES = {
     "GET /api/budget": "read",
     "GET /api/pools": "read",
     "GET /api/usage": "read",
+    "GET /api/pipelines": "read",
+    "POST /api/pipelines/{pipeline}/runs": "submit",
+    "POST /api/pipelines/{pipeline}/backfill": "submit",
+    "GET /api/runs": "read",
+    "GET /api/runs/{run_id}": "read",
     "POST /api/batches": "submit",
     "PATCH /api/batches/{batch_id}": "submit",
     "GET /api/batches/{batch_id}/attempts": "read",
@@ -233,7 +238,9 @@ async def test_what_another_project_has_is_as_if_it_were_not_there(
         "POST /anthropic/v1/messages/batches",
     }
     of_a_webhook = {"DELETE /api/webhooks/{webhook_id}"}  # see test_webhooks
+    of_a_pipeline = {name for name in closed(app) if "{pipeline}" in name or "{run_id}" in name}
     apart = {*of_a_batch, *of_a_file, *with_a_body, *of_a_webhook, "GET /api/pools"}
+    apart |= of_a_pipeline  # see test_pipeline_routes
     for name in set(closed(app)) - apart:
         reply = await ask(client, name, stranger)
         assert reply.status_code == 200, name

@@ -22,7 +22,7 @@ class HungFeeder:
 
 
 def test_a_queue_that_waits_to_be_fed_is_not_queued_again() -> None:
-    feeder, nothing = HungFeeder(), [None] * 6
+    feeder, nothing = HungFeeder(), [None] * 7
     with ThreadPoolExecutor(1) as thread:
         parts: list[Any] = [*nothing, feeder, thread]
         services = Services(*parts)
