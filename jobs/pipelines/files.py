@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
+import msgspec
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from jobs import wording
 from jobs.deadlines import AfterDeadline, RunWindow, next_time
+from jobs.defaults import JobDefaults
 from jobs.errors import ConfigurationError, UnknownModel
 from jobs.money import parse_usd
 from jobs.pipelines.cron import check_cron, zone_named
@@ -74,7 +76,7 @@ class Pipeline(Section):
     run_window: Window | None = None
     """Hours such as `22:00-06:00`, in the pipeline's zone unless they name another."""
     budget_usd: Usd | None = None
-    lane: Literal["live", "auto", "batch"] = "live"
+    lane: LaneWish = LaneWish.LIVE
     priority: Priority = Priority.NORMAL
     model: str | None = None
     """Of stages that name none."""
@@ -134,6 +136,10 @@ class Pipeline(Section):
     def model_of(self, stage: Stage) -> str:
         """Return the model or route of a stage's jobs."""
         return stage.model or self.model or ""
+
+    def defaults_of(self, stage: Stage) -> JobDefaults:
+        """Return the defaults of a stage's batches."""
+        return msgspec.structs.replace(stage.defaults, model=self.model_of(stage))
 
     def stage_number(self, name: str | None) -> int:
         """Return which of `stages` has this name; the last one for None."""
@@ -203,8 +209,6 @@ def _node(stage: Stage) -> Node:
 def _check_variables(number: int, stage: Stage, known: frozenset[str]) -> None:
     for field, used in stage.variables.items():
         there = known | {"output"} if field == "check" else known
-        if field == "where" and stage.for_each is not None:
-            there = known
         for name in sorted(used - there):
             raise ValueError(f"stages[{number}].{field}: {_none_called(name, there, 'variable')}")
 

@@ -18,8 +18,8 @@ SOURCE = "source"
 NOT_NAMES = frozenset({SOURCE, "row", "key", "output"})
 """What no stage can be called: templates and sections have another use for it."""
 
-TEMPLATED = ("template", "text", "system", "instructions", "source", "target")
-"""Fields that are filled in for each row where there is a place in them."""
+TEMPLATED = ("text", "system", "instructions", "source", "target")
+"""Fields that are filled in for each row where there is a place in them; `template` is by its jobs."""
 
 MOST_BRANCHES = 100
 
@@ -59,8 +59,8 @@ class Stage(Section):
         other = "text" if wanted == "template" else "template"
         if getattr(self, other) is not None:
             raise ValueError(f"`{other}` is not of a {self.kind}; expected `{wanted}`")
-        if self.kind == "generation" and self.template is None:
-            raise ValueError('expected a `template`, such as "Summarise: {{ row.text }}"')
+        if getattr(self, wanted) is None:
+            raise ValueError(f'expected a `{wanted}`, such as "{{{{ row.text }}}}"')
         return self
 
     @model_validator(mode="after")
@@ -107,21 +107,21 @@ class Stage(Section):
 
     @cached_property
     def places(self) -> dict[str, str]:
-        """The fields that are filled in for each row, by name."""
-        settings = self.model_extra or {}
-        given = {name: getattr(self, name, None) or settings.get(name) for name in TEMPLATED}
+        """The fields that are filled in for each row before it is a job, by name."""
+        settings = {"text": self.text, **(self.model_extra or {})}
         return {
             name: text
-            for name, text in given.items()
-            if isinstance(text, str) and (name in ("template", "text") or _has_places(text))
+            for name in TEMPLATED
+            if isinstance(text := settings.get(name), str) and (name == "text" or _has_places(text))
         }
 
-    @property
+    @cached_property
     def templates(self) -> dict[str, str]:
         """All templates of the stage, by the field that they are in."""
-        return self.places | self.conditions
+        own = {} if self.template is None else {"template": self.template}
+        return own | self.places | self.conditions
 
-    @property
+    @cached_property
     def variables(self) -> dict[str, frozenset[str]]:
         """The variables that each template uses, by its field."""
         return {field: variables_of(template) for field, template in self.templates.items()}
@@ -143,8 +143,9 @@ class Stage(Section):
             for name, value in (self.model_extra or {}).items()
             if name not in self.places
         }
-        model = {} if self.model is None else {"model": self.model}
-        return JobDefaults.from_query({"kind": self.kind, **model, **settings})
+        own = {"kind": self.kind, "model": self.model, "template": self.template}
+        given = {name: value for name, value in own.items() if value is not None}
+        return JobDefaults.from_query(given | settings)
 
 
 def _has_places(text: str) -> bool:

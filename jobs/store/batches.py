@@ -218,12 +218,16 @@ def tell_waits(session: Session, waits: Mapping[int, str], over: Mapping[int, st
 def finish_if_complete(session: Session, batch: Batch) -> bool:
     """Finalise a locked batch whose slices are all done; return whether it is final.
 
+    One to which jobs are still added goes on, unless it is cancelled or expires.
+
     Whatever it was answered, and has not offered yet, is offered to later batches.
     """
     if batch.state in FINAL_BATCH_STATES:
         return True
-    if batch.done_slices < batch.total_slices:
+    called_off = batch.state in (BatchState.CANCELLING, BatchState.FINALIZING)
+    if batch.done_slices < batch.total_slices or (batch.is_open and not called_off):
         return False
+    batch.is_open = False
     batch.state = _end_of(batch)
     batch.finished_at = now(session)
     batch.pause_cause = None

@@ -1,0 +1,283 @@
+"""Runs of pipelines on both databases: rows flow from stage to stage, exactly once, whoever dies or fails."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.errors import LeaseLost
+from jobs.pipelines.ends import SourceSection
+from jobs.pipelines.rows import RunFacts, SourceRow
+from jobs.states import BatchState, RunState
+from jobs.store import Database, handover, run_claims, run_endings
+from jobs.store.handover import Step
+from tests.support.nights import answer_all, night
+
+TOML = """\
+name = "articles"
+model = "sim-small"
+[source]
+files = "in.jsonl"
+[[stages]]
+name = "summary"
+kind = "generation"
+template = "Summarise: {{ row.text }}"
+[[stages]]
+name = "translations"
+kind = "translation"
+text = "{{ summary }}"
+for_each = { target = ["fr", "de"] }
+where = "{{ summary | length > 4 }}"
+[[stages]]
+name = "facts"
+kind = "extraction"
+after = "summary"
+text = "{{ row.text }}"
+schema = { type = "object" }
+[[stages]]
+name = "page"
+kind = "generation"
+after = ["translations", "facts"]
+template = "{{ translations.fr }} {{ translations.de }} {{ facts.n }}"
+[[sinks]]
+ndjson = "out.jsonl"
+"""
+
+
+def _answer(line: dict[str, Any]) -> Any:
+    name, text = line["custom_id"], str(line)
+    if "bad-answer" in text:
+        raise ValueError("bad_answer")
+    if "variables" in line:
+        return f"made of {line['variables'].get('row', {}).get('text', 'parts')}"
+    if "target" in line:
+        return f"{line['target']}: {line['text']}"
+    return {"n": len(name)}
+
+
+def _rows(count: int = 7) -> list[dict[str, Any]]:
+    return [{"id": f"a{number}", "text": f"text {number}"} for number in range(count)]
+
+
+def test_rows_flow_through_all_stages_and_are_delivered(database: Database, tmp_path: Path) -> None:
+    tonight = night(database, tmp_path, TOML, _rows())
+    run = tonight.begin()
+    tonight.go_on(_answer)
+    run = tonight.run(run.ref)
+    assert (run.state, run.rows) == (RunState.COMPLETED, 7)
+    assert tonight.stage_counts(run) == [(0, 0, 7, 0, 0), (0, 0, 14, 0, 0)] + [(0, 0, 7, 0, 0)] * 2
+    assert all(batch.state == BatchState.COMPLETED for batch in tonight.batches(run))
+    rows = tonight.delivered["out.jsonl"]
+    assert [row.key for row in rows] == [f"a{number}" for number in range(7)]
+    assert rows[3].fields == {
+        "key": "a3",
+        "id": "a3",
+        "text": "text 3",
+        "summary": "made of text 3",
+        "translations": {"fr": "fr: made of text 3", "de": "de: made of text 3"},
+        "facts": {"n": 2},
+        "page": "made of parts",
+    }
+
+
+def test_a_stage_begins_while_the_one_before_goes_on(database: Database, tmp_path: Path) -> None:
+    tonight = night(database, tmp_path, TOML, _rows(3))
+    run = tonight.begin()
+    tonight.conductor.look()
+    answer_all(database, _answer)
+    tonight.rows = []
+    tonight.conductor.look()
+    assert tonight.lines(run)["translations"] == sorted(
+        f"a{number}/{target}" for number in range(3) for target in ("de", "fr")
+    )
+    # Nothing more comes from the source, so the first stages end; the last one's inputs are not there.
+    assert tonight.batches(run)[0].is_open is False
+
+
+def test_a_row_that_fails_or_is_left_out_ends_alone(database: Database, tmp_path: Path) -> None:
+    rows = [*_rows(2), {"id": "bad", "text": "bad-answer"}, {"id": "none"}]
+    toml = TOML.replace("summary | length > 4", "row.text != 'text 1'")
+    tonight = night(database, tmp_path, toml, rows)
+    run = tonight.begin()
+    tonight.go_on(_answer)
+    assert tonight.run(run.ref).state == RunState.COMPLETED
+    assert tonight.stage_counts(run) == [
+        (0, 0, 2, 2, 0),
+        (0, 0, 2, 0, 2),
+        (0, 0, 2, 0, 0),
+        (0, 0, 1, 0, 0),
+    ]
+    (unaskable,) = [item for item in tonight.items(run) if item.error]
+    assert "text" in str(unaskable.error)
+    assert [row.key for row in tonight.delivered["out.jsonl"]] == ["a0"]
+
+
+def test_a_failure_may_fail_the_run(database: Database, tmp_path: Path) -> None:
+    toml = TOML.replace('name = "summary"', 'name = "summary"\non_failure = "fail"')
+    tonight = night(database, tmp_path, toml, [*_rows(2), {"id": "bad", "text": "bad-answer"}])
+    run = tonight.begin()
+    tonight.go_on(_answer)
+    run = tonight.run(run.ref)
+    assert (run.state, run.trouble) == (RunState.FAILED, "rows have failed in stage summary")
+    assert tonight.delivered == {}
+    assert not any(batch.is_open for batch in tonight.batches(run))
+
+
+def test_what_failed_is_asked_again_in_place(database: Database, tmp_path: Path) -> None:
+    tonight = night(database, tmp_path, TOML, [*_rows(2), {"id": "bad", "text": "bad-answer"}])
+    run = tonight.begin()
+    tonight.go_on(_answer)
+    assert [row.key for row in tonight.delivered["out.jsonl"]] == ["a0", "a1"]
+    with database.write() as session:
+        run_endings.retry(session, 1, run.ref)
+    tonight.go_on(lambda line: {"n": 1} if line.get("text") == "bad-answer" else "good at last")
+    run = tonight.run(run.ref)
+    assert (run.state, run.round) == (RunState.COMPLETED, 1)
+    assert [row.key for row in tonight.delivered["out.jsonl"]] == ["a0", "a1", "bad"]
+    assert [name for name in tonight.lines(run)["summary"] if name == "bad"] == ["bad"] * 2
+
+
+def test_two_conductors_hand_every_row_over_once(database: Database, tmp_path: Path) -> None:
+    tonight = night(database, tmp_path, TOML, _rows())
+    run = tonight.begin()
+    other = tonight.another_conductor()
+    for _ in range(10):
+        tonight.conductor.look()
+        other.look()
+        answer_all(database, _answer)
+    run = tonight.run(run.ref)
+    assert run.state == RunState.COMPLETED
+    assert (
+        len(tonight.lines(run)["translations"])
+        == len(set(tonight.lines(run)["translations"]))
+        == 14
+    )
+
+
+class Died(BaseException):
+    """The process was killed."""
+
+
+@pytest.mark.parametrize("commits", [1, 3, 5, 9])
+def test_a_conductor_that_dies_is_followed_by_another(
+    database: Database, tmp_path: Path, commits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any of its commits, and with nothing released: every row is there once, and the run ends."""
+    tonight = night(database, tmp_path, TOML, _rows(4))
+    run = tonight.begin()
+    left = [commits]
+    mortal = database.with_patience(10)
+    write = mortal.write
+
+    def counted() -> Any:
+        if left[0] <= 0:
+            raise Died
+        left[0] -= 1
+        return write()
+
+    monkeypatch.setattr(mortal, "write", counted)
+    conductor = tonight.another_conductor(database=mortal)
+    with suppress(Died):
+        while True:
+            conductor.look()
+            answer_all(database, _answer)
+    tonight.forget_claims()
+    tonight.go_on(_answer)
+    assert tonight.run(run.ref).state == RunState.COMPLETED
+    names = tonight.lines(run)
+    assert (
+        names["summary"] == names["facts"] == names["page"] == [f"a{number}" for number in range(4)]
+    )
+    assert len(names["translations"]) == len(set(names["translations"])) == 8
+    assert len(tonight.delivered["out.jsonl"]) == 4
+
+
+def test_what_was_worked_out_under_a_claim_that_is_lost_is_void(
+    database: Database, tmp_path: Path
+) -> None:
+    tonight = night(database, tmp_path, TOML, _rows(4))
+    run = tonight.begin()
+    assert run.id is not None
+    with database.write() as session:
+        first = run_claims.take(session, run.id, "advance")
+        assert run_claims.take(session, run.id, "advance") is None
+    tonight.forget_claims()
+    with database.write() as session:
+        assert run_claims.take(session, run.id, "advance") == 2
+    assert first == 1
+    with pytest.raises(LeaseLost), database.write() as session:
+        handover.write(session, run.id, tonight.pipeline, Step(("advance", 1)), 3)
+
+
+def test_a_source_is_read_again_after_it_failed_and_doubles_are_left_out(
+    database: Database, tmp_path: Path
+) -> None:
+    tonight = night(database, tmp_path, TOML, [*_rows(4), {"id": "a1", "text": "another"}])
+    run = tonight.begin()
+
+    def broken(source: SourceSection, run: RunFacts) -> Iterator[SourceRow]:
+        del source, run
+        yield SourceRow("a0", {"id": "a0", "text": "text 0"})
+        raise OSError("the disk is gone")
+
+    tonight.another_conductor(read=broken).look()
+    assert "the disk is gone" in str(tonight.run(run.ref).trouble)
+    tonight.forget_waits()
+    tonight.go_on(_answer)
+    run = tonight.run(run.ref)
+    assert (run.state, run.rows, run.double_rows, run.trouble) == (RunState.COMPLETED, 4, 1, None)
+
+
+def test_only_new_rows_are_taken_if_asked_for(database: Database, tmp_path: Path) -> None:
+    toml = TOML.replace('files = "in.jsonl"', 'files = "in.jsonl"\nonly_new = true')
+    tonight = night(database, tmp_path, toml, [*_rows(2), {"id": "bad", "text": "bad-answer"}])
+    tonight.begin()
+    tonight.go_on(_answer)
+    tonight.rows = [
+        *tonight.rows,
+        SourceRow("new", {"id": "new", "text": "new"}),
+        SourceRow("a1", {"id": "a1"}),
+    ]
+    tonight.rows[0] = SourceRow("a0", {"id": "a0", "text": "changed"})
+    run = tonight.begin()
+    tonight.go_on(_answer)
+    run = tonight.run(run.ref)
+    assert tonight.lines(run)["summary"] == ["a0", "bad", "new"]
+    assert (run.rows, run.old_rows, run.double_rows) == (3, 1, 1)
+
+
+def test_a_budget_is_shared_and_never_exceeded(database: Database, tmp_path: Path) -> None:
+    toml = TOML.replace('model = "sim-small"', 'model = "sim-small"\nbudget_usd = "0.000001"')
+    tonight = night(database, tmp_path, toml, _rows(6))
+    run = tonight.begin()
+    for _ in range(12):
+        tonight.go_on(_answer, looks=1)
+        caps = [batch.max_cost_nanos or 0 for batch in tonight.batches(run)]
+        assert sum(caps) <= 1000
+    assert tonight.run(run.ref).state == RunState.COMPLETED
+    assert sum(batch.spent_nanos for batch in tonight.batches(run)) == 30 * 10
+
+
+def test_a_budget_that_is_used_up_holds_the_run(database: Database, tmp_path: Path) -> None:
+    toml = TOML.replace('model = "sim-small"', 'model = "sim-small"\nbudget_usd = "0.00000012"')
+    tonight = night(database, tmp_path, toml, _rows(6))
+    run = tonight.begin()
+    tonight.go_on(_answer)
+    assert tonight.run(run.ref).state == RunState.RUNNING
+    batches = tonight.batches(run)
+    assert sum(batch.spent_nanos + batch.reserved_nanos for batch in batches) <= 120
+    assert sum(batch.spent_nanos for batch in batches) >= 20
+    assert any(batch.needed_nanos for batch in batches)
+
+
+def test_a_cancelled_run_ends_its_batches(database: Database, tmp_path: Path) -> None:
+    tonight = night(database, tmp_path, TOML, _rows(4))
+    run = tonight.begin()
+    tonight.conductor.look()
+    with database.write() as session:
+        run_endings.cancel(session, 1, run.ref)
+    tonight.go_on(_answer, looks=3)
+    assert tonight.run(run.ref).state == RunState.CANCELLED
+    assert {batch.state for batch in tonight.batches(run)} == {BatchState.CANCELLING}
