@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 
 import httpx
 from celery import Celery
@@ -36,6 +37,10 @@ from workers.in_flight import InFlight
 from workers.keys import Keyring
 from workers.live.switchboard import Switchboard
 from workers.parts import Parts
+from workers.pipelines.conductor import Conductor, Doors
+from workers.pipelines.rows_ahead import stages_of
+from workers.pipelines.sinks import Sinks
+from workers.pipelines.sources import Sources
 from workers.planning import Planning
 from workers.prompt_caches import PromptCaches
 from workers.runtime import Runtime, RuntimeOptions
@@ -169,4 +174,17 @@ def build_runtime(
             card=card,
             build=lambda: build_parts(settings, configuration, database, celery, card.id),
         )
+    )
+
+
+def build_conductor(
+    settings: Settings, configuration: Configuration, database: Database, celery: Celery
+) -> Conductor:
+    """Build what looks after the runs of pipelines, not started yet."""
+    base = settings.pipelines_folder().parent
+    return Conductor(
+        database,
+        partial(stages_of, Catalogue(configuration), PriceBook(configuration)),
+        Doors(Sources(database, base), Sinks(base), Feeder(database, celery).feed),
+        slice_size=settings.slice_size,
     )

@@ -16,11 +16,12 @@ from jobs.queues import BEGIN_RUNS, CONTROL_QUEUE, RUN_SLICE, SWEEP, make_celery
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.store import check_schema, once_reachable, open_database
-from workers.boot import build_runtime
+from workers.boot import build_conductor, build_runtime
 from workers.broker_log import quieten
 from workers.consumer import PromptConsumer
 from workers.courier import Courier
 from workers.metrics import Figure, gauge, serve_metrics
+from workers.pipelines.conductor import AT_ONCE as ENDS_AT_ONCE
 from workers.pipelines.schedule import PipelineClock
 from workers.pipelines.starting import Starter
 from workers.runtime import Runtime
@@ -76,13 +77,16 @@ def run_beat(settings: Settings, configuration: Configuration) -> int:
         SchemaMismatch: the database is not at this version's schema.
     """
     celery = make_celery(settings)
-    database = open_database(settings.resolved_database_url(), connections=CONTROL_SLOTS + 1)
+    database = open_database(
+        settings.resolved_database_url(), connections=CONTROL_SLOTS + ENDS_AT_ONCE + 2
+    )
     once_reachable(database, check_schema)
     sweep = Sweep(database, celery)
     sweeper = Sweeper(sweep)
     courier = Courier(database, to_private=settings.webhooks_to_private)
     folder = PipelineFolder(settings.pipelines_folder(), Catalogue(configuration))
     starter = Starter(database, folder)
+    conductor = build_conductor(settings, configuration, database, celery)
     serve_metrics(settings, [sweep.takeovers])
 
     @celery.task(name=SWEEP)
@@ -97,7 +101,7 @@ def run_beat(settings: Settings, configuration: Configuration) -> int:
     every_sweep["options"] = {"queue": CONTROL_QUEUE, "expires": EXPIRES_S}
     celery.conf.beat_schedule = {"sweep": every_sweep}
     clock = PipelineClock(settings, starter.schedules)
-    celery.steps["worker"].add(_clock_step(celery, [sweeper, courier, starter, clock]))
+    celery.steps["worker"].add(_clock_step(celery, [sweeper, courier, starter, clock, conductor]))
     try:
         return _serve(celery, [CONTROL_QUEUE], slots=CONTROL_SLOTS, name=f"beat-{os.getpid()}")
     finally:

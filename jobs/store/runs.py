@@ -137,6 +137,20 @@ def unfinished_of(session: Session, project_id: int, pipeline: str) -> list[Othe
     ]
 
 
+def newest_completed(session: Session, project_id: int, pipeline: str) -> Run | None:
+    """Return the run of a pipeline that was due last of those that are completed."""
+    return session.exec(
+        select(Run)
+        .where(
+            Run.project_id == project_id,
+            Run.pipeline == pipeline,
+            Run.state == RunState.COMPLETED,
+        )
+        .order_by(col(Run.due_at).desc(), col(Run.id).desc())
+        .limit(1)
+    ).first()
+
+
 def in_states(session: Session, states: Sequence[RunState]) -> list[Run]:
     """Return the unfinished runs in one of these states, oldest first."""
     return list(
