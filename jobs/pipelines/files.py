@@ -25,7 +25,7 @@ from jobs.pipelines.places import line_of, shown
 from jobs.pipelines.sections import Section
 from jobs.pipelines.stages import Stage
 from jobs.routing import Catalogue
-from jobs.states import Priority
+from jobs.states import LaneWish, Priority
 
 JSON_FIELDS = ("schema", "glossary", "examples")
 """Settings of stages that may be named as a file: `schema = "file:facts.json"`."""

@@ -12,7 +12,7 @@ from datetime import timedelta
 from sqlmodel import Session
 
 from jobs.lines import JobLine
-from jobs.states import BatchState
+from jobs.states import BatchState, LaneWish
 from jobs.store import batches
 from jobs.store.batches import least_served
 from jobs.store.database import now
