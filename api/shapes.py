@@ -77,6 +77,7 @@ class BatchShape(BaseModel):
     `deadline` is by when it is wanted, and `after_deadline` what becomes of open jobs then: `finish` or
     `expire`. Outside of its `run_window` it waits. `urgency` is its priority by now: its own, or a
     higher one as time runs out.
+    `lane_saved_usd` is how much less the lines of native batches cost than they had live.
     `eta` and `final_cost_usd` are there while it runs, after some seconds; `forecast` once it has ended.
     """
 
@@ -87,6 +88,7 @@ class BatchShape(BaseModel):
     created_at: str
     finished_at: str | None
     priority: str
+    lane: str
     deadline: str | None
     after_deadline: str
     run_window: str | None
@@ -104,6 +106,7 @@ class BatchShape(BaseModel):
     reused_jobs: int
     saved_usd: str
     cache_saved_usd: str | None
+    lane_saved_usd: str
     retry_of: str | None
     waiting_for: str | None
     eta: Eta | None
@@ -130,6 +133,7 @@ def batch_shape(batch: Batch, project: str, told: Told = NOTHING) -> BatchShape:
         created_at=batch.created_at.isoformat(),
         finished_at=batch.finished_at.isoformat() if batch.finished_at else None,
         priority=batch.priority,
+        lane=batch.lane,
         deadline=batch.deadline.isoformat() if batch.deadline else None,
         after_deadline=batch.after_deadline,
         run_window=batch.run_window,
@@ -155,6 +159,7 @@ def batch_shape(batch: Batch, project: str, told: Told = NOTHING) -> BatchShape:
         reused_jobs=batch.reused_jobs,
         saved_usd=format_usd(batch.saved_nanos),
         cache_saved_usd=_usd_or_none(batch.cache_saved_nanos),
+        lane_saved_usd=format_usd(batch.lane_saved_nanos),
         retry_of=batch.retry_of,
         waiting_for=batch.waiting_for,
         eta=None if told.outlook is None else eta_of(told.outlook),

@@ -14,8 +14,8 @@ from operator import attrgetter
 from celery import Celery
 
 from jobs.errors import ServiceUnavailable
-from jobs.queues import publish_slice, queue_length
-from jobs.store import Database, now
+from jobs.queues import NATIVE_BATCH, SHARE_OUT, publish_hint, publish_slice, queue_length
+from jobs.store import Database, lane_shares, native, now
 from jobs.store.broker_waits import (
     BROKER,
     forget_broker_wait,
@@ -35,6 +35,10 @@ log = logging.getLogger(__name__)
 
 LOST_AFTER = timedelta(seconds=5)
 """A slice that was fed so long ago and is not leased may have lost its message."""
+
+
+HINTS = 100
+"""Native batches that one sweep tells of."""
 
 
 class Feeder:
@@ -94,6 +98,18 @@ class Feeder:
         if is_told:
             with self._database.write() as session:
                 forget_broker_wait(session, fed_before)
+
+    def hint_lanes(self) -> None:
+        """Tell workers what is due in the lanes: batches to be shared out, and native batches."""
+        with self._database.read() as session:
+            hints = [(SHARE_OUT, *each) for each in lane_shares.undecided(session)]
+            hints += [(NATIVE_BATCH, *each) for each in native.due(session, limit=HINTS)]
+        for task, queue, ref in hints:
+            try:
+                publish_hint(self._celery, task, queue, ref)
+            except ServiceUnavailable as error:
+                log.warning("the next sweep tells it again: %s", error)
+                return
 
     def publish(self, slices: Iterable[FedSlice]) -> bool:
         """Publish slices that are marked as fed, and return whether the broker took them.

@@ -20,8 +20,13 @@ from jobs.errors import ConfigurationError, ServiceUnavailable
 from jobs.settings import Settings
 
 RUN_SLICE = "tidemill.run_slice"
+SHARE_OUT = "tidemill.share_out"
+NATIVE_BATCH = "tidemill.native_batch"
 SWEEP = "tidemill.sweep"
 BEGIN_RUNS = "tidemill.begin_runs"
+HINT_LIVES_S = 10
+"""A hint that nobody has taken for so long is forgotten: the sweep gives another one."""
+
 CONTROL_QUEUE = "tidemill.control"
 """Where sweeps and schedules go; every other queue has the name of its provider."""
 
@@ -118,13 +123,29 @@ def publish_slice(app: Celery, queue: str, batch_ref: str, slice_no: int) -> Non
         ServiceUnavailable: the broker did not take the message, or did not say so in time; the
             sweep publishes the slice again.
     """
+    _publish(app, RUN_SLICE, queue, [batch_ref, slice_no])
+
+
+def publish_hint(app: Celery, task: str, queue: str, ref: str) -> None:
+    """Tell the workers of `queue` that something of this name is due; the row decides. As `publish_slice`.
+
+    Raises:
+        ServiceUnavailable: the broker did not take the message; the sweep gives the hint again.
+    """
+    _publish(app, task, queue, [ref], expires_s=HINT_LIVES_S)
+
+
+def _publish(
+    app: Celery, task: str, queue: str, args: list[Any], *, expires_s: int | None = None
+) -> None:
     pool = producers[_bounded_connection(app)]
     try:
         with pool.acquire(block=True, timeout=BROKER_PATIENCE_S) as producer:
             app.send_task(
-                RUN_SLICE,
-                args=[batch_ref, slice_no],
+                task,
+                args=args,
                 queue=queue,
+                expires=expires_s,
                 producer=producer,
                 # Else Celery keeps every message as a child of the task that published it.
                 add_to_parent=False,

@@ -21,6 +21,7 @@ class _Keys:
     """The keys of one pool, which takes them in turn; none is there twice."""
 
     def __init__(self, keys: Sequence[SecretStr | None]) -> None:
+        self.first = keys[0]
         self._turns: Iterator[SecretStr | None] = itertools.cycle(keys)
         self._count = len(keys)
         self._rests_until: dict[SecretStr | None, float] = {}
@@ -72,6 +73,16 @@ class Keyring:
         if pool in self._faults:
             raise AuthenticationFailed(self._faults[pool])
         return self._keys[pool].next()
+
+    def first(self, pool: PoolId) -> SecretStr | None:
+        """Return the first key of a pool, for what the others may not see; None where it needs none.
+
+        Raises:
+            AuthenticationFailed: the pool has keys, and one of them could not be read.
+        """
+        if pool in self._faults:
+            raise AuthenticationFailed(self._faults[pool])
+        return self._keys[pool].first
 
     def rests(self, pool: PoolId, key: SecretStr | None) -> bool:
         """Leave a key that was refused out for a while; return whether its pool has another one."""

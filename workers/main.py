@@ -12,7 +12,15 @@ from celery.beat import EmbeddedService, Scheduler
 from jobs.configuration import Configuration
 from jobs.errors import ConfigurationError
 from jobs.pipelines.folder import PipelineFolder
-from jobs.queues import BEGIN_RUNS, CONTROL_QUEUE, RUN_SLICE, SWEEP, make_celery
+from jobs.queues import (
+    BEGIN_RUNS,
+    CONTROL_QUEUE,
+    NATIVE_BATCH,
+    RUN_SLICE,
+    SHARE_OUT,
+    SWEEP,
+    make_celery,
+)
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.store import check_schema, once_reachable, open_database
@@ -60,6 +68,14 @@ def run_worker(
     @celery.task(name=RUN_SLICE)
     def run_slice(batch_ref: str, slice_no: int) -> None:
         runtime.run_slice(batch_ref, slice_no)
+
+    @celery.task(name=SHARE_OUT)
+    def share_out(batch_ref: str) -> None:
+        runtime.do_lane_work(lambda office: office.share_out(batch_ref))
+
+    @celery.task(name=NATIVE_BATCH)
+    def native_batch(ref: str) -> None:
+        runtime.do_lane_work(lambda office: office.look_after(ref))
 
     celery.steps["worker"].add(_runtime_step(runtime, settings))
     signals.worker_shutting_down.connect(lambda **_: runtime.drain(), weak=False)

@@ -8,7 +8,7 @@ import gc
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ from jobs.store.leases import Lease
 from jobs.store.workers import WorkerCard
 from workers.job_run import RECONFIGURED_S
 from workers.kept_answers import take_kept
+from workers.lanes.office import Office
 from workers.open_slice import OpenSlice
 from workers.parts import Parts
 from workers.slice_run import SliceRun
@@ -65,9 +66,11 @@ class Runtime:
         self._thread = threading.Thread(target=self._serve, name="runtime", daemon=True)
         self._ready = threading.Event()
         self._parts: Parts | None = None
+        self._office: Office | None = None
         self._leases: set[Lease] = set()  # from their claims on, so none runs out unread
         self._running: set[SliceRun] = set()
         self._tasks: set[asyncio.Task[None]] = set()  # from before their claim on
+        self._lane_tasks: set[asyncio.Task[None]] = set()
         self._draining = False
         self._heart: asyncio.Task[None] | None = None
         self._told_waits: dict[int, str] = {}  # what was last noted with the batches
@@ -107,6 +110,16 @@ class Runtime:
         except CancelledError:
             log.warning("slice %d of %s was cut off by the shutdown", slice_no, batch_ref)
 
+    def do_lane_work(self, work: Callable[[Office], Coroutine[None, None, None]]) -> None:
+        """Do something that is due in the batch lanes; returns at once if there is nothing to do."""
+        if self._draining:
+            return
+        doing = asyncio.run_coroutine_threadsafe(self._do_lane_work(work), self._loop)
+        try:
+            doing.result()
+        except CancelledError:
+            log.warning("work in a batch lane was cut off by the shutdown")
+
     def drain(self) -> None:
         """Start no more calls; abort those that are still in flight after the grace time."""
         if not self._draining:
@@ -128,6 +141,7 @@ class Runtime:
 
     async def _begin(self) -> None:
         self._parts = self._options.build()
+        self._office = Office(self._parts)
         await self._try_to_beat()
         self._heart = asyncio.create_task(self._keep_beating())
         self._watching = asyncio.create_task(watch_loop(self.lag))
@@ -140,6 +154,16 @@ class Runtime:
             await self._claim_and_run(batch_ref, slice_no)
         finally:
             self._tasks.discard(task)
+
+    async def _do_lane_work(self, work: Callable[[Office], Coroutine[None, None, None]]) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # a coroutine runs in a task
+        assert self._office is not None  # it is there from `start` on
+        self._lane_tasks.add(task)
+        try:
+            await work(self._office)
+        finally:
+            self._lane_tasks.discard(task)
 
     async def _claim_and_run(self, batch_ref: str, slice_no: int) -> None:
         owner = self._options.card.id
@@ -205,15 +229,22 @@ class Runtime:
         log.info("draining %d open slices", len(self._running))
         for run in self._running:
             run.drain()
+        if self._office is not None:
+            self._office.close()
         self._loop.call_later(self._options.settings.drain_grace_s, self._abort)
 
     def _abort(self) -> None:
         for run in self._running:
             run.abort()
+        # Killed between any two of its lines a step is taken up by another process.
+        for task in self._lane_tasks:
+            task.cancel()
 
     async def _end(self) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks := {*self._tasks, *self._lane_tasks}:
+            await asyncio.wait(tasks)
+        if self._office is not None:
+            await self._office.end()
         for task in (self._heart, self._watching):
             if task is not None:
                 task.cancel()

@@ -84,6 +84,7 @@ class Sweep:
             self.resume_batches,
             self.feed,
             self.publish_lost,
+            self.hint_lanes,
             self.drop_abandoned_uploads,
             self.forget_silent_workers,
             self.mark_progress,
@@ -171,6 +172,10 @@ class Sweep:
     def publish_lost(self) -> None:
         """Publish again what the broker seems to have lost."""
         self._feeder.publish_lost()
+
+    def hint_lanes(self) -> None:
+        """Let workers do what is due in the batch lanes."""
+        self._feeder.hint_lanes()
 
     def drop_abandoned_uploads(self) -> None:
         """Delete what dead uploads have left."""

@@ -18,6 +18,8 @@ PARAMETERS: Mapping[str, str] = {
     "purpose": "only files of this purpose",
     "name": "what the batch is called in lists",
     "priority": "share of a busy queue",
+    "lane": "`live`, or at half the price through the providers' batch APIs: `batch` where they can, "
+    "`auto` where it is cheaper and there is time",
     "deadline": "by when it is wanted: `2026-12-01T06:00:00+01:00`, or the next `06:00 Europe/Paris`",
     "after_deadline": "what becomes of open jobs then: `finish` runs them late, `expire` ends them",
     "run_window": "hours in which it may run: `22:00-06:00 Europe/Paris`; outside of them it waits",

@@ -38,7 +38,7 @@ from jobs.quote import Known
 from jobs.quote.reach import Wish
 from jobs.sheets.csv_rows import DELIMITERS
 from jobs.sources import check_source
-from jobs.states import BatchState, Priority
+from jobs.states import BatchState, LaneWish, Priority
 from jobs.store import batches, budgets, idempotency, now
 from jobs.store.idempotency import Claim, Receipt
 from jobs.store.uploads import BatchDraft
@@ -50,6 +50,7 @@ OF_THE_BATCH = frozenset(
     {
         "name",
         "priority",
+        "lane",
         "max_cost_usd",
         "deadline",
         "after_deadline",
@@ -71,6 +72,7 @@ class SubmissionQuery(BaseModel):
 
     name: Annotated[str | None, Field(max_length=200)] = None
     priority: Priority = Priority.NORMAL
+    lane: LaneWish = LaneWish.LIVE
     max_cost_usd: str | None = None
     deadline: str | None = None
     after_deadline: AfterDeadline = AfterDeadline.FINISH
@@ -216,6 +218,7 @@ async def submit(
         defaults=defaults.to_json(),
         name=query.name,
         priority=query.priority,
+        lane=query.lane,
         max_cost_nanos=max_cost_nanos,
         after_deadline=query.after_deadline,
         run_window=query.window,

@@ -22,7 +22,7 @@ from jobs.store.refs import new_ref
 from jobs.store.slices import NATIVE_OWNER
 from jobs.tables import Batch, NativeBatch, NativeSlice, Slice
 
-CLAIM = timedelta(seconds=60)
+CLAIM = timedelta(seconds=15)
 """Without a renewal for so long whoever does a step counts as dead."""
 
 HELD = timedelta(days=10)

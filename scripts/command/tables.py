@@ -61,6 +61,7 @@ def batch_summary(batch: JsonObject) -> Table:
         ("forecast", ahead(batch)),
         ("forecasts", how_good(batch)),
         ("bad answers", _bad_answers(batch)),
+        ("batch lane", _saved_by_lane(batch)),
         ("prompt caches", saved_by_caches(batch.get("cache_saved_usd"))),
         ("without price", f"{_jobs(unpriced)}, which the cost leaves out" if unpriced else ""),
         ("unknown", f"{_calls(unknown)}, charged at the worst case" if unknown else ""),
@@ -81,6 +82,13 @@ def _bad_answers(batch: JsonObject) -> str:
     """Return how many answers were not usable, and which part of the cost is theirs."""
     count = batch.get("bad_answers")
     return f"{count:,}, {dollars(batch['bad_answers_cost_usd'])} of the cost" if count else ""
+
+
+def _saved_by_lane(batch: JsonObject) -> str:
+    """Say what native batches saved; nothing of a batch that takes live calls only."""
+    if batch.get("lane", "live") == "live":
+        return ""
+    return f"{batch['lane']}, which saved {dollars(batch['lane_saved_usd'])}"
 
 
 def _saved(batch: JsonObject) -> str:

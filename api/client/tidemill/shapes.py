@@ -93,6 +93,7 @@ class Batch(Shape, frozen=True, kw_only=True):
     created_at: datetime | None = None
     finished_at: datetime | None = None
     priority: str = "normal"
+    lane: str = "live"
     deadline: datetime | None = None
     after_deadline: str = "finish"
     run_window: str | None = None
@@ -109,6 +110,7 @@ class Batch(Shape, frozen=True, kw_only=True):
     reused_jobs: int = 0
     saved_usd: Decimal | None = None
     cache_saved_usd: Decimal | None = None
+    lane_saved_usd: Decimal = Decimal(0)
     retry_of: str | None = None
     waiting_for: str | None = None
     eta: Eta | None = None
