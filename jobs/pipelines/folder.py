@@ -1,6 +1,5 @@
 """The folder of pipelines: what its files say now, and which of them say nothing that could be done."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,6 @@ from pathlib import Path
 from jobs.errors import ConfigurationError
 from jobs.pipelines.files import Pipeline, check_models, load_pipeline
 from jobs.routing import Catalogue
-
-log = logging.getLogger(__name__)
 
 WATCHED = (".toml", ".json")
 """Pipelines, and the schemas and examples that they name."""
@@ -47,9 +44,6 @@ class PipelineFolder:
         known, found = self._read
         if signature != known:
             found = self._load()
-            for each in found:
-                if each.trouble is not None:
-                    log.warning("%s", each.trouble)
             self._read = signature, found
         return found
 
@@ -77,7 +71,8 @@ class PipelineFolder:
                 pipeline = load_pipeline(path)
                 check_models(pipeline, self._catalogue)
             except ConfigurationError as error:
-                found.append(Found(path, trouble=error.message))
+                told = error.message
+                found.append(Found(path, trouble=told if str(path) in told else f"{path}: {told}"))
                 continue
             other = owners.setdefault(pipeline.name, path.name)
             if other != path.name:

@@ -10,10 +10,12 @@ from scripts.command import (
     keys,
     look,
     parts,
+    pipelines,
     pools,
     reconcile,
     results,
     retry,
+    runs,
     steer,
     submit,
     usage,
@@ -62,6 +64,9 @@ app.command("budget")(budget.budget)
 app.command("pools")(pools.pools)
 app.add_typer(keys.keys, name="keys")
 app.add_typer(webhooks.webhooks, name="webhooks")
+app.add_typer(pipelines.pipelines, name="pipelines")
+app.command("run")(pipelines.run)
+app.add_typer(runs.runs, name="runs")
 parts.register(app)
 
 

@@ -151,6 +151,47 @@ class Client:
         """Change `daily_usd` and `monthly_usd`, None for no cap, and return the budget."""
         return self._object(Ask("PATCH", "/api/budget", dict, body=changes))
 
+    def pipelines(self) -> JsonObject:
+        """Return the project's pipelines as `{"data"}`."""
+        return self._get("/api/pipelines")
+
+    def begin_run(self, pipeline: str, day: str | None, idempotency_key: str) -> JsonObject:
+        """Begin a run of a pipeline and return it; with the same key it is the same run."""
+        path = f"/api/pipelines/{quote(pipeline, safe='')}/runs"
+        params = {} if day is None else {"date": day}
+        headers = {"idempotency-key": idempotency_key}
+        return self._object(
+            Ask("POST", path, dict, params=params, headers=headers, may_repeat=True)
+        )
+
+    def backfill(self, pipeline: str, first: str, last: str, at_once: int) -> JsonObject:
+        """Begin a run for each day and return them as `{"data"}`."""
+        path = f"/api/pipelines/{quote(pipeline, safe='')}/backfill"
+        body: dict[str, Any] = {"first": first, "last": last, "at_once": at_once}
+        return self._object(Ask("POST", path, dict, body=body))
+
+    def runs(self, pipeline: str | None, limit: int, cursor: str | None = None) -> JsonObject:
+        """Return a page of runs, the newest first, as `{"data", "next_cursor"}`."""
+        params = {"limit": str(limit), "pipeline": pipeline, "cursor": cursor}
+        return self._get("/api/runs", {name: text for name, text in params.items() if text})
+
+    def run(self, run_id: str) -> JsonObject:
+        """Return a run with its stages and sinks."""
+        return self._get(_of_run(run_id))
+
+    def cancel_run(self, run_id: str) -> JsonObject:
+        """Cancel a run and return it."""
+        return self._object(Ask("POST", f"{_of_run(run_id)}/cancel", dict))
+
+    def retry_run(self, run_id: str, stage: str | None, *, as_now: bool) -> JsonObject:
+        """Ask again for what failed of a run and return it."""
+        params = {"as_now": str(as_now).lower()} | ({"from": stage} if stage else {})
+        return self._object(Ask("POST", f"{_of_run(run_id)}/retry", dict, params=params))
+
+    def run_failures(self, run_id: str, limit: int) -> JsonObject:
+        """Return rows of a run that failed as `{"data"}`."""
+        return self._get(f"{_of_run(run_id)}/failures", {"limit": str(limit)})
+
     def webhooks(self) -> JsonObject:
         """Return the project's webhooks."""
         return self._get("/api/webhooks")
@@ -180,3 +221,7 @@ def _account_of(method: str, batch_id: str, **more: Any) -> Ask[Any]:
     path = f"{asks.of_batch(batch_id)}/reconciliation"
     may_repeat = method == "GET"
     return Ask(method, path, dict, timeout_s=asks.SUBMIT_S, may_repeat=may_repeat, **more)
+
+
+def _of_run(run_id: str) -> str:
+    return f"/api/runs/{quote(run_id, safe='')}"

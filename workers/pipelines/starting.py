@@ -22,6 +22,7 @@ class Starter:
         self._database = database
         self.folder = folder
         self._stopped = threading.Event()
+        self._told: set[str] = set()
 
     def schedules(self) -> Schedules:
         """Return the schedules that the files have now."""
@@ -46,6 +47,7 @@ class Starter:
             ServiceUnavailable: the database doesn't answer.
         """
         begun = 0
+        self._tell_troubles()
         for pipeline in self.folder.pipelines():
             if pipeline.schedule is None or name not in {None, pipeline.name}:
                 continue
@@ -54,6 +56,13 @@ class Starter:
             except NotFound as error:
                 log.warning("pipeline %s: %s", pipeline.name, error)
         return begun
+
+    def _tell_troubles(self) -> None:
+        """Log what is wrong with files, once while it is."""
+        troubles = {found.trouble for found in self.folder.files() if found.trouble is not None}
+        for trouble in sorted(troubles - self._told):
+            log.warning("%s", trouble)
+        self._told = troubles
 
     def _begin(self, pipeline: Pipeline) -> bool:
         with self._database.read() as session:
