@@ -9,7 +9,7 @@ from jobs.pipelines.cron import next_due, zone_named
 from jobs.pipelines.files import Pipeline
 from jobs.pipelines.folder import Found
 from jobs.states import FINAL_RUN_STATES, RunState
-from jobs.store import Session, runs
+from jobs.store import Session, run_items, runs
 from jobs.store.run_totals import StageTotals, Totals, sum_of
 from jobs.tables import Run, RunSink, RunStage
 
@@ -216,6 +216,23 @@ def run_detail(session: Session, run: Run, totals: Totals, now: datetime) -> Run
             for stage in runs.stages(session, run.id)
         ],
         sinks=[_sink(pipeline, sink) for sink in runs.sinks(session, run.id)],
+    )
+
+
+def failures_of(session: Session, run: Run, limit: int) -> FailureList:
+    """Return rows of a run that failed."""
+    assert run.id is not None  # it is in the database
+    pipeline = Pipeline.from_json(run.definition)
+    return FailureList(
+        data=[
+            FailureShape(
+                key=key,
+                stage=pipeline.stages[stage_no].name,
+                branch=branch,
+                error=error or "unknown",
+            )
+            for key, stage_no, branch, error in run_items.failures(session, run.id, limit)
+        ]
     )
 
 

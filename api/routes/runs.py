@@ -4,13 +4,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.access.auth import ReaderProject
+from api.access.audit import note
+from api.access.auth import ReaderProject, SubmitterProject
 from api.intake.bodies import StrictRoute
-from api.pipelines.shapes import RunDetail, RunPage, run_detail, run_shape
-from api.query import WholeNumber
+from api.pipelines.shapes import (
+    FailureList,
+    RunDetail,
+    RunPage,
+    failures_of,
+    run_detail,
+    run_shape,
+)
+from api.query import Flag, WholeNumber
+from api.routes.pipelines import named
 from api.services import ServicesDep
 from jobs.clock import utcnow
-from jobs.store import Session, runs
+from jobs.store import Session, batches, run_endings, runs
 from jobs.store.run_totals import totals_of
 from jobs.tables import Run
 
@@ -42,6 +51,52 @@ def get_run(services: ServicesDep, project_id: ReaderProject, run_id: str) -> Ru
     """Return a run with its stages, its sinks, and its receipt."""
     with services.database.read() as session:
         return _detail(session, runs.find(session, project_id, run_id))
+
+
+@router.post("/runs/{run_id}/cancel")
+def cancel(services: ServicesDep, project_id: SubmitterProject, run_id: str) -> RunDetail:
+    """Cancel a run: nothing more is sent for it, and what is in flight still counts."""
+    with services.database.write() as session:
+        shape = _detail(session, run_endings.cancel(session, project_id, run_id))
+    note("run_cancelled", project_id, run=run_id)
+    return shape
+
+
+@router.post("/runs/{run_id}/retry")
+def retry(
+    services: ServicesDep,
+    project_id: SubmitterProject,
+    run_id: str,
+    stage: Annotated[
+        str | None,
+        Query(alias="from", description="only rows that failed in this stage or in a later one"),
+    ] = None,
+    as_now: Annotated[
+        Flag, Query(description="by the pipeline's file as it is now, not as it was")
+    ] = False,
+) -> RunDetail:
+    """Take up a run that has ended: rows that failed are asked for again, and its sinks written anew."""
+    with services.database.write() as session:
+        run = runs.find(session, project_id, run_id)
+        project = batches.project_name(session, project_id)
+        said = named(services, project, run.pipeline) if as_now else None
+        taken_up = run_endings.retry(session, project_id, run_id, from_stage=stage, pipeline=said)
+        shape = _detail(session, taken_up)
+    note("run_retried", project_id, run=run_id)
+    return shape
+
+
+@router.get("/runs/{run_id}/failures")
+def list_failures(
+    services: ServicesDep,
+    project_id: ReaderProject,
+    run_id: str,
+    limit: Annotated[WholeNumber, Query(ge=1, le=1000)] = 100,
+) -> FailureList:
+    """List rows that failed, in the order of the source: where, and of what."""
+    with services.database.read() as session:
+        run = runs.find(session, project_id, run_id)
+        return failures_of(session, run, limit)
 
 
 def _detail(session: Session, run: Run) -> RunDetail:

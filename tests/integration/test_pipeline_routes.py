@@ -101,6 +101,18 @@ async def test_runs_are_listed_newest_first_by_the_page(client: httpx.AsyncClien
     assert second["next_cursor"] is None
 
 
+async def test_a_run_is_cancelled_and_taken_up_again(client: httpx.AsyncClient) -> None:
+    run = f"/api/runs/{(await client.post('/api/pipelines/nightly/runs')).json()['id']}"
+    assert (await client.post(f"{run}/retry")).status_code == 409
+    cancelled = (await client.post(f"{run}/cancel")).json()
+    assert (cancelled["state"], cancelled["trouble"]) == ("cancelled", "it was cancelled")
+    assert (await get(client, f"{run}/failures")) == {"data": []}
+    assert (await client.post(f"{run}/retry?from=nowhere")).status_code == 409
+    again = await client.post(f"{run}/retry?from=french&as_now=true")
+    assert again.status_code == 200, again.text
+    assert (again.json()["state"], again.json()["retries"]) == ("running", 1)
+
+
 async def test_another_project_sees_and_begins_none_of_them(
     client: httpx.AsyncClient, database: Database
 ) -> None:
@@ -112,6 +124,9 @@ async def test_another_project_sees_and_begins_none_of_them(
     body = {"first": "2026-11-01", "last": "2026-11-01"}
     for answer in (
         await client.get(f"/api/runs/{run['id']}"),
+        await client.get(f"/api/runs/{run['id']}/failures"),
+        await client.post(f"/api/runs/{run['id']}/cancel"),
+        await client.post(f"/api/runs/{run['id']}/retry"),
         await client.post("/api/pipelines/nightly/runs"),
         await client.post("/api/pipelines/nightly/backfill", json=body),
     ):

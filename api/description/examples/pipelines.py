@@ -101,4 +101,7 @@ PIPELINES: Mapping[str, Examples] = {
     ),
     "GET /api/runs": Examples({"200": {"data": [_RUN], "next_cursor": None}}),
     "GET /api/runs/{run_id}": Examples({"200": _DETAIL}),
+    "POST /api/runs/{run_id}/cancel": Examples({"200": {**_DETAIL, "state": "cancelled"}}),
+    "POST /api/runs/{run_id}/retry": Examples({"200": {**_DETAIL, "state": "running"}}),
+    "GET /api/runs/{run_id}/failures": Examples({"200": {"data": [_FAILURE]}}),
 }
