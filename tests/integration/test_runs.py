@@ -11,7 +11,7 @@ from jobs.errors import LeaseLost
 from jobs.pipelines.ends import SourceSection
 from jobs.pipelines.rows import RunFacts, SourceRow
 from jobs.states import BatchState, RunState
-from jobs.store import Database, handover, run_claims, run_endings
+from jobs.store import Database, handover, run_claims, run_diffs, run_endings
 from jobs.store.handover import Step
 from tests.support.nights import answer_all, night
 
@@ -281,3 +281,23 @@ def test_a_cancelled_run_ends_its_batches(database: Database, tmp_path: Path) ->
     tonight.go_on(_answer, looks=3)
     assert tonight.run(run.ref).state == RunState.CANCELLED
     assert {batch.state for batch in tonight.batches(run)} == {BatchState.CANCELLING}
+
+
+def test_what_a_run_has_made_otherwise_is_told(database: Database, tmp_path: Path) -> None:
+    tonight = night(database, tmp_path, TOML, _rows(4))
+    tonight.begin()
+    tonight.go_on(_answer)
+    tonight.rows = [*tonight.rows[1:], SourceRow("new", {"id": "new", "text": "new"})]
+    tonight.rows[0] = SourceRow("a1", {"id": "a1", "text": "changed"})
+    run = tonight.begin()
+    tonight.go_on(_answer)
+    with database.read() as session:
+        before = run_diffs.run_before(session, run)
+        assert before is not None
+        found = run_diffs.diff(session, run, before, stage="translations", keys=3)
+        assert run_diffs.diff(session, run, before, stage="none", keys=3) is None
+        assert run_diffs.run_before(session, before) is None
+    assert found is not None
+    assert (found.same, found.new.count, found.gone.count, found.changed.count) == (4, 2, 2, 2)
+    assert found.changed.keys == ("a1/de", "a1/fr")
+    assert (found.new.keys, found.gone.keys) == (("new/de", "new/fr"), ("a0/de", "a0/fr"))
