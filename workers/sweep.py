@@ -222,7 +222,7 @@ class Sweep:
                         break
 
     def _end_some(self, batch_id: int, state: BatchState, end_jobs: EndJobs) -> bool:
-        """Answer the jobs of some idle slices of a batch; return whether there were any."""
+        """Answer the jobs of some idle slices of a batch; return whether there may be more."""
         with self._database.write() as session:
             batch = batches.lock(session, batch_id)
             if batch.state != state:  # another sweep was faster
@@ -231,5 +231,5 @@ class Sweep:
             for piece in idle:
                 end_jobs(session, batch, piece)
                 slices.close(session, batch, piece)
-            batches.finish_if_complete(session, batch)
-        return bool(idle)
+            is_final = batches.finish_if_complete(session, batch)
+        return bool(idle) and not is_final

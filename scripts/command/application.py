@@ -12,6 +12,7 @@ from scripts.command import (
     parts,
     pipelines,
     pools,
+    receipt,
     reconcile,
     results,
     retry,
@@ -60,6 +61,7 @@ app.command("pause")(steer.pause)
 app.command("resume")(steer.resume)
 app.command("retry")(retry.retry)
 app.command("usage")(usage.usage)
+app.command("receipt")(receipt.receipt)
 app.command("budget")(budget.budget)
 app.command("pools")(pools.pools)
 app.add_typer(keys.keys, name="keys")

@@ -139,6 +139,14 @@ class Client:
         """Return sums of tokens and cost as `{"data", "total"}`."""
         return self._object(asks.usage(query))
 
+    def receipt(self, batch_id: str) -> JsonObject:
+        """Return what a batch cost and saved."""
+        return self._object(asks.receipt(batch_id))
+
+    def receipts(self, month: str) -> JsonObject:
+        """Return what the project's month cost and saved."""
+        return self._object(asks.receipts(month))
+
     def pools(self) -> JsonObject:
         """Return what the gate knows of the pools as `{"data"}`."""
         return self._get("/api/pools")

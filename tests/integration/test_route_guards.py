@@ -31,6 +31,8 @@ SCOPES = {
     "GET /api/batches/{batch_id}/results": "read",
     "GET /api/budget": "read",
     "GET /api/pools": "read",
+    "GET /api/receipts": "read",
+    "GET /api/batches/{batch_id}/receipt": "read",
     "GET /api/usage": "read",
     "GET /api/pipelines": "read",
     "POST /api/pipelines/{pipeline}/runs": "submit",
@@ -224,7 +226,7 @@ async def test_what_another_project_has_is_as_if_it_were_not_there(
         owner = create_key(session, ensure_project(session, "another"))
         stranger = create_key(session, ensure_project(session, "default"), scopes=set(Scope))
     of_a_batch = [name for name in closed(app) if "{batch_id}" in name]
-    assert len(of_a_batch) == 18
+    assert len(of_a_batch) == 19
     for name in of_a_batch:
         foreign = await ask(client, name, stranger, theirs)
         unknown = await ask(client, name, stranger, UNKNOWN)

@@ -260,7 +260,7 @@ SWEEP = Play(
         "bring_near": 1,
         "expire": 2,
         "expire_due": 1,
-        "idle_slices": 4,
+        "idle_slices": 2,
         "reconsider": 1,
         "feed": 1,
         "mark_fed": 1,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from urllib.parse import quote as quoted
 
-from .shapes import Batch, BatchPage, Budget, Quote, UsageReport
+from .shapes import Batch, BatchPage, Budget, Quote, Receipt, UsageReport
 from .upload import Upload
 
 T = TypeVar("T")
@@ -101,6 +101,16 @@ def results(batch_id: str, order: str, after: str | None, limit: int) -> Ask[byt
 def usage(query: Texts) -> Ask[UsageReport]:
     """Ask for sums of tokens and cost."""
     return _get("/api/usage", UsageReport, query)
+
+
+def receipt(batch_id: str) -> Ask[Receipt]:
+    """Ask for what a batch cost and saved."""
+    return _get(f"{of_batch(batch_id)}/receipt", Receipt)
+
+
+def receipts(month: str) -> Ask[Receipt]:
+    """Ask for what the project's month cost and saved."""
+    return _get("/api/receipts", Receipt, {"month": month})
 
 
 def budget() -> Ask[Budget]:

@@ -19,7 +19,7 @@ from .jobs import Jobs, opened
 from .options import Dollars, Options, RetryOptions, texts_of
 from .patience import judge_of, patience
 from .progress import display
-from .shapes import Batch, Budget, Quote, Result, UsageReport
+from .shapes import Batch, Budget, Quote, Receipt, Result, UsageReport
 from .upload import Upload
 
 T = TypeVar("T")
@@ -179,6 +179,14 @@ class AsyncTidemill:
         """Return tokens and cost, grouped by some of day, project, provider, pool, model, outcome."""
         query = {"by": ",".join(by or ("day",)), "since": since, "until": until}
         return await self._ask(asks.usage(texts_of(query)))
+
+    async def receipt(self, batch: Batch | str) -> Receipt:
+        """Return what a batch cost up to now, against the list price, by model and lane."""
+        return await self._ask(asks.receipt(id_of(batch)))
+
+    async def month_receipt(self, month: str) -> Receipt:
+        """Return what the project paid in a month, as `2026-11` (UTC), against the list price."""
+        return await self._ask(asks.receipts(month))
 
     async def budget(self) -> Budget:
         """Return the project's caps and what is used of them."""

@@ -264,6 +264,66 @@ class UsageReport(Shape, frozen=True, kw_only=True):
     total: UsageRow
 
 
+class ReceiptPart(Shape, frozen=True, kw_only=True):
+    """What calls to a model cost; `lane` is `live` or `batch`, None of a month."""
+
+    provider: str
+    model: str
+    lane: str | None = None
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: Decimal | None = None
+
+
+class ReceiptSavings(Shape, frozen=True, kw_only=True):
+    """What native batches, prompt caches, and answers that were there have saved."""
+
+    lanes_usd: Decimal
+    caches_usd: Decimal
+    answers_usd: Decimal
+    total_usd: Decimal
+    share: float | None = None
+
+
+class ReceiptWaste(Shape, frozen=True, kw_only=True):
+    """What was paid for answers that were not usable, and for calls whose answer never came."""
+
+    bad_answers: int
+    bad_answers_usd: Decimal
+    unknown_calls: int
+    unknown_calls_usd: Decimal
+    total_usd: Decimal
+
+
+class ReceiptDeadlines(Shape, frozen=True, kw_only=True):
+    """How many deadlines were kept, missed, and are still open; the worst miss in seconds."""
+
+    kept: int = 0
+    missed: int = 0
+    open: int = 0
+    worst_late_s: float = 0.0
+
+
+class Receipt(Shape, frozen=True, kw_only=True):
+    """What a batch or a month cost: `list_usd` less `saved.total_usd` is `paid_usd`."""
+
+    is_final: bool
+    jobs: int
+    succeeded: int
+    saved: ReceiptSavings
+    wasted: ReceiptWaste
+    deadlines: ReceiptDeadlines
+    parts: list[ReceiptPart]
+    id: str | None = None
+    month: str | None = None
+    batches: int = 1
+    not_called: int = 0
+    list_usd: Decimal | None = None
+    paid_usd: Decimal | None = None
+    unpriced_calls: int = 0
+
+
 class Period(Shape, frozen=True, kw_only=True):
     """What the calls sent in the present day or month cost; `resets_at` is when it ends."""
 

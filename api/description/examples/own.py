@@ -55,6 +55,45 @@ _BATCH = {
     "forecast": None,
 }
 
+_RECEIPT = {
+    "id": _BATCH["id"],
+    "month": None,
+    "is_final": True,
+    "batches": 1,
+    "jobs": 1000,
+    "succeeded": 998,
+    "not_called": 12,
+    "list_usd": "0.128400000",
+    "paid_usd": "0.064200000",
+    "unpriced_calls": 0,
+    "saved": {
+        "lanes_usd": "0.063420000",
+        "caches_usd": "0.000000000",
+        "answers_usd": "0.000780000",
+        "total_usd": "0.064200000",
+        "share": 0.5,
+    },
+    "wasted": {
+        "bad_answers": 3,
+        "bad_answers_usd": "0.000180000",
+        "unknown_calls": 0,
+        "unknown_calls_usd": "0.000000000",
+        "total_usd": "0.000180000",
+    },
+    "deadlines": {"kept": 1, "missed": 0, "open": 0, "worst_late_s": 0.0},
+    "parts": [
+        {
+            "provider": "openai",
+            "model": "gpt-4o-mini",
+            "lane": "batch",
+            "calls": 988,
+            "input_tokens": 25_000,
+            "output_tokens": 61_000,
+            "cost_usd": "0.064200000",
+        }
+    ],
+}
+
 _PROGRESS = {
     "data": [
         {
@@ -236,6 +275,8 @@ OWN: Mapping[str, Examples] = {
     "POST /api/webhooks": Examples(
         {"201": {**_WEBHOOK, "secret": "whsec_…"}}, {"url": _WEBHOOK["url"]}
     ),
+    "GET /api/batches/{batch_id}/receipt": Examples({"200": _RECEIPT}),
+    "GET /api/receipts": Examples({"200": {**_RECEIPT, "id": None, "month": "2026-11"}}),
     "GET /api/usage": Examples({"200": {"data": [{"day": "2026-11-27", **_SUMS}], "total": _SUMS}}),
     "GET /api/budget": Examples({"200": _BUDGET}),
     "PATCH /api/budget": Examples({"200": _BUDGET}, {"daily_usd": "20.00"}),

@@ -1,0 +1,155 @@
+"""Receipts: what work cost, what it would have cost, where it went, and whether it came in time. Pure.
+
+Every figure is a sum of integers. The list price is what the same calls would have cost live and without any
+saving: what was paid, and what was saved of it. So list minus savings is always what was paid.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from jobs.states import FINAL_BATCH_STATES, BatchState
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What calls to a model in a lane took and cost; `lane` is `live` or `batch`, or None for both."""
+
+    provider: str
+    model: str
+    lane: str | None
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost_nanos: int
+    unpriced_calls: int = 0
+    unknown_nanos: int = 0
+    """Of the cost, what calls are charged whose end nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A batch as far as its receipt goes; of its row."""
+
+    ref: str
+    state: str
+    jobs: int
+    succeeded: int
+    not_called: int
+    """Jobs that needed no call: the same as another one, or answered before."""
+    spent_nanos: int
+    lane_saved_nanos: int
+    cache_saved_nanos: int
+    reuse_saved_nanos: int
+    bad_answers: int
+    bad_nanos: int
+    unknown_calls: int
+    unpriced_jobs: int
+    deadline: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def late_s(self) -> float | None:
+        """Seconds by which the deadline was missed, at most 0 if it was kept; None without one, or an end."""
+        if self.deadline is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.deadline).total_seconds()
+
+    @property
+    def missed(self) -> bool | None:
+        """Whether a deadline was missed; None where there is none, or no end. What expired was missed."""
+        late_s = self.late_s
+        if late_s is None or self.state == BatchState.CANCELLED:
+            return None
+        return late_s > 0 or self.state == BatchState.EXPIRED
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How many deadlines were kept, missed, and are still open; and the worst of the missed."""
+
+    kept: int = 0
+    missed: int = 0
+    open: int = 0
+    worst_late_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What some work cost. `is_final` tells that all of it has ended; `paid_nanos` is what it was charged."""
+
+    batches: int
+    jobs: int
+    succeeded: int
+    not_called: int
+    paid_nanos: int
+    lane_saved_nanos: int
+    cache_saved_nanos: int
+    reuse_saved_nanos: int
+    bad_answers: int
+    bad_nanos: int
+    unknown_calls: int
+    unknown_nanos: int
+    unpriced: int
+    deadlines: Deadlines
+    parts: tuple[Part, ...]
+    is_final: bool
+
+    @property
+    def saved_nanos(self) -> int:
+        """All that was saved; below zero where caches cost more than they saved, and nothing else did."""
+        return self.lane_saved_nanos + self.cache_saved_nanos + self.reuse_saved_nanos
+
+    @property
+    def list_nanos(self) -> int:
+        """What it would have cost with every job called live, and no cache."""
+        return self.paid_nanos + self.saved_nanos
+
+    @property
+    def wasted_nanos(self) -> int:
+        """What was paid for answers that were not usable, and for calls whose answers never came."""
+        return self.bad_nanos + self.unknown_nanos
+
+    @property
+    def saved_share(self) -> float | None:
+        """The share of the list price that was saved; None where that is nothing."""
+        return self.saved_nanos / self.list_nanos if self.list_nanos > 0 else None
+
+
+def receipt(
+    works: Sequence[Work], parts: Iterable[Part], *, cache_saved_nanos: int | None = None
+) -> Receipt:
+    """Return the receipt of some work whose calls cost what `parts` say.
+
+    `cache_saved_nanos` is given where the work's own sums are not those of the same calls.
+    """
+    parts = tuple(sorted(parts, key=lambda part: (-part.cost_nanos, part.provider, part.model)))
+    own_cache_nanos = sum(work.cache_saved_nanos for work in works)
+    return Receipt(
+        batches=len(works),
+        jobs=sum(work.jobs for work in works),
+        succeeded=sum(work.succeeded for work in works),
+        not_called=sum(work.not_called for work in works),
+        paid_nanos=sum(part.cost_nanos for part in parts),
+        lane_saved_nanos=sum(work.lane_saved_nanos for work in works),
+        cache_saved_nanos=own_cache_nanos if cache_saved_nanos is None else cache_saved_nanos,
+        reuse_saved_nanos=sum(work.reuse_saved_nanos for work in works),
+        bad_answers=sum(work.bad_answers for work in works),
+        bad_nanos=sum(work.bad_nanos for work in works),
+        unknown_calls=sum(work.unknown_calls for work in works),
+        unknown_nanos=sum(part.unknown_nanos for part in parts),
+        unpriced=sum(part.unpriced_calls for part in parts),
+        deadlines=_deadlines(works),
+        parts=parts,
+        is_final=all(work.state in FINAL_BATCH_STATES for work in works),
+    )
+
+
+def _deadlines(works: Sequence[Work]) -> Deadlines:
+    ends = [work.missed for work in works]
+    return Deadlines(
+        kept=ends.count(False),
+        missed=ends.count(True),
+        open=sum(1 for work in works if work.deadline is not None and work.finished_at is None),
+        worst_late_s=max((work.late_s or 0.0 for work in works if work.missed), default=0.0),
+    )

@@ -1,0 +1,145 @@
+"""What receipts are made of: the rows of batches, their attempts by model and lane, and the ledger's days.
+
+Nothing is locked. A batch's receipt adds its attempts up, some seconds of a million; a month's reads the
+ledger, and the rows of the batches that ended in it.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+from sqlalchemy import case, func, select
+from sqlmodel import Session, col
+
+from jobs.receipt import Part, Receipt, Work, receipt
+from jobs.states import BILLED_OUTCOMES, Outcome
+from jobs.store.batches import by_ids
+from jobs.store.wide_sums import sum_of_possible
+from jobs.tables import Attempt, Batch, LedgerDay
+
+IDS_TOGETHER = 500
+"""Batches whose attempts one statement adds up."""
+
+_INPUT = (
+    func.coalesce(col(Attempt.input_tokens), 0)
+    + func.coalesce(col(Attempt.cached_input_tokens), 0)
+    + func.coalesce(col(Attempt.cache_write_tokens), 0)
+)
+_IS_LINE = col(Attempt.native_id).is_not(None)
+_HAS_UNKNOWN_USE = (col(Attempt.outcome) == Outcome.UNKNOWN) | (
+    col(Attempt.outcome).is_not(None)
+    & col(Attempt.cost_nanos).is_not(None)
+    & col(Attempt.input_tokens).is_(None)
+)
+"""As `unknown.has_unknown_use` says it: charged at the worst case."""
+
+_IS_UNPRICED = col(Attempt.cost_nanos).is_(None) & (
+    col(Attempt.outcome).in_(BILLED_OUTCOMES) | col(Attempt.input_tokens).is_not(None)
+)
+_BY_LANE = case((_IS_LINE, "batch"), else_="live")
+
+
+def of_batches(session: Session, batch_ids: Sequence[int]) -> Receipt:
+    """Return the receipt of some batches together: of one, or of those of a run.
+
+    What it says was paid is the sum of their attempts, which is what they have spent.
+    """
+    parts: dict[tuple[str, str, str], list[int]] = {}
+    for first in range(0, len(batch_ids), IDS_TOGETHER):
+        statement = (
+            select(
+                col(Attempt.provider),
+                col(Attempt.model),
+                _BY_LANE.label("lane"),
+                func.count(),
+                sum_of_possible(_INPUT),
+                sum_of_possible(col(Attempt.output_tokens)),
+                sum_of_possible(col(Attempt.cost_nanos)),
+                func.sum(case((_IS_UNPRICED, 1), else_=0)),
+                sum_of_possible(case((_HAS_UNKNOWN_USE, col(Attempt.cost_nanos)), else_=0)),
+            )
+            .where(col(Attempt.batch_id).in_(batch_ids[first : first + IDS_TOGETHER]))
+            .group_by(col(Attempt.provider), col(Attempt.model), _IS_LINE)
+        )
+        for provider, model, lane, *sums in session.connection().execute(statement):
+            own = parts.setdefault((provider, model, lane), [0] * len(sums))
+            for place, value in enumerate(sums):
+                own[place] += int(value)
+    works = [work_of(batch) for batch in by_ids(session, batch_ids)]
+    return receipt(works, (Part(*key, *sums) for key, sums in parts.items()))
+
+
+def of_month(session: Session, project_id: int, first_day: date) -> Receipt:
+    """Return the receipt of a project's month (UTC).
+
+    What was paid is by the ledger's days, and so is what caches saved. Jobs, deadlines, waste, and what lanes
+    and kept answers saved, are of the batches that ended in the month.
+    """
+    end = _month_after(first_day)
+    days = (
+        select(
+            col(LedgerDay.provider),
+            col(LedgerDay.model),
+            func.sum(col(LedgerDay.attempts)),
+            func.sum(
+                col(LedgerDay.input_tokens)
+                + col(LedgerDay.cached_input_tokens)
+                + col(LedgerDay.cache_write_tokens)
+            ),
+            func.sum(col(LedgerDay.output_tokens)),
+            func.sum(col(LedgerDay.cost_nanos)),
+            func.sum(col(LedgerDay.unpriced_attempts)),
+            func.sum(
+                case(
+                    (col(LedgerDay.outcome) == Outcome.UNKNOWN, col(LedgerDay.cost_nanos)), else_=0
+                )
+            ),
+            func.sum(col(LedgerDay.cache_saved_nanos)),
+        )
+        .where(
+            col(LedgerDay.project_id) == project_id,
+            col(LedgerDay.day) >= first_day,
+            col(LedgerDay.day) < end,
+        )
+        .group_by(col(LedgerDay.provider), col(LedgerDay.model))
+    )
+    parts, cache_saved_nanos = [], 0
+    for provider, model, *sums, saved in session.connection().execute(days):
+        parts.append(Part(provider, model, None, *map(int, sums)))
+        cache_saved_nanos += int(saved)
+    ended = select(Batch).where(
+        col(Batch.project_id) == project_id,
+        col(Batch.finished_at) >= _midnight(first_day),
+        col(Batch.finished_at) < _midnight(end),
+    )
+    works = [work_of(batch) for batch in session.execute(ended).scalars()]
+    return receipt(works, parts, cache_saved_nanos=cache_saved_nanos)
+
+
+def work_of(batch: Batch) -> Work:
+    """Return a batch as far as its receipt goes."""
+    return Work(
+        ref=batch.ref,
+        state=batch.state,
+        jobs=batch.total_jobs,
+        succeeded=batch.succeeded,
+        not_called=batch.collapsed_jobs + batch.reused_jobs,
+        spent_nanos=batch.spent_nanos,
+        lane_saved_nanos=batch.lane_saved_nanos,
+        cache_saved_nanos=batch.cache_saved_nanos or 0,
+        reuse_saved_nanos=batch.saved_nanos,
+        bad_answers=batch.bad_answers,
+        bad_nanos=batch.bad_nanos,
+        unknown_calls=batch.unknown_attempts,
+        unpriced_jobs=batch.unpriced_jobs,
+        deadline=batch.deadline,
+        finished_at=batch.finished_at,
+    )
+
+
+def _month_after(first_day: date) -> date:
+    years, month = divmod(first_day.month, 12)
+    return date(first_day.year + years, month + 1, 1)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
