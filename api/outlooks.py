@@ -1,12 +1,14 @@
 """What is told of a batch's end: ranges while it runs, and how good they were once it has ended."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from jobs.outlook import Judgement, Outlook, judged, outlook
 from jobs.states import BatchState
 from jobs.store import Session, now, progress
 from jobs.store.progress import Standing
-from jobs.tables import Batch
+from jobs.tables import Batch, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +24,30 @@ NOTHING = Told()
 
 def told_of(session: Session, batch: Batch) -> Told:
     """Return what can be told of a batch's end, by its marks and where it stands now."""
-    assert batch.id is not None  # it is in the database
-    if batch.finished_at is None and batch.state != BatchState.RUNNING:
-        return NOTHING
-    rows = progress.marks(session, batch.id)
+    return told_of_each(session, [batch])[batch.ref]
+
+
+def told_of_each(session: Session, batches: Sequence[Batch]) -> Mapping[str, Told]:
+    """Return what can be told of each batch's end, by its ref, with one look for all of them."""
+    telling = {
+        batch.ref: batch.id
+        for batch in batches
+        if batch.id is not None
+        and (batch.finished_at is not None or batch.state == BatchState.RUNNING)
+    }
+    marks = progress.marks_of_each(session, list(telling.values()))
+    moment = now(session)
+    return {
+        batch.ref: _told(batch, marks.get(telling.get(batch.ref, -1), ()), moment)
+        for batch in batches
+    }
+
+
+def _told(batch: Batch, rows: Sequence[Progress], moment: datetime) -> Told:
     if not rows:
         return NOTHING
     if batch.finished_at is not None:
         worked_s = progress.worked_s(rows, batch.finished_at)
         return Told(judgement=judged(progress.looks_of(rows), worked_s, batch.spent_nanos))
-    here = Standing.of(batch).mark(progress.worked_s(rows, now(session)))
+    here = Standing.of(batch).mark(progress.worked_s(rows, moment))
     return Told(outlook([*map(progress.mark_of, rows), here], batch.total_jobs))

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 2.0
 
+FORGET_EVERY_S = 3600.0
+
 TRY_S = 15.0
 """For name, connection, sending and the answer's head: a receiver is to take a message, not to work on it."""
 
@@ -80,6 +82,7 @@ class Courier:
         self._to_private = to_private
         self._resolver = resolver
         self._stopped = threading.Event()
+        self._forgets_at_s = 0.0
 
     def start(self) -> None:
         """Look for messages from now on."""
@@ -91,11 +94,22 @@ class Courier:
 
     def round(self) -> int:
         """Write what is new, bring what is due, and return how many tries there were."""
-        with self._database.write() as session:
-            webhooks.write_messages(session)
+        with self._database.read() as session:
+            work = webhooks.look(session)
+        if work.batches:
+            with self._database.write() as session:
+                webhooks.write_messages(session)
+        for project_id in work.capped:
+            with self._database.write() as session:
+                webhooks.write_budget_messages(session, project_id)
+        if self._forgets_at_s <= (now_s := time.monotonic()):
+            self._forgets_at_s = now_s + FORGET_EVERY_S
+            with self._database.write() as session:
+                webhooks.forget_old(session)
+        if not (work.batches or work.capped or work.is_due):
+            return 0
         with self._database.write() as session:
             due = webhooks.take_due(session)
-            webhooks.forget_old(session)
         if due:
             asyncio.run(self._bring(due))
         return len(due)

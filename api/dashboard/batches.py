@@ -14,7 +14,7 @@ from api.dashboard.holdups import explained
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
 from api.dashboard.standing import Standing, headline
-from api.outlooks import told_of
+from api.outlooks import told_of_each
 from api.services import Services, ServicesDep
 from jobs.clock import utcnow
 from jobs.states import FED_BATCH_STATES
@@ -73,12 +73,13 @@ def standings_of(session: Session, found: Sequence[Batch]) -> list[Standing]:
     """Return how batches stand; of `LOOKED_INTO` in trouble or at work, more than their rows tell."""
     moving = [each for each in found if each.state in FED_BATCH_STATES]
     paces = arrivals.paces(session, moving[:SHOWN])
+    told = told_of_each(session, moving[:SHOWN])
     standings = []
     looks = LOOKED_INTO
     for batch in found:
         standing = Standing(batch, paces.get(batch.ref, Pace()), batch.waiting_for)
         if batch.ref in paces:
-            standing = replace(standing, outlook=told_of(session, batch).outlook)
+            standing = replace(standing, outlook=told[batch.ref].outlook)
         is_still = batch in moving and not standing.running and standing.waiting
         is_unexplained = is_still and standing.waits is None
         if looks and (standing.fails or is_unexplained):

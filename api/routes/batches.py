@@ -19,7 +19,7 @@ from api.intake.bodies import StrictRoute
 from api.intake.idempotency import Body, Key
 from api.intake.sheets import SheetForm
 from api.intake.upload import BodyForm, form_of, form_of_source, receive
-from api.outlooks import NOTHING, told_of
+from api.outlooks import NOTHING, told_of_each
 from api.query import Flag, WholeNumber
 from api.quoting.quotes import QuoteRequest, quote
 from api.quoting.reaching import DeadlineInspector, known_limits
@@ -305,14 +305,10 @@ def list_batches(
         found = batches.page(session, project_id, before=cursor, limit=limit + 1)
         project = batches.project_name(session, project_id)
         shown = found[:limit]
-        all_told = [
-            told_of(session, batch) if batch.finished_at is None else NOTHING for batch in shown
-        ]
+        told = told_of_each(session, [each for each in shown if each.finished_at is None])
     more = len(found) > limit
     return BatchPage(
-        data=[
-            batch_shape(batch, project, told) for batch, told in zip(shown, all_told, strict=True)
-        ],
+        data=[batch_shape(batch, project, told.get(batch.ref, NOTHING)) for batch in shown],
         next_cursor=shown[-1].ref if more else None,
     )
 

@@ -170,7 +170,9 @@ def _write_caps(session: Session, project_id: int, changes: Mapping[CapName, int
         if budget is not None:
             _close_account(session, budget)
         return
-    session.merge(ProjectBudget(project_id=project_id, **caps))
+    kept = budget or ProjectBudget(project_id=project_id)
+    kept.daily_nanos, kept.monthly_nanos = caps["daily_nanos"], caps["monthly_nanos"]
+    session.add(kept)
     session.flush()
     if budget is None:
         _open_account(session, project_id)

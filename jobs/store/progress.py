@@ -3,7 +3,7 @@
 Marks are for people and forecasts; no decision about a job or its money rests on one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -94,6 +94,21 @@ def marks(session: Session, batch_id: int) -> Sequence[Progress]:
         select(Progress).where(col(Progress.batch_id) == batch_id).order_by(col(Progress.number))
     )
     return session.execute(statement).scalars().all()
+
+
+def marks_of_each(session: Session, batch_ids: Sequence[int]) -> Mapping[int, Sequence[Progress]]:
+    """Return the marks of each batch that has any, in their order, by one statement."""
+    found: dict[int, list[Progress]] = {}
+    if not batch_ids:
+        return found
+    statement = (
+        select(Progress)
+        .where(col(Progress.batch_id).in_(batch_ids))
+        .order_by(col(Progress.batch_id), col(Progress.number))
+    )
+    for row in session.execute(statement).scalars():
+        found.setdefault(row.batch_id, []).append(row)
+    return found
 
 
 def add_mark(

@@ -18,6 +18,7 @@ from sqlmodel import Session, col, select
 from jobs.errors import InvalidParameter, NotFound
 from jobs.money import format_usd
 from jobs.states import BatchState, PauseCause
+from jobs.store import budget_news
 from jobs.store.database import now
 from jobs.store.refs import new_ref
 from jobs.tables import Batch, Webhook, WebhookMessage
@@ -66,6 +67,7 @@ def create(session: Session, project_id: int, url: str) -> Webhook:
     session.flush()
     if all(one.gone_at is not None for one in present):
         _forget_the_past(session, project_id)
+        budget_news.take(session, project_id)
     return webhook
 
 
@@ -92,32 +94,69 @@ def remove(session: Session, project_id: int, ref: str) -> None:
     session.delete(webhook)
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What there is to write: of batches, and of the caps of these projects; and whether messages are due."""
+
+    batches: bool
+    capped: Sequence[int]
+    is_due: bool
+
+
+def look(session: Session) -> Work:
+    """Return what there is to do, by reading only: mostly there is nothing."""
+    projects = _listening(session)
+    due = select(WebhookMessage.id).where(
+        col(WebhookMessage.ended_at).is_(None), col(WebhookMessage.due_at) <= now(session)
+    )
+    return Work(
+        batches=bool(_changed(session, projects)),
+        capped=budget_news.changed(session, projects) if projects else [],
+        is_due=session.exec(due.limit(1)).first() is not None,
+    )
+
+
 def write_messages(session: Session) -> int:
     """Write what webhooks are to be told of batches that have changed; return how many messages.
 
     Locks those batches, some at a time: the next round goes on.
     """
-    listening = select(Webhook.project_id).where(col(Webhook.gone_at).is_(None)).distinct()
-    projects = list(session.exec(listening))
-    if not projects:
+    ids = _changed(session, _listening(session))
+    if not ids:
         return 0
-    # Two looks, each by an index of its own: most batches are final, and told.
-    of_projects = (col(Batch.project_id).in_(projects), Batch.state != BatchState.RECEIVING)
-    ids = {
-        batch_id
-        for condition in (_IS_UNTOLD, _IS_PAST_A_THRESHOLD)
-        for batch_id in session.exec(
-            select(Batch.id).where(*of_projects, condition).limit(ROWS_PER_ROUND)
-        )
-    }
     changed = session.exec(
         select(Batch).where(col(Batch.id).in_(ids)).order_by(col(Batch.id)).with_for_update()
     ).all()
     return sum(_write(session, batch) for batch in changed)
 
 
+def write_budget_messages(session: Session, project_id: int) -> int:
+    """Write what webhooks are to be told of a project's caps; return how many messages."""
+    events = [("project.budget", share.data()) for share in budget_news.take(session, project_id)]
+    return _tell(session, project_id, events)
+
+
+def _listening(session: Session) -> list[int]:
+    listening = select(Webhook.project_id).where(col(Webhook.gone_at).is_(None)).distinct()
+    return list(session.exec(listening))
+
+
+def _changed(session: Session, projects: Sequence[int]) -> set[int | None]:
+    """Return the batches of which something else is true than was told, some at a time."""
+    if not projects:
+        return set()
+    # Two looks, each by an index of its own: most batches are final, and told.
+    of_projects = (col(Batch.project_id).in_(projects), Batch.state != BatchState.RECEIVING)
+    return {
+        batch_id
+        for condition in (_IS_UNTOLD, _IS_PAST_A_THRESHOLD)
+        for batch_id in session.exec(
+            select(Batch.id).where(*of_projects, condition).limit(ROWS_PER_ROUND)
+        )
+    }
+
+
 def _write(session: Session, batch: Batch) -> int:
-    moment = now(session)
     events: list[tuple[str, dict[str, Any]]] = []
     percent = threshold(
         batch.spent_nanos, batch.max_cost_nanos, is_used_up=batch.pause_cause == _USED_UP
@@ -128,14 +167,19 @@ def _write(session: Session, batch: Batch) -> int:
         events.append((f"batch.{batch.state}", {}))
     batch.told_percent, batch.told_state = percent, batch.state
     session.add(batch)
-    webhooks = [one for one in of_project(session, batch.project_id) if one.gone_at is None]
+    of_batch = _told_of(batch)
+    return _tell(session, batch.project_id, [(kind, of_batch | more) for kind, more in events])
+
+
+def _tell(session: Session, project_id: int, events: Sequence[tuple[str, dict[str, Any]]]) -> int:
+    """Write a message of each event, by its type and data, to each of a project's webhooks."""
+    if not events:
+        return 0
+    moment = now(session)
+    webhooks = [one for one in of_project(session, project_id) if one.gone_at is None]
     for webhook in webhooks:
-        for kind, more in events:
-            body = {
-                "type": kind,
-                "timestamp": moment.isoformat(),
-                "data": _told_of(batch) | more,
-            }
+        for kind, data in events:
+            body = {"type": kind, "timestamp": moment.isoformat(), "data": data}
             assert webhook.id is not None  # a stored row has its key
             session.add(
                 WebhookMessage(

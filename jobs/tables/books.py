@@ -6,6 +6,7 @@ from typing import ClassVar
 from sqlalchemy import (
     CheckConstraint,
     Date,
+    Integer,
     Text,
 )
 from sqlmodel import Field, SQLModel
@@ -47,6 +48,16 @@ class ProjectBudget(SQLModel, table=True):
     project_id: int = Field(sa_type=BigInt, primary_key=True, foreign_key="project.id")
     daily_nanos: int | None = Field(default=None, sa_type=BigInt)
     monthly_nanos: int | None = Field(default=None, sa_type=BigInt)
+    told_day: date | None = Field(default=None, sa_type=Date)
+    """The day of which webhooks were told that so much of its cap is spent: the next field, in percent."""
+    told_day_percent: int = Field(
+        default=0, sa_type=Integer, sa_column_kwargs={"server_default": "0"}
+    )
+    told_month: date | None = Field(default=None, sa_type=Date)
+    """The same of a month, by its first day."""
+    told_month_percent: int = Field(
+        default=0, sa_type=Integer, sa_column_kwargs={"server_default": "0"}
+    )
 
 
 class SpendDay(SQLModel, table=True):

@@ -16,9 +16,9 @@ from standardwebhooks import Webhook as Receiver
 
 from jobs.exchange import Usage
 from jobs.states import BatchState
-from jobs.store import Database, batches, now, webhooks
+from jobs.store import Database, batches, budgets, now, webhooks
 from jobs.store.projects import ensure_project
-from jobs.tables import Batch, Webhook, WebhookMessage
+from jobs.tables import Batch, ProjectBudget, SpendDay, Webhook, WebhookMessage
 from jobs.webhooks import RETRY_AFTER
 from tests.support.rows import batch_of, seed_batch
 from tests.support.stories import Story
@@ -219,6 +219,61 @@ def test_a_budgets_thresholds_are_told_once_each_and_again_when_it_was_raised(
     assert spend(1000, cap=2500) == []
     assert batch_of(database, ref).told_percent == 0
     assert spend(1300, cap=2500) == [50]
+
+
+def test_thresholds_of_a_projects_caps_are_told_once_a_day_and_again_after_a_raise(
+    database: Database, inbox: Inbox, courier: Courier
+) -> None:
+    listen(database, inbox.url)
+    project_id = 1
+
+    def set_caps(**caps: int | None) -> None:
+        with database.write() as session:
+            budgets.set_caps(session, project_id, caps)  # type: ignore[arg-type]
+
+    def spend(nanos: int, days_ago: int = 0) -> list[tuple[str, int]]:
+        inbox.taken.clear()
+        with database.write() as session:
+            day = now(session).date() - timedelta(days=days_ago)
+            session.merge(
+                SpendDay(project_id=project_id, day=day, spent_nanos=nanos, reserved_nanos=0)
+            )
+        courier.round()
+        assert set(inbox.kinds) <= {"project.budget"}
+        courier.round()
+        return [(told["data"]["period"], told["data"]["percent"]) for told in inbox.told]
+
+    set_caps(daily_nanos=1000)
+    assert spend(499) == []
+    assert spend(500) == [("day", 50)]
+    set_caps(monthly_nanos=1250)
+    assert spend(1000) == [("day", 100), ("month", 80)]
+    assert inbox.told[0]["data"]["cap_usd"] == "0.000001000"
+    assert spend(1000) == []
+    set_caps(daily_nanos=3000)
+    assert spend(1000) == []
+    assert spend(1500) == [("day", 50), ("month", 100)]
+    # A day later its cap is before it again, and what was told was told of the day before.
+    with database.write() as session:
+        budget = session.exec(select(ProjectBudget)).one()
+        assert budget.told_day is not None
+        budget.told_day -= timedelta(days=1)
+        session.add(budget)
+    assert spend(1500) == [("day", 50)]
+
+
+def test_without_anything_to_tell_nothing_is_written(
+    database: Database, inbox: Inbox, courier: Courier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen(database, inbox.url)
+    seed_batch(database)
+    courier.round()
+
+    def write() -> None:
+        pytest.fail("a transaction that writes")
+
+    monkeypatch.setattr(database, "write", write)
+    assert courier.round() == 0
 
 
 class Names(AbstractResolver):
