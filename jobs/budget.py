@@ -35,9 +35,10 @@ def without_room(caps: Iterable[Cap], needed_nanos: int) -> Cap | None:
 def sentence(cap: Cap, needed_nanos: int) -> str:
     """Return what a batch waits for while `cap` has no room for its next call."""
     limit = f"${short_usd(cap.limit_nanos)}"
-    rest = (
-        f"the next call may cost ${short_usd(needed_nanos)}, ${short_usd(cap.left_nanos)} is left"
-    )
+    left = f"${short_usd(cap.left_nanos)} is left"
+    if cap.left_nanos < 0:
+        left = f"${short_usd(-cap.left_nanos)} more than that is used already"
+    rest = f"the next call may cost ${short_usd(needed_nanos)}, {left}"
     if cap.resets_at is None:
         return f"its budget of {limit} is used up: {rest}"
     if cap.cause is PauseCause.DAILY_BUDGET:

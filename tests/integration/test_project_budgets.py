@@ -260,7 +260,9 @@ def test_a_cap_below_what_is_used_is_taken_and_nothing_more_is_sent(database: Da
     assert admit(database, journal_of(lease, 1)) == [Admission.NO_ROOM_YET]
     settle(database, journal, 50)
     assert admit(database, journal_of(lease, 1, reserved_nanos=1)) == [Admission.RESTING]
-    assert "$-0.00000004 is left" in (batch_of(database, ref).waiting_for or "")
+    assert "$0.00000004 more than that is used already" in (
+        batch_of(database, ref).waiting_for or ""
+    )
 
 
 @pytest.mark.usefixtures("clock")

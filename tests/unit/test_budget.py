@@ -25,7 +25,7 @@ def test_a_call_that_takes_exactly_what_is_left_has_room() -> None:
 def test_below_what_is_spent_nothing_has_room() -> None:
     lowered = Cap(PauseCause.BATCH_BUDGET, limit_nanos=10, used_nanos=40)
     assert without_room([lowered], 1) is lowered
-    assert "$-0.00000003 is left" in sentence(lowered, 1)
+    assert "$0.00000003 more than that is used already" in sentence(lowered, 1)
 
 
 @pytest.mark.parametrize(
