@@ -6,9 +6,10 @@ from datetime import datetime
 
 from jobs.outlook import Judgement, Outlook, judged, outlook
 from jobs.states import BatchState
-from jobs.store import Session, now, progress
+from jobs.store import Session, now, progress, timed
 from jobs.store.progress import Standing
 from jobs.tables import Batch, Progress
+from jobs.timing import Timing, timing, timing_of_ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,17 @@ class Told:
 
 
 NOTHING = Told()
+
+
+def timing_of(batch: Batch, told: Outlook | None, moment: datetime) -> Timing | None:
+    """Return how a batch stands to its deadline; None without one, and of one that was cancelled."""
+    if batch.deadline is None or batch.state in {BatchState.CANCELLED, BatchState.CANCELLING}:
+        return None
+    if batch.finished_at is not None:
+        has_expired = batch.state == BatchState.EXPIRED
+        return timing_of_ended(batch.deadline, batch.finished_at, has_expired=has_expired)
+    left_s = None if told is None else (told.left_s.low, told.left_s.high)
+    return timing(batch.deadline, left_s, timed.window_of(batch), moment)
 
 
 def told_of(session: Session, batch: Batch) -> Told:

@@ -5,12 +5,14 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from api.outlooks import NOTHING, Told
+from api.outlooks import NOTHING, Told, timing_of
+from jobs.clock import utcnow
 from jobs.exchange import Usage
 from jobs.money import format_known, format_usd
 from jobs.outlook import Judgement, Outlook
 from jobs.store.results import ResultRow
 from jobs.tables import Batch
+from jobs.timing import Timing
 
 
 class Counts(BaseModel):
@@ -63,6 +65,20 @@ class ForecastJudged(BaseModel):
     time_error: float
 
 
+class TimingShape(BaseModel):
+    """How a batch stands to its deadline.
+
+    `prospect` is `in_time`, `tight` (the slow end of its forecast is late), `late` (it can't be in time any
+    more) or `unknown` while it is open, then `kept` or `missed`. `ready_low` and `ready_high` are when it is
+    ready by its forecast, and `late_s` how late that is at the soonest.
+    """
+
+    prospect: str
+    ready_low: str | None
+    ready_high: str | None
+    late_s: float
+
+
 class BatchShape(BaseModel):
     """A batch, as it is read.
 
@@ -76,7 +92,7 @@ class BatchShape(BaseModel):
     zero while those were written and hardly read, null of a batch that is older than the figure.
     `deadline` is by when it is wanted, and `after_deadline` what becomes of open jobs then: `finish` or
     `expire`. Outside of its `run_window` it waits. `urgency` is its priority by now: its own, or a
-    higher one as time runs out.
+    higher one as time runs out. `timing` holds its forecast against its deadline; null without one.
     `lane_saved_usd` is how much less the lines of native batches cost than they had live.
     `eta` and `final_cost_usd` are there while it runs, after some seconds; `forecast` once it has ended.
     """
@@ -93,6 +109,7 @@ class BatchShape(BaseModel):
     after_deadline: str
     run_window: str | None
     urgency: str
+    timing: TimingShape | None
     counts: Counts
     usage: Tokens
     cost_usd: str | None
@@ -138,6 +155,7 @@ def batch_shape(batch: Batch, project: str, told: Told = NOTHING) -> BatchShape:
         after_deadline=batch.after_deadline,
         run_window=batch.run_window,
         urgency=batch.urgency or batch.priority,
+        timing=_timing(timing_of(batch, told.outlook, utcnow())),
         counts=Counts(
             total=batch.total_jobs,
             succeeded=batch.succeeded,
@@ -165,6 +183,18 @@ def batch_shape(batch: Batch, project: str, told: Told = NOTHING) -> BatchShape:
         eta=None if told.outlook is None else eta_of(told.outlook),
         final_cost_usd=None if told.outlook is None else final_cost_of(batch, told.outlook),
         forecast=None if told.judgement is None else _judged(told.judgement),
+    )
+
+
+def _timing(told: Timing | None) -> TimingShape | None:
+    if told is None:
+        return None
+    low, high = told.ready or (None, None)
+    return TimingShape(
+        prospect=told.prospect,
+        ready_low=None if low is None else low.replace(microsecond=0).isoformat(),
+        ready_high=None if high is None else high.replace(microsecond=0).isoformat(),
+        late_s=round(told.late_s),
     )
 
 

@@ -107,6 +107,40 @@ def hours_sentence(window: RunWindow, opens: datetime) -> str:
     return f"{HOURS}: {window}, next from {opens:%Y-%m-%d %H:%M} UTC"
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How a batch stands to its deadline: by when it is ready, if that can be told, and how late that is.
+
+    `late_s` is of the soonest end, or of the real one; 0 of what is in time.
+    """
+
+    prospect: Prospect
+    ready: tuple[datetime, datetime] | None = None
+    late_s: float = 0.0
+
+
+def timing(
+    deadline: datetime,
+    left_s: tuple[float, float] | None,
+    window: RunWindow | None,
+    now: datetime,
+) -> Timing:
+    """Return how a batch that has not ended stands, with so much work left, from and to."""
+    ready = None
+    if left_s is not None:
+        low_s, high_s = left_s
+        ready = ready_at(now, low_s, window), ready_at(now, high_s, window)
+    soonest = now if ready is None else ready[0]
+    late_s = max((soonest - deadline).total_seconds(), 0.0)
+    return Timing(prospect(deadline, ready, now), ready, late_s)
+
+
+def timing_of_ended(deadline: datetime, finished_at: datetime, *, has_expired: bool) -> Timing:
+    """Return whether a batch that has ended kept its deadline; what has expired did not."""
+    late_s = max((finished_at - deadline).total_seconds(), 0.0)
+    return Timing(Prospect.MISSED if late_s or has_expired else Prospect.KEPT, late_s=late_s)
+
+
 def prospect(
     deadline: datetime, ready: tuple[datetime, datetime] | None, now: datetime
 ) -> Prospect:

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from api.dashboard import words
+from api.outlooks import timing_of
+from jobs.clock import utcnow
 from jobs.outlook import Outlook
 from jobs.states import FED_BATCH_STATES, FINAL_BATCH_STATES, BatchState, PauseCause
 from jobs.store.arrivals import Pace
 from jobs.tables import Batch
+from jobs.timing import Prospect, Timing
 
 NEARLY_GONE = 0.9
 """Of a budget, from which on it is worth a word."""
@@ -31,6 +34,19 @@ class Tone(StrEnum):
     CAUTION = "caution"
     BAD = "bad"
     QUIET = "quiet"
+
+
+_PROSPECT_TONES = {
+    Prospect.IN_TIME: Tone.GOOD,
+    Prospect.KEPT: Tone.GOOD,
+    Prospect.TIGHT: Tone.CAUTION,
+    Prospect.LATE: Tone.BAD,
+    Prospect.MISSED: Tone.BAD,
+}
+
+
+def _by(late_s: float) -> str:
+    return f" by {words.duration(late_s)}" if late_s >= 1 else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +111,39 @@ class Standing:
         return None if self.outlook is None or self.pace is None else self.outlook.left_s
 
     @property
+    def timing(self) -> Timing | None:
+        """How it stands to its deadline; None without one."""
+        return timing_of(self.batch, self.outlook, utcnow())
+
+    @property
+    def timing_sentence(self) -> str | None:
+        """The same in words."""
+        told, deadline = self.timing, self.batch.deadline
+        if told is None or deadline is None:
+            return None
+        wanted = f"deadline {deadline:%d %b %H:%M} UTC"
+        match told.prospect:
+            case Prospect.KEPT:
+                return f"{wanted}: kept"
+            case Prospect.MISSED:
+                return f"{wanted}: missed{_by(told.late_s)}"
+            case Prospect.LATE if told.ready is None:
+                return f"{wanted}: late{_by(told.late_s)}"
+        if told.ready is None:
+            return wanted
+        soonest, latest = told.ready
+        ready = f"ready {soonest:%d %b %H:%M} to {latest:%H:%M} UTC"
+        if told.prospect is Prospect.LATE:
+            return f"{ready}, {wanted}: late{_by(told.late_s)}"
+        return f"{ready}, {wanted}{': it may be late' if told.prospect is Prospect.TIGHT else ''}"
+
+    @property
+    def timing_tone(self) -> Tone:
+        """What its timing means."""
+        told = self.timing
+        return Tone.QUIET if told is None else _PROSPECT_TONES.get(told.prospect, Tone.QUIET)
+
+    @property
     def budget_used(self) -> float | None:
         """The share of its budget that is spent or reserved; None where it has none."""
         cap = self.batch.max_cost_nanos
@@ -127,6 +176,8 @@ class Standing:
             told = words.share(self.batch.failed, self.batch.finished_jobs)
             why = f", most with {self.top_reason}" if self.top_reason else ""
             return f"{told} of its jobs that ended failed{why}"
+        if not self.is_final and self.timing_tone in {Tone.BAD, Tone.CAUTION}:
+            return self.timing_sentence
         used = self.budget_used
         if not self.is_final and used is not None and used >= NEARLY_GONE:
             return f"{words.share(used, 1)} of its budget is spent or reserved"

@@ -14,6 +14,7 @@ from api.query import WholeNumber
 from api.services import ServicesDep
 from jobs.clock import utcnow
 from jobs.money import NANOS_PER_DOLLAR
+from jobs.store import receipts
 from jobs.store.ledger import SUM_NAMES, UsageDimension, UsageQuery, usage
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -51,6 +52,7 @@ def usage_page(
         rows = usage(
             session, UsageQuery(visitor.caller.project_id, ("day", *group), listed[0], today)
         )
+        month = receipts.of_month(session, visitor.caller.project_id, today.replace(day=1))
     for row in rows:
         row["name"] = "/".join(str(row[name]) for name in group)
     sums = _sums(rows)
@@ -63,6 +65,9 @@ def usage_page(
         "usage.html",
         by=by,
         days=days,
+        month=f"{today:%B %Y}",
+        receipt_month=f"{today:%Y-%m}",
+        receipt=month,
         groups=list(GROUPED),
         sums=sums,
         total={name: sum(row[name] for row in sums) for name in SUM_NAMES},

@@ -7,6 +7,7 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+from scripts.command.forecast import by_deadline
 from scripts.command.render import JsonObject, known_dollars, local_time, printable, state
 from scripts.command.tables import done_jobs, figure
 
@@ -18,12 +19,14 @@ SHORTENED_NAME = 10
 WIDEST = 1000
 """Characters: more than a row has, for measuring what it wants."""
 
-_COLUMNS = ("id", "name", "state", "done", "failed", "cost", "created")
+_COLUMNS = ("id", "name", "state", "done", "failed", "cost", "deadline", "created")
 _LESS_AND_LESS = (
     ("created", "day and minute"),
+    ("deadline", "short"),
     ("name", "shortened"),
     ("created", None),
     ("failed", None),
+    ("deadline", None),
     ("name", None),
     ("cost", None),
     ("done", None),
@@ -37,6 +40,8 @@ def batch_table(batches: Sequence[JsonObject], console: Console) -> Table:
     forms: dict[str, str | None] = dict.fromkeys(_COLUMNS, "")
     if not any(batch["name"] for batch in batches):
         forms["name"] = None
+    if not any(batch.get("deadline") for batch in batches):
+        forms["deadline"] = None
     table = _table(batches, forms)
     unbounded = console.options.update(width=WIDEST)
     for column, form in _LESS_AND_LESS:
@@ -77,6 +82,9 @@ def _cell(batch: JsonObject, column: str, form: str) -> str | Text:
             return f"{batch['counts']['failed']:,}"
         case "cost":
             return known_dollars(batch["cost_usd"], batch["unpriced_jobs"])
+        case "deadline":
+            told = by_deadline(batch)
+            return Text(told.plain[5:16], style=told.style) if form else told
         case "created":
             created = local_time(batch["created_at"])
             return created[len("2026-") : -len(":00")] if form else created

@@ -1,7 +1,9 @@
 """What the server tells of how a batch will end, in words, and afterwards how good that was."""
 
-from api.dashboard.words import between
-from scripts.command.render import JsonObject, about
+from rich.text import Text
+
+from api.dashboard.words import between, duration
+from scripts.command.render import JsonObject, about, local_time
 
 
 def time_left(batch: JsonObject) -> str:
@@ -23,6 +25,45 @@ def ahead(batch: JsonObject) -> str:
     """Return how a batch will end, empty while nothing is told."""
     told = ((time_left(batch), "left"), (in_all(batch), "in all"))
     return ", ".join(f"{span} {what}" for span, what in told if span)
+
+
+_PROSPECT_STYLES = {
+    "in_time": "green",
+    "kept": "green",
+    "tight": "yellow",
+    "late": "red",
+    "missed": "red",
+}
+
+
+def by_deadline(batch: JsonObject) -> Text:
+    """Return how a batch stands to its deadline, in the colour that it means; empty without one."""
+    told = batch.get("timing")
+    if not batch.get("deadline"):
+        return Text("")
+    parts = [local_time(batch["deadline"])]
+    if told is not None:
+        if told["ready_low"] is not None:
+            low, high = local_time(told["ready_low"]), local_time(told["ready_high"])
+            same_day = low[:10] == high[:10]
+            parts.append(
+                f"ready {low[11:16] if same_day else low} to {high[11:16] if same_day else high}"
+            )
+        match told["prospect"]:
+            case "kept":
+                parts.append("kept")
+            case "missed" if not told["late_s"]:
+                parts.append("missed")
+            case "missed" | "late" as prospect:
+                parts.append(
+                    f"{prospect} by {duration(told['late_s'])}" if told["late_s"] else prospect
+                )
+            case "tight":
+                parts.append("it may be late")
+            case _:
+                pass
+    style = "" if told is None else _PROSPECT_STYLES.get(told["prospect"], "")
+    return Text(", ".join(parts), style=style)
 
 
 def how_good(batch: JsonObject) -> str:

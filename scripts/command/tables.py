@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from jobs.errors import LineFault
-from scripts.command.forecast import ahead, how_good
+from scripts.command.forecast import ahead, by_deadline, how_good
 from scripts.command.render import (
     JsonObject,
     dollars,
@@ -67,7 +67,8 @@ def batch_summary(batch: JsonObject) -> Table:
         ("unknown", f"{_calls(unknown)}, charged at the worst case" if unknown else ""),
         ("not called for", _saved(batch)),
         ("created", local_time(batch["created_at"])),
-        ("deadline", local_time(batch["deadline"])),
+        ("deadline", by_deadline(batch)),
+        ("urgency", _urgency(batch)),
         ("runs", batch.get("run_window") or ""),
         ("finished", local_time(batch["finished_at"])),
     ]
@@ -76,6 +77,13 @@ def batch_summary(batch: JsonObject) -> Table:
         if value:
             table.add_row(Text(name, style="bold"), value)
     return table
+
+
+def _urgency(batch: JsonObject) -> str:
+    """Return the priority that a deadline has raised a batch to; nothing where it is its own."""
+    own = batch.get("priority")
+    urgency = batch.get("urgency") or own
+    return f"{urgency}, as its time runs out" if urgency != own else ""
 
 
 def _bad_answers(batch: JsonObject) -> str:

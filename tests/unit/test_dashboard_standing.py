@@ -1,6 +1,7 @@
 """The headline: how everything stands, and what of it a person must look at."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -152,3 +153,27 @@ def pool(provider: str, **fields: Any) -> PoolState:
             **fields,
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("minutes", "sentence", "tone"),
+    [
+        (10, "ready ", Tone.GOOD),
+        (1.5, ": it may be late", Tone.CAUTION),
+        (0.5, ": late by ", Tone.BAD),
+    ],
+)
+def test_a_forecast_is_held_against_the_deadline(minutes: float, sentence: str, tone: Tone) -> None:
+    told = standing(succeeded=400, deadline=utcnow() + timedelta(minutes=minutes))
+    assert sentence in (told.timing_sentence or "")
+    assert told.timing_tone is tone
+    assert (told.concern is not None) == (tone is not Tone.GOOD)
+
+
+def test_a_deadline_was_kept_or_missed() -> None:
+    now = utcnow()
+    kept = standing(BatchState.COMPLETED, succeeded=1000, deadline=now + timedelta(hours=1))
+    late = standing(BatchState.COMPLETED, succeeded=1000, deadline=now - timedelta(hours=1))
+    assert (kept.timing_tone, late.timing_tone) == (Tone.GOOD, Tone.BAD)
+    assert (late.timing_sentence or "").endswith("missed by 1 h")
+    assert standing().timing_sentence is None

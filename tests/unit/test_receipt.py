@@ -1,12 +1,15 @@
 """A receipt's figures: list price less savings is what was paid; deadlines are kept or missed."""
 
+import io
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from jobs.clock import UTC
 from jobs.receipt import Part, Work, receipt
+from scripts.command.receipt import receipt_text
 
 NOON = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
@@ -58,3 +61,62 @@ def test_deadlines_are_kept_missed_or_open() -> None:
     told = found.deadlines
     assert (told.kept, told.missed, told.open, told.worst_late_s) == (1, 3, 1, 7200.0)
     assert not found.is_final
+
+
+def test_a_receipt_is_printed_with_what_saved_and_what_was_wasted() -> None:
+    text = printed(
+        {
+            "id": "bat_1",
+            "month": None,
+            "is_final": False,
+            "batches": 1,
+            "jobs": 1000,
+            "succeeded": 998,
+            "not_called": 12,
+            "list_usd": "2.000000000",
+            "paid_usd": "1.000000000",
+            "unpriced_calls": 3,
+            "saved": {
+                "lanes_usd": "1.010000000",
+                "caches_usd": "-0.010000000",
+                "answers_usd": "0.000000000",
+                "total_usd": "1.000000000",
+                "share": 0.5,
+            },
+            "wasted": {
+                "bad_answers": 3,
+                "bad_answers_usd": "0.000180000",
+                "unknown_calls": 0,
+                "unknown_calls_usd": "0.000000000",
+            },
+            "deadlines": {"kept": 0, "missed": 1, "open": 0, "worst_late_s": 90.0},
+            "parts": [
+                {
+                    "provider": "openai",
+                    "model": "small",
+                    "lane": "batch",
+                    "calls": 988,
+                    "input_tokens": 25_000,
+                    "output_tokens": 61_000,
+                    "cost_usd": "1.000000000",
+                }
+            ],
+        }
+    )
+    for part_of_it in (
+        "it has not ended",
+        "− $1.01",
+        "+ $0.01",
+        "$1.00, 50.0% below list",
+        "$0.00018 for 3 bad answers",
+        "1 missed",
+        "openai/small",
+    ):
+        assert part_of_it in text
+    assert "answers that were there" not in text
+
+
+def printed(found: dict[str, Any]) -> str:
+    out = io.StringIO()
+    Console(file=out, width=120, markup=False).print(receipt_text(found))
+    return out.getvalue()

@@ -77,6 +77,18 @@ class Forecast(Shape, frozen=True, kw_only=True):
     time_error: float
 
 
+class Timing(Shape, frozen=True, kw_only=True):
+    """How a batch stands to its deadline: `in_time`, `tight`, `late`, `unknown`, then `kept` or `missed`.
+
+    It is ready from `ready_low` to `ready_high`, by its forecast; `late_s` is how late, at the soonest.
+    """
+
+    prospect: str
+    ready_low: datetime | None = None
+    ready_high: datetime | None = None
+    late_s: float = 0.0
+
+
 class Batch(Shape, frozen=True, kw_only=True):
     """A batch where it stood when it was asked for. Amounts are dollars, None where not known.
 
@@ -98,6 +110,7 @@ class Batch(Shape, frozen=True, kw_only=True):
     after_deadline: str = "finish"
     run_window: str | None = None
     urgency: str = "normal"
+    timing: Timing | None = None
     usage: Usage = Usage()
     cost_usd: Decimal | None = None
     reserved_usd: Decimal | None = None

@@ -26,6 +26,12 @@ _BATCH = {
     "after_deadline": "finish",
     "run_window": None,
     "urgency": "normal",
+    "timing": {
+        "prospect": "in_time",
+        "ready_low": "2026-11-27T21:01:23+00:00",
+        "ready_high": "2026-11-27T21:01:31+00:00",
+        "late_s": 0,
+    },
     "counts": {
         "total": 1000,
         "succeeded": 618,
