@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
+import msgspec
 from pydantic import ConfigDict, Field, model_validator
 
 from jobs.defaults import JobDefaults
 from jobs.errors import InvalidParameter
+from jobs.kinds.generation import Stop
 from jobs.kinds.templates import UnusableTemplate, check_template, variables_of
 from jobs.pipelines.sections import Section, StageName
 
@@ -138,14 +140,19 @@ class Stage(Section):
         Raises:
             InvalidParameter: a setting can't be; the message names it.
         """
-        settings = {
-            name: _text(value)
-            for name, value in (self.model_extra or {}).items()
-            if name not in self.places
-        }
+        said = dict(self.model_extra or {})
+        # Of all settings this alone may be a list of texts, which a query can't say.
+        stops = said.pop("stop") if isinstance(said.get("stop"), list) else None
+        settings = {name: _text(value) for name, value in said.items() if name not in self.places}
         own = {"kind": self.kind, "model": self.model, "template": self.template}
         given = {name: value for name, value in own.items() if value is not None}
-        return JobDefaults.from_query(given | settings)
+        defaults = JobDefaults.from_query(given | settings)
+        if stops is None:
+            return defaults
+        try:
+            return msgspec.structs.replace(defaults, stop=msgspec.convert(stops, Stop))
+        except msgspec.ValidationError as error:
+            raise InvalidParameter(f"the default `stop`: {error}") from error
 
 
 def _has_places(text: str) -> bool:

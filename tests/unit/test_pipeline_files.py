@@ -121,3 +121,11 @@ def test_what_is_wrong_is_told_with_its_place(
     assert good in GOOD
     with pytest.raises(ConfigurationError, match=message):
         load_pipeline(_write(tmp_path, GOOD.replace(good, bad, 1)))
+
+
+def test_several_texts_may_end_an_answer(tmp_path: Path) -> None:
+    for said, expected in (('"."', "."), ('["\\n", "."]', ("\n", "."))):
+        text = GOOD.replace("max_tokens = 300", f"stop = {said}")
+        assert load_pipeline(_write(tmp_path, text)).stages[0].defaults.stop == expected
+    with pytest.raises(ConfigurationError, match="stop"):
+        load_pipeline(_write(tmp_path, GOOD.replace("max_tokens = 300", "stop = [1]")))
