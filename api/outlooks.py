@@ -44,8 +44,7 @@ def told_of_each(session: Session, batches: Sequence[Batch]) -> Mapping[str, Tol
     telling = {
         batch.ref: batch.id
         for batch in batches
-        if batch.id is not None
-        and (batch.finished_at is not None or batch.state == BatchState.RUNNING)
+        if batch.id is not None and (batch.finished_at is not None or _may_tell(batch))
     }
     marks = progress.marks_of_each(session, list(telling.values()))
     moment = now(session)
@@ -63,3 +62,8 @@ def _told(batch: Batch, rows: Sequence[Progress], moment: datetime) -> Told:
         return Told(judgement=judged(progress.looks_of(rows), worked_s, batch.spent_nanos))
     here = Standing.of(batch).mark(progress.worked_s(rows, moment))
     return Told(outlook([*map(progress.mark_of, rows), here], batch.total_jobs))
+
+
+def _may_tell(batch: Batch) -> bool:
+    """Whether an unfinished batch has an end that can be told: to an open one jobs are still added."""
+    return batch.state == BatchState.RUNNING and not batch.is_open

@@ -71,7 +71,11 @@ class ProgressWatch:
     def _mark(self, standing: Standing, number: int, watched: _Watched) -> None:
         with self._database.read() as session:
             marks = [*map(progress.mark_of, progress.marks(session, standing.batch_id))]
-        told = outlook([*marks, standing.mark(watched.working_s)], standing.total_jobs)
+        told = (
+            None
+            if standing.is_open
+            else outlook([*marks, standing.mark(watched.working_s)], standing.total_jobs)
+        )
         with self._database.write() as session:
             progress.add_mark(session, standing, number, watched.working_s, told)
         watched.last = number

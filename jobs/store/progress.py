@@ -36,6 +36,8 @@ class Standing:
     failed_jobs: int
     tokens: int
     spent_nanos: int
+    is_open: bool
+    """Whether jobs are still added to it, so that nobody knows its end."""
 
     @classmethod
     def of(cls, batch: Batch) -> "Standing":
@@ -51,6 +53,7 @@ class Standing:
             + batch.cache_write_tokens
             + batch.output_tokens,
             spent_nanos=batch.spent_nanos,
+            is_open=batch.is_open,
         )
 
     def mark(self, working_s: float) -> Mark:

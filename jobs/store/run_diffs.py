@@ -33,17 +33,16 @@ class Diff:
 
 
 def run_before(session: Session, run: Run) -> Run | None:
-    """Return the completed run of a pipeline that was due last before this one."""
+    """Return the completed run of a pipeline that is of the day before this one's, or of the last before."""
     found = (
         select(col(Run.id))
         .where(
             col(Run.project_id) == run.project_id,
             col(Run.pipeline) == run.pipeline,
             col(Run.state) == RunState.COMPLETED,
-            (col(Run.due_at) < run.due_at)
-            | ((col(Run.due_at) == run.due_at) & (col(Run.id) < run.id)),
+            (col(Run.day) < run.day) | ((col(Run.day) == run.day) & (col(Run.id) < run.id)),
         )
-        .order_by(col(Run.due_at).desc(), col(Run.id).desc())
+        .order_by(col(Run.day).desc(), col(Run.id).desc())
         .limit(1)
     )
     run_id = session.connection().execute(found).scalar()

@@ -24,6 +24,7 @@ from scripts.benchmarks.measurement import measure
 from scripts.benchmarks.message_per_job import measure_queue, print_queue
 from scripts.benchmarks.pacing import measure_pace, print_paces
 from scripts.benchmarks.pages import measure_pages, print_pages
+from scripts.benchmarks.pipelines import measure_pipelines, print_pipelines
 from scripts.benchmarks.report import Run, print_machine, print_report, write_json
 from scripts.benchmarks.schemas import measure_schemas, print_schemas
 from scripts.benchmarks.stores import version
@@ -210,6 +211,19 @@ def _lanes(options: Options, interruption: Interruption) -> int:
     return int(any(run.breaks_a_promise for run in runs))
 
 
+def _pipelines(options: Options, interruption: Interruption) -> int:
+    """Exits with 1 if a row was lost or doubled, or the stages did not run side by side."""
+    measured = []
+    with _progress(interruption) as about:
+        for store in options.pipelines.stores:
+            run = measure_pipelines(store, options.pipelines, options.servers, about(store))
+            measured.append(run)
+            for finding in run.findings:
+                PROGRESS.print(f"WRONG: {finding}", style="bold red", markup=False, soft_wrap=True)
+    _publish(options, measured, print_pipelines)
+    return int(any(run.findings for run in measured))
+
+
 def _schemas(options: Options, interruption: Interruption) -> int:
     with _progress(interruption) as about:
         costs = measure_schemas(about(""))
@@ -280,6 +294,7 @@ _SUBJECTS: Mapping[Subject, Callable[[Options, Interruption], int]] = {
     Subject.SCHEMAS: _schemas,
     Subject.LISTENERS: _listeners,
     Subject.LANES: _lanes,
+    Subject.PIPELINES: _pipelines,
 }
 
 

@@ -17,6 +17,7 @@ from scripts.benchmarks.lanes_cases import SMALL_LANES, STORIES, LanesPlan
 from scripts.benchmarks.listeners import SMALL_LISTENERS, ListenersPlan
 from scripts.benchmarks.pacing_cases import QUOTAS, SMALL_PACING, PacingPlan
 from scripts.benchmarks.pages import SMALL_PAGES, PagesPlan
+from scripts.benchmarks.pipelines import SMALL_PIPELINES, PipelinesPlan
 from scripts.benchmarks.stores import Servers
 from scripts.benchmarks.trouble_cases import SMALL_TROUBLE, TroublePlan
 
@@ -52,6 +53,9 @@ class Subject(StrEnum):
     LANES = "lanes"
     """What half the price saves, and whether deadlines are kept where it gets stuck."""
 
+    PIPELINES = "pipelines"
+    """Whether the stages of a pipeline run side by side."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -68,6 +72,7 @@ class Options:
     pages: PagesPlan
     listeners: ListenersPlan
     lanes: LanesPlan
+    pipelines: PipelinesPlan
     servers: Servers
     json: Path | None
 
@@ -96,6 +101,7 @@ def parse_arguments(argv: Sequence[str]) -> Options:
         pages=_pages(words),
         listeners=SMALL_LISTENERS if words.small else ListenersPlan(),
         lanes=_lanes(words),
+        pipelines=_pipelines(words),
         servers=Servers(words.postgres_url, words.redis_url),
         json=words.json,
     )
@@ -205,6 +211,17 @@ def _lanes(words: argparse.Namespace) -> LanesPlan:
     found = tuple(name for name in stories if (words.only or "") in name)
     changes = {name: value for name, value in given.items() if value is not None}
     return replace(plan, stories=found, **changes)
+
+
+def _pipelines(words: argparse.Namespace) -> PipelinesPlan:
+    plan = SMALL_PIPELINES if words.small else PipelinesPlan()
+    given = {
+        "rows": words.jobs and words.jobs[0],
+        "stores": words.stores,
+        "workers": words.workers and words.workers[0],
+        "in_flight": words.in_flight,
+    }
+    return replace(plan, **{name: value for name, value in given.items() if value is not None})
 
 
 def _protocol(name: str) -> str:

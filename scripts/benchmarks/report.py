@@ -19,6 +19,7 @@ from scripts.benchmarks.lanes import LanesRun
 from scripts.benchmarks.listeners import Listening
 from scripts.benchmarks.pacing import Pace
 from scripts.benchmarks.pages import PageTimes
+from scripts.benchmarks.pipelines import PipelinesRun
 from scripts.benchmarks.schemas import SchemaCost
 from scripts.benchmarks.trouble import Aftermath
 
@@ -32,6 +33,7 @@ Run = (
     | CollapseRun
     | FilesRun
     | LanesRun
+    | PipelinesRun
     | PageTimes
     | SchemaCost
 )
