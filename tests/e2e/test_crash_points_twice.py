@@ -1,7 +1,7 @@
 """Whoever recovers from a death dies as well, at each of its own operations.
 
-In CI that is tried after one death of a worker; with `TIDEMILL_TEST_ALL_PAIRS=1` after each death of
-each life, which takes an hour or two.
+In CI that is tried after one death of a worker, at the first of each of its operations; with
+`TIDEMILL_TEST_ALL_PAIRS=1` after each death of each life and at every operation, which takes an hour or two.
 """
 
 from pathlib import Path
@@ -40,9 +40,10 @@ IN_CI = pytest.param(WORKER, Point("call", 2, Moment.WITHIN), id="worker")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let the machine decide how many first deaths are tried."""
-    deaths = FIRST_DEATHS if metafunc.config.stash[MACHINE].has_time else [IN_CI]
-    metafunc.parametrize(("life", "first"), deaths)
+    """Let the machine decide how many deaths are tried."""
+    has_time = metafunc.config.stash[MACHINE].has_time
+    metafunc.parametrize(("life", "first"), FIRST_DEATHS if has_time else [IN_CI])
+    metafunc.parametrize("every", [pytest.param(has_time, id="all" if has_time else "each")])
 
 
 @pytest.mark.timeout(600)
@@ -53,6 +54,7 @@ def test_whoever_recovers_may_die_at_any_point(
     monkeypatch: pytest.MonkeyPatch,
     life: Play,
     first: Point,
+    every: bool,
 ) -> None:
     make_small(monkeypatch)
 
@@ -68,7 +70,7 @@ def test_whoever_recovers_may_die_at_any_point(
     undisturbed = prepared(tmp_path / "undisturbed")
     play(undisturbed, life.act, first)
     play(undisturbed, recover)
-    for second in deaths_in(undisturbed):
+    for second in deaths_in(undisturbed, every=every):
         try:
             die_and_recover(prepared(tmp_path / str(second)), simulator, life.act, first, second)
         except AssertionError as error:
@@ -76,12 +78,15 @@ def test_whoever_recovers_may_die_at_any_point(
             raise
 
 
-def deaths_in(stage: Stage) -> list[Point]:
-    """Return the points of the life that just ended by itself, but for what the clock decides."""
+def deaths_in(stage: Stage, *, every: bool) -> list[Point]:
+    """Return the points of the life that just ended by itself, but for what the clock decides.
+
+    Without `every`, those of the first operation of each name.
+    """
     found = []
     for operation in stage.operations():
         name, nth = next(iter(operation.items()))
-        if name in BY_THE_CLOCK and nth > 1:
+        if nth > 1 and (name in BY_THE_CLOCK or not every):
             continue
         if name == "call":
             found.append(Point(name, nth, Moment.WITHIN))

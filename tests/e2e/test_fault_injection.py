@@ -1,4 +1,4 @@
-"""Every promise, while everything happens that can: `scripts/chaos` in the form that a suite has time for."""
+"""`scripts/chaos` with faults of some kinds. All of them, on each database, are steps of `.ci/run`."""
 
 import json
 import signal
@@ -19,7 +19,6 @@ from tests.support.system import family, is_gone
 ROOT = Path(__file__).parents[2]
 WITHIN_S = 170.0
 SHORT = ("--jobs", "800", "--minutes", "0.4", "--every", "1.2")
-"""Some 20 faults in half a minute: each kind once."""
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -43,16 +42,6 @@ def strikes(run: dict[str, Any]) -> list[dict[str, Any]]:
     return [aftermath["strike"] for aftermath in run["aftermaths"]]
 
 
-def test_no_promise_is_broken_whatever_happens(start_process: StartProcess, tmp_path: Path) -> None:
-    """A longer one, on both databases, is a step of `.ci/run`."""
-    run = run_of(start_process, tmp_path, *SHORT, "--store", "postgres")
-    verdict = run["verdict"]
-    assert verdict["accepted"] == verdict["finished"] == 800
-    assert verdict["lost"] == verdict["doubled"] == verdict["drift_nanos"] == 0
-    assert {strike["kind"] for strike in strikes(run)} == set(Kind)
-    assert verdict["cost_nanos"] > 0
-
-
 @pytest.mark.usefixtures("rabbitmq_url")  # for whether there is a server: the run has its own host
 def test_rabbitmq_is_lost_for_a_while_and_emptied(
     start_process: StartProcess, tmp_path: Path
@@ -60,7 +49,7 @@ def test_rabbitmq_is_lost_for_a_while_and_emptied(
     run = run_of(
         start_process,
         tmp_path,
-        *("--jobs", "800", "--minutes", "0.3", "--every", "2"),
+        *("--jobs", "800", "--minutes", "0.2", "--every", "1.5"),
         *("--store", "postgres", "--broker", "rabbitmq", "--faults", "broker,flush,kill-worker"),
     )
     assert run["verdict"]["accepted"] == run["verdict"]["finished"] == 800

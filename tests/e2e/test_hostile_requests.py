@@ -39,6 +39,10 @@ def stranger(system: System) -> Iterator[httpx.Client]:
         yield client
 
 
+on_one = pytest.mark.parametrize("system", ["sqlite"], indirect=True)
+"""Of what is answered before anybody asks the database, or read as it is on either."""
+
+
 def batch(system: System, count: int = 1) -> str:
     reply = system.http.post("/api/batches", content=ndjson(lines(count)))
     assert reply.status_code == 202, reply.text
@@ -74,6 +78,7 @@ def head(system: System, *lines_: bytes, host: bytes = b"host: tidemill\r\n") ->
 # Hosts, targets and heads
 
 
+@on_one
 @pytest.mark.parametrize(
     "host",
     [
@@ -99,6 +104,7 @@ def test_a_host_that_can_not_be_is_refused_before_anything_else(
         assert b"application/problem+json" in rest
 
 
+@on_one
 @pytest.mark.parametrize(
     ("name", "values"),
     [
@@ -124,16 +130,19 @@ def test_a_header_that_decides_something_stands_once(
     assert f"`{name}`" in problem["detail"]
 
 
+@on_one
 @pytest.mark.parametrize("host", [b"tidemill", b"127.0.0.1:8080", b"[::1]:80", b"a-b.example_1"])
 def test_a_host_that_can_be_is_let_in(system: System, host: bytes) -> None:
     request = head(system, b"GET /healthz HTTP/1.1", host=b"Host: " + host + b"\r\n")
     assert say(system, request)[0] == 200
 
 
+@on_one
 def test_an_old_client_names_no_host(system: System) -> None:
     assert say(system, head(system, b"GET /healthz HTTP/1.0", host=b""))[0] == 200
 
 
+@on_one
 @pytest.mark.parametrize(
     "target", [b"http://evil/healthz", b"https://tidemill/healthz", b"tidemill:443", b"healthz"]
 )
@@ -144,6 +153,7 @@ def test_a_target_that_names_a_host_is_refused(system: System, target: bytes) ->
     assert b"invalid_h" in rest
 
 
+@on_one
 @pytest.mark.parametrize(
     "request_",
     [
@@ -175,6 +185,7 @@ def test_a_body_that_is_shorter_than_it_says_leaves_nothing(system: System) -> N
     assert "Traceback" not in system.processes[0].log()
 
 
+@on_one
 def test_headers_that_are_too_large_are_refused(system: System) -> None:
     is_problem(
         system.http.get("/healthz", headers={"x-large": "x" * (MAX_HEADERS_BYTES + 1)}),
@@ -185,6 +196,7 @@ def test_headers_that_are_too_large_are_refused(system: System) -> None:
     is_problem(system.http.get("/healthz", headers=many), 431, "headers_too_large")
 
 
+@on_one
 @pytest.mark.parametrize("start", [b"GET /healthz HTTP/1.1\r\nx: ", b"GET /"])
 def test_a_head_without_an_end_is_ended(system: System, start: bytes) -> None:
     memory = psutil.Process(system.processes[0].pid).memory_info
@@ -198,6 +210,7 @@ def test_a_head_without_an_end_is_ended(system: System, start: bytes) -> None:
     assert memory().rss - before < 16 << 20
 
 
+@on_one
 def test_a_query_that_is_too_long_or_has_too_many_parameters_is_refused(system: System) -> None:
     for start in (b"/", b"/api/batches?cursor="):
         target = start + b"x" * MAX_TARGET_BYTES
@@ -289,6 +302,7 @@ def test_a_cursor_that_somebody_made_up_is_refused(system: System, path: str, cu
     is_problem(reply, 400, "invalid_cursor")
 
 
+@on_one
 @pytest.mark.parametrize(
     ("query", "code"),
     [
@@ -389,6 +403,7 @@ def test_a_change_that_can_not_be_changes_nothing(
     assert system.http.get("/api/budget").json() == before
 
 
+@on_one
 @pytest.mark.parametrize(
     ("headers", "code"),
     [
@@ -411,16 +426,17 @@ def test_a_change_is_json_as_it_is(system: System, headers: Json, code: str) -> 
 HOSTILE_BODIES = {
     "one endless line": (b"x" * (1 << 20), 100, {}),
     "blank lines": (b"\n" * (1 << 20), 40, {}),
-    "bad lines": (b"{}\n" * 350_000, 10, {}),
+    "bad lines": (b"{}\n" * 350_000, 2, {}),
     "brackets": (b"[" * (1 << 20), 100, {}),
-    "a document of nothing": (b"[]," * 350_000, 100, {"content-type": "application/json"}),
+    "a document of nothing": (b"[]," * 350_000, 12, {"content-type": "application/json"}),
     "a document of brackets": (b"[" * (1 << 20), 12, {"content-type": "application/json"}),
-    "a document of texts": (b'"\\"",' * 200_000, 12, {"content-type": "application/json"}),
+    "a document of texts": (b'"\\"",' * 200_000, 5, {"content-type": "application/json"}),
     "a gzip bomb": (gzip.compress(b" " * (100 << 20)), 50, {"content-encoding": "gzip"}),
     "keys": (b'"k%d":1,' * 100_000, 100, {}),
 }
 
 
+@on_one
 @pytest.mark.parametrize("name", HOSTILE_BODIES)
 def test_a_hostile_body_takes_little_memory(system: System, name: str) -> None:
     block, times, headers = HOSTILE_BODIES[name]
