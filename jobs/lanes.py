@@ -19,6 +19,9 @@ ASSUMED_CALLS_PER_S = 10.0
 SLACK = 1.25
 """By which what is reckoned of live work is taken longer: nobody knows its answers beforehand."""
 
+HANDOVER_S = 10.0
+"""What it takes that a cancelled native batch is read, and its slices are fed again."""
+
 OUTPUT_PER_INPUT = 1.0
 OUTPUT_PER_JOB = 200
 """Tokens that an answer is taken to have, beside as many as its question: a rough guess."""
@@ -64,7 +67,7 @@ def _each_limit_s(work: LiveWork, limits: Limits) -> Iterator[float]:
 
 def rescue_s(work_live_s: float, times: LaneTimes) -> float:
     """Return how long before its deadline a native batch is cancelled: until then it may do its work."""
-    return work_live_s + times.cancel_s + 2 * times.look_every_s
+    return work_live_s + times.cancel_s + 2 * times.look_every_s + HANDOVER_S
 
 
 def rescue_at(deadline: datetime | None, work_live_s: float, times: LaneTimes) -> datetime | None:

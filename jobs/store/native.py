@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, insert, or_, select, text, update
 from sqlmodel import Session, col
+from sqlmodel import select as sm_select
 
 from jobs.errors import LeaseLost
 from jobs.states import FED_BATCH_STATES, BatchState, NativeState, SliceState
@@ -155,6 +156,16 @@ def due(session: Session, *, limit: int) -> list[tuple[str, str]]:
     return [(provider, ref) for provider, ref in found]
 
 
+def due_in(session: Session, ref: str) -> float | None:
+    """Return the seconds until a step of a native batch is due; None where nothing is to be waited for."""
+    due_at = session.exec(
+        sm_select(NativeBatch.next_look_at).where(
+            NativeBatch.ref == ref, NativeBatch.state != NativeState.ENDED
+        )
+    ).first()
+    return None if due_at is None else (due_at - now(session)).total_seconds()
+
+
 def claim(session: Session, ref: str) -> Native | None:
     """Claim a native batch of which a step is due; None if none is, or somebody does it."""
     moment = now(session)
@@ -284,6 +295,24 @@ def enqueue(
         return False
     write(session, native, enqueued_at=now(session))
     return True
+
+
+def is_alone(session: Session, native: Native) -> bool:
+    """Whether no other native batch of its model takes room at its pool."""
+    others = select(col(NativeBatch.id)).where(
+        col(NativeBatch.id) != native.id,
+        col(NativeBatch.provider) == native.group.provider,
+        col(NativeBatch.pool) == native.group.pool,
+        col(NativeBatch.model) == native.group.model,
+        col(NativeBatch.state).in_(_AT_WORK),
+    )
+    return session.connection().execute(others.limit(1)).first() is None
+
+
+def has_reservations(session: Session, batch_id: int) -> bool:
+    """Whether calls of a batch are on their way that may leave something of its budget over."""
+    reserved = select(col(Batch.reserved_nanos)).where(col(Batch.id) == batch_id)
+    return session.connection().execute(reserved).scalar_one() > 0
 
 
 def remote_ids(session: Session, group: Group) -> set[str]:

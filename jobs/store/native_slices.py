@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlmodel import Session, col
 
 from jobs.errors import LeaseLost
@@ -158,8 +158,10 @@ def end(session: Session, held: HeldSlice, error_code: str) -> None:
         leases.finish(session, held.lease)
 
 
-def split(session: Session, of: Native, moved: Sequence[HeldSlice], *, wait_s: float) -> str:
-    """Move slices of which nothing is journaled to a new native batch, which waits; return its name.
+def split(
+    session: Session, of: Native, moved: Sequence[HeldSlice], *, wait_s: float, tries: int = 0
+) -> str:
+    """Move slices without open lines to a new native batch, which waits; return its name.
 
     For those that no budget has room for now: the others leave, and when they are answered there is room.
 
@@ -182,16 +184,20 @@ def split(session: Session, of: Native, moved: Sequence[HeldSlice], *, wait_s: f
         jobs=moved_jobs,
         estimated_tokens=tokens,
         created_at=moment,
+        tries=tries,
         next_look_at=moment + timedelta(seconds=wait_s),
     )
     session.add(rest)
     session.flush()
     numbers = [held.cut.no for held in moved]
     connection = session.connection()
+    # The old one keeps its rows, by which what turns up is known, with fences that are void now.
     connection.execute(
-        update(NativeSlice)
-        .where(col(NativeSlice.native_id) == of.id, col(NativeSlice.slice_no).in_(numbers))
-        .values(native_id=rest.id)
+        insert(NativeSlice),
+        [
+            {"native_id": rest.id, "slice_no": held.cut.no, "fence": held.lease.fence + 1}
+            for held in moved
+        ],
     )
     connection.execute(
         update(Slice)
@@ -200,7 +206,7 @@ def split(session: Session, of: Native, moved: Sequence[HeldSlice], *, wait_s: f
             col(Slice.no).in_(numbers),
             col(Slice.owner) == NATIVE_OWNER + of.ref,
         )
-        .values(owner=NATIVE_OWNER + rest.ref)
+        .values(owner=NATIVE_OWNER + rest.ref, fence=col(Slice.fence) + 1)
     )
     write(session, of, jobs=of.jobs - moved_jobs, estimated_tokens=of.estimated_tokens - tokens)
     return rest.ref

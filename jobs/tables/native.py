@@ -64,6 +64,7 @@ class NativeBatch(SQLModel, table=True):
     next_look_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     """When the next step is due."""
     expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When its provider ends it; while it is being looked for, when it is given up."""
     rescue_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     """When it is cancelled, so that the rest is done live before the batch's deadline."""
     ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -106,6 +106,7 @@ class Ingest:
                     ),
                     about=of.batch_ref,
                 )
+                self._parts.feed.drained(held.lease)  # there may be room, or more to feed
 
     async def _settle(
         self, of: Native, every: Sequence[HeldSlice], lines: Sequence[NativeLine], read: _Read

@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 RENEW_S = CLAIM.total_seconds() / 4
 
 STEPS = 20
-"""Steps of a native batch that are done one after the other where each is due at once."""
+"""Steps of a native batch that are done for one hint where each is due soon."""
+
+SOON_S = 3.0
 
 
 class Office:
@@ -33,6 +35,7 @@ class Office:
         self._sharing = Sharing(parts, self._lanes)
         self._steps = Steps(parts, self._lanes)
         self._is_closing = False
+        self._busy: set[str] = set()
 
     async def share_out(self, batch_ref: str) -> None:
         """Share a batch out over the lanes, if that is due."""
@@ -43,15 +46,23 @@ class Office:
 
     async def look_after(self, ref: str) -> None:
         """Do the steps of a native batch that are due."""
-        for _step in range(STEPS):
-            if self._is_closing:
-                return
-            claimed = await self._parts.transactions.write(
-                lambda s: native.claim(s, ref), about=ref, tries=1
-            )
-            if claimed is None:
-                return
-            await self._do(claimed)
+        if ref in self._busy:
+            return
+        self._busy.add(ref)
+        try:
+            for _step in range(STEPS):
+                if self._is_closing or not await self._is_soon(ref):
+                    return
+                claimed = await self._parts.transactions.write(
+                    lambda s: native.claim(s, ref), about=ref, tries=1
+                )
+                if claimed is None:
+                    return
+                await self._do(claimed)
+        except ServiceUnavailable as error:
+            log.warning("%s is left to the next hint: %s", ref, error)
+        finally:
+            self._busy.discard(ref)
 
     def close(self) -> None:
         """Begin no more steps."""
@@ -60,6 +71,14 @@ class Office:
     async def end(self) -> None:
         """Close the connections; nobody asks for anything any more."""
         await self._lanes.close()
+
+    async def _is_soon(self, ref: str) -> bool:
+        """Wait for the next step if it is due within moments: a hint takes about as long to come."""
+        wait_s = await self._parts.transactions.read(lambda s: native.due_in(s, ref))
+        if wait_s is None or wait_s > SOON_S:
+            return False
+        await asyncio.sleep(max(wait_s, 0.0))
+        return True
 
     async def _do(self, claimed: Native) -> None:
         step = asyncio.create_task(self._steps.step(claimed))
