@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from jobs.clock import utcnow
 from jobs.errors import LeaseLost
 from jobs.pipelines.ends import SourceSection
 from jobs.pipelines.rows import RunFacts, SourceRow
-from jobs.states import BatchState, RunState
+from jobs.states import BatchState, RunKind, RunState
 from jobs.store import Database, handover, run_claims, run_diffs, run_endings
 from jobs.store.handover import Step
+from jobs.store.runs import RunWish, begin
 from tests.support.nights import answer_all, night
 
 TOML = """\
@@ -301,3 +304,21 @@ def test_what_a_run_has_made_otherwise_is_told(database: Database, tmp_path: Pat
     assert (found.same, found.new.count, found.gone.count, found.changed.count) == (4, 2, 2, 2)
     assert found.changed.keys == ("a1/de", "a1/fr")
     assert (found.new.keys, found.gone.keys) == (("new/de", "new/fr"), ("a0/de", "a0/fr"))
+
+
+def test_a_backfill_goes_day_by_day_and_so_many_at_once(database: Database, tmp_path: Path) -> None:
+    tonight = night(database, tmp_path, TOML, _rows(1))
+    days = [date(2026, 11, day) for day in (1, 2, 3)]
+    wishes = [
+        tonight.begin(kind=RunKind.BACKFILL, day=day, slot=f"b {day}", group_ref="b", at_once=2)
+        for day in days
+    ]
+    manual = tonight.begin()
+    tonight.conductor.look()
+    states = [tonight.run(run.ref).state for run in [*wishes, manual]]
+    assert states == [RunState.RUNNING, RunState.RUNNING, RunState.WAITING, RunState.RUNNING]
+    tonight.go_on(_answer, looks=16)
+    assert {tonight.run(run.ref).state for run in wishes} == {RunState.COMPLETED}
+    with database.write() as session:
+        again = RunWish(1, RunKind.BACKFILL, utcnow(), slot="b 2026-11-01")
+        assert begin(session, tonight.pipeline, again) is None

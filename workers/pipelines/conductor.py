@@ -100,18 +100,32 @@ class Conductor:
         """Begin the runs whose turn it is."""
         with self._database.read() as session:
             waiting = runs.in_states(session, [RunState.WAITING])
+        refused: set[tuple[int, str, str | None]] = set()
         for run in waiting:
-            assert run.id is not None  # a stored row has its key
-            with self._database.write() as session:
-                # Of one pipeline one at a time: two might find that there is room for one more each.
-                for other in runs.unfinished_of(session, run.project_id, run.pipeline):
-                    runs.lock(session, other.run_id)
-                others = runs.unfinished_of(session, run.project_id, run.pipeline)
-                pipeline = Pipeline.from_json(run.definition)
-                overlap = pipeline.schedule.overlap if pipeline.schedule else "queue"
-                me = Other(run.id, RunKind(run.kind), RunState.WAITING, run.group_ref)
-                if may_start(me, overlap, run.at_once, others):
-                    runs.move(session, run.id, RunState.RUNNING)
+            # Who comes later in a queue has its turn later: a year of a backfill is looked at once.
+            queue = (run.project_id, run.pipeline, run.group_ref)
+            if queue not in refused and not self._begin(run):
+                refused.add(queue)
+
+    def _begin(self, run: Run) -> bool:
+        """Begin a waiting run if it has its turn; return whether it has."""
+        assert run.id is not None  # a stored row has its key
+        schedule = Pipeline.from_json(run.definition).schedule
+        overlap = schedule.overlap if schedule else "queue"
+        me = Other(run.id, RunKind(run.kind), RunState.WAITING, run.group_ref)
+        with self._database.read() as session:
+            others = runs.unfinished_of(session, run.project_id, run.pipeline)
+        if not may_start(me, overlap, run.at_once, others):
+            return False
+        with self._database.write() as session:
+            # Two that begin at once might find that there is room for one more each.
+            for other in others:
+                runs.lock(session, other.run_id)
+            others = runs.unfinished_of(session, run.project_id, run.pipeline)
+            has_turn = may_start(me, overlap, run.at_once, others)
+            if has_turn:
+                runs.move(session, run.id, RunState.RUNNING)
+        return has_turn
 
     def read_sources(self) -> None:
         """Begin to read the sources that are to be read and that nobody reads."""
