@@ -18,7 +18,7 @@ from rich.table import Table
 from jobs.errors import ServiceUnavailable
 from jobs.states import FINAL_BATCH_STATES
 from scripts.benchmarks.cases import Case, Latency, Store
-from scripts.benchmarks.configuration import BEYOND_REACH, configuration
+from scripts.benchmarks.configuration import configuration
 from scripts.benchmarks.correctness import read_results
 from scripts.benchmarks.lanes_cases import STORIES, LanesPlan, Story
 from scripts.benchmarks.lanes_judge import Judgement, judge_lanes
@@ -35,6 +35,9 @@ LATENCY = "uniform:200,30"
 LOOK_EVERY_S = 0.2
 NEVER_S = 300.0
 """A batch that has not ended so long after its deadline is stuck."""
+
+CANCELS_S = 1.0
+"""How long a cancel really takes."""
 
 LANE = """\
 [providers.sim.batch_lane]
@@ -75,7 +78,7 @@ def measure_lanes(
         ServiceUnavailable: something does not start, or the batch does not end.
     """
     case = Case(store, Latency.CONSTANT, plan.workers, plan.jobs, plan.in_flight)
-    ways = f"takes_s={plan.native_s},stall={story.stall},cancels_s={plan.cancel_s / 2}"
+    ways = f"takes_s={plan.native_s},stall={story.stall},cancels_s={CANCELS_S}"
     with (
         running_provider(LATENCY, "--batch", ways) as provider,
         own_place(store, servers) as place,
@@ -113,7 +116,7 @@ def _configuration(provider: Provider, protocol: str, plan: LanesPlan) -> str:
         f'batch_{name} = "{float(usd) / 2:g}"'
         for name, usd in (("input", INPUT_USD), ("output", OUTPUT_USD))
     ]
-    text = configuration(provider.url, BEYOND_REACH, protocol=protocol)
+    text = configuration(provider.url, {"rpm": plan.calls_s * 60}, protocol=protocol)
     return "\n".join([text, *half, lane])  # the text ends with the model's prices
 
 

@@ -62,6 +62,17 @@ def test_a_budget_is_used_and_not_overrun(start_process: StartProcess, tmp_path:
     assert run["resumed_s"] <= 2.0
 
 
+def test_jobs_of_a_native_batch_that_is_stuck_are_there_in_time(
+    start_process: StartProcess, tmp_path: Path
+) -> None:
+    (run,) = runs_of(start_process, tmp_path, "lanes")
+    seen = run["judgement"]
+    assert (seen["findings"], seen["twice"], seen["unknown"]) == ([], 0, 0)
+    assert (seen["in_batches"], seen["rescued"]) == (450, 50)
+    assert seen["spare_s"] > 0
+    assert seen["paid_nanos"] < 0.6 * seen["list_nanos"]
+
+
 def test_every_line_of_a_large_file_gets_its_own_answer(
     start_process: StartProcess, tmp_path: Path
 ) -> None:
