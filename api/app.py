@@ -20,6 +20,7 @@ from api.anthropic.errors import ERRORS as ANTHROPIC_ERRORS
 from api.dashboard import batch as batch_page
 from api.dashboard import batches as batches_page
 from api.dashboard import login as login_page
+from api.dashboard import pipelines as pipelines_page
 from api.dashboard import pools as pools_page
 from api.dashboard import results as results_page
 from api.dashboard import settings as settings_page
@@ -178,6 +179,7 @@ def _include_routes(app: FastAPI) -> None:
         batches_page,
         results_page,
         batch_page,
+        pipelines_page,
         pools_page,
         workers_page,
         usage_page,

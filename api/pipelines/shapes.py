@@ -10,6 +10,7 @@ from jobs.pipelines.files import Pipeline
 from jobs.pipelines.folder import Found
 from jobs.states import FINAL_RUN_STATES, RunState
 from jobs.store import Session, run_items, runs
+from jobs.store.run_diffs import Diff
 from jobs.store.run_totals import StageTotals, Totals, sum_of
 from jobs.tables import Run, RunSink, RunStage
 
@@ -151,6 +152,25 @@ class FailureList(BaseModel):
     data: list[FailureShape]
 
 
+class DiffRows(BaseModel):
+    """How many rows there are of a sort, and the keys of the first ones."""
+
+    count: int
+    keys: list[str]
+
+
+class DiffShape(BaseModel):
+    """What a stage has made otherwise than in an earlier run, `against`."""
+
+    run: str
+    against: str
+    stage: str
+    same: int
+    new: DiffRows
+    gone: DiffRows
+    changed: DiffRows
+
+
 class RunList(BaseModel):
     """Runs that were made together."""
 
@@ -233,6 +253,18 @@ def failures_of(session: Session, run: Run, limit: int) -> FailureList:
             )
             for key, stage_no, branch, error in run_items.failures(session, run.id, limit)
         ]
+    )
+
+
+def diff_shape(run: Run, before: Run, found: Diff) -> DiffShape:
+    """Return a run beside an earlier one."""
+    sorts = {"new": found.new, "gone": found.gone, "changed": found.changed}
+    return DiffShape(
+        run=run.ref,
+        against=before.ref,
+        stage=found.stage,
+        same=found.same,
+        **{name: DiffRows(count=rows.count, keys=list(rows.keys)) for name, rows in sorts.items()},
     )
 
 

@@ -8,18 +8,21 @@ from api.access.audit import note
 from api.access.auth import ReaderProject, SubmitterProject
 from api.intake.bodies import StrictRoute
 from api.pipelines.shapes import (
+    DiffShape,
     FailureList,
     RunDetail,
     RunPage,
+    diff_shape,
     failures_of,
     run_detail,
     run_shape,
 )
 from api.query import Flag, WholeNumber
 from api.routes.pipelines import named
-from api.services import ServicesDep
+from api.services import COUNTING_S, ServicesDep
 from jobs.clock import utcnow
-from jobs.store import Session, batches, run_endings, runs
+from jobs.errors import NotFound
+from jobs.store import Session, batches, run_diffs, run_endings, runs
 from jobs.store.run_totals import totals_of
 from jobs.tables import Run
 
@@ -97,6 +100,35 @@ def list_failures(
     with services.database.read() as session:
         run = runs.find(session, project_id, run_id)
         return failures_of(session, run, limit)
+
+
+@router.get("/runs/{run_id}/diff")
+def get_diff(
+    services: ServicesDep,
+    project_id: ReaderProject,
+    run_id: str,
+    against: Annotated[
+        str | None, Query(description="an earlier run; default: the one completed before it")
+    ] = None,
+    stage: Annotated[
+        str | None, Query(description="whose outputs are compared; default: the last one's")
+    ] = None,
+    limit: Annotated[WholeNumber, Query(ge=0, le=1000, description="keys of each sort")] = 20,
+) -> DiffShape:
+    """Return which rows are new, gone and changed since an earlier run of the same pipeline."""
+    with services.database.with_patience(COUNTING_S).read() as session:
+        run = runs.find(session, project_id, run_id)
+        before = (
+            run_diffs.run_before(session, run)
+            if against is None
+            else runs.find(session, project_id, against)
+        )
+        if before is None or before.pipeline != run.pipeline:
+            raise NotFound(f"there is no earlier run of {run.pipeline} to compare {run_id} with")
+        found = run_diffs.diff(session, run, before, stage=stage, keys=limit)
+    if found is None:
+        raise NotFound("one of the two runs has no such stage")
+    return diff_shape(run, before, found)
 
 
 def _detail(session: Session, run: Run) -> RunDetail:

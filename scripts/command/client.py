@@ -200,6 +200,10 @@ class Client:
         """Return rows of a run that failed as `{"data"}`."""
         return self._get(f"{_of_run(run_id)}/failures", {"limit": str(limit)})
 
+    def run_diff(self, run_id: str, query: Mapping[str, str]) -> JsonObject:
+        """Return a run beside an earlier one of its pipeline."""
+        return self._get(f"{_of_run(run_id)}/diff", query)
+
     def webhooks(self) -> JsonObject:
         """Return the project's webhooks."""
         return self._get("/api/webhooks")

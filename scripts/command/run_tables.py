@@ -8,8 +8,14 @@ from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
 
-from scripts.command.render import JsonObject, dollars, local_time, printable, state
+from scripts.command.render import JsonObject, about, dollars, local_time, printable, state
 from scripts.command.tables import figure
+
+WIDE = 110
+"""Columns of a terminal that has room for everything."""
+
+LONGEST_NAME = 16
+"""Characters of a pipeline's name in a narrow list."""
 
 FINAL = frozenset({"completed", "failed", "cancelled", "skipped"})
 
@@ -32,40 +38,41 @@ def run_line(run: JsonObject) -> str:
     return f"{run['state']}  {run['rows']['taken']:,} rows  {stages}  {cost}{trouble}"
 
 
-def run_table(runs: Sequence[JsonObject]) -> Table:
-    """Return a row for each run."""
+def run_table(runs: Sequence[JsonObject], width: int) -> Table:
+    """Return a row for each run; where a terminal is no wider than `WIDE`, without what `show` tells."""
+    is_wide = width > WIDE
+    more = (figure("saved"), Column("deadline", no_wrap=True)) if is_wide else ()
     table = Table(
         Column("id", no_wrap=True),
-        Column("pipeline", no_wrap=True),
-        "date",
-        "state",
+        Column("pipeline", no_wrap=True, max_width=None if is_wide else LONGEST_NAME),
+        Column("date", no_wrap=True),
+        Column("state", no_wrap=True),
         figure("rows"),
         figure("cost"),
-        figure("saved"),
-        "deadline",
-        "began",
+        *more,
         box=None,
         pad_edge=False,
         padding=(0, 2, 0, 0),
     )
     for run in runs:
-        table.add_row(
+        cells: list[str | Text] = [
             run["id"],
             printable(run["pipeline"]),
             run["date"],
             state(run["state"]),
             f"{run['rows']['taken']:,}",
-            dollars(run["receipt"]["cost_usd"]),
-            dollars(_saved(run["receipt"])),
-            kept(run),
-            local_time(run["started_at"] or run["created_at"]),
-        )
+            about(run["receipt"]["cost_usd"]),
+        ]
+        if is_wide:
+            cells += [dollars(_saved(run["receipt"])), kept(run)]
+        table.add_row(*cells)
     return table
 
 
 def run_summary(run: JsonObject) -> Group:
     """Return everything of one run that has something to say: its stages, its sinks, its receipt."""
-    return Group(_head(run), _stages(run), *([_sinks(run)] if run["sinks"] else []), receipt(run))
+    sinks = [_sinks(run)] if run["sinks"] else []
+    return Group(_head(run), _stages(run), *sinks, receipt(run), *_batches(run))
 
 
 def receipt(run: JsonObject) -> Table:
@@ -128,19 +135,25 @@ def _head(run: JsonObject) -> Table:
 
 def _stages(run: JsonObject) -> Table:
     table = Table(
-        "stage", "after", "model", figure("done"), figure("running"), figure("failed"),
-        figure("left out"), figure("paid"), "batches", box=SIMPLE, pad_edge=False,
+        Column("stage", no_wrap=True), "after", *map(figure, ("done", "running", "failed", "left out")),
+        figure("paid"), box=SIMPLE, pad_edge=False,
     )  # fmt: skip
     for stage in run["stages"]:
         table.add_row(
             stage["name"],
             ", ".join(stage["after"]) or "source",
-            printable(stage["model"]),
             *(f"{stage[name]:,}" for name in ("done", "running", "failed", "left_out")),
-            dollars(stage["receipt"]["cost_usd"]),
-            " ".join(stage["batches"]),
+            about(stage["receipt"]["cost_usd"]),
         )
     return table
+
+
+def _batches(run: JsonObject) -> list[str]:
+    return [
+        f"batch {batch} is of stage {stage['name']}, by {printable(stage['model'])}"
+        for stage in run["stages"]
+        for batch in stage["batches"]
+    ]
 
 
 def _sinks(run: JsonObject) -> Table:

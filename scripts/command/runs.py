@@ -36,7 +36,8 @@ def list_(  # noqa: PLR0913 - an option each
     if as_json:
         print_json(page)
         return
-    stdout().print(run_table(page["data"]) if page["data"] else "There is no run.")
+    console = stdout()
+    console.print(run_table(page["data"], console.width) if page["data"] else "There is no run.")
     if page["next_cursor"] is not None:
         stdout().print(f"There are more: --cursor {page['next_cursor']}")
 
@@ -74,7 +75,8 @@ def backfill(  # noqa: PLR0913 - an option each
     if as_json:
         print_json(made)
     else:
-        stdout().print(run_table(made["data"]))
+        console = stdout()
+        console.print(run_table(made["data"], console.width))
 
 
 @runs.command("cancel")
@@ -122,6 +124,35 @@ def failures(
         stdout().print(printable(f"{row['key']}  {place}  {row['error']}"), soft_wrap=True)
     if not found["data"]:
         stdout().print("No row has failed.")
+
+
+@runs.command("diff")
+def diff(  # noqa: PLR0913 - an option each
+    run_id: RunId,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="An earlier run; default: the one completed before it."),
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Whose outputs; default: the last's.")] = None,
+    limit: Annotated[int, typer.Option(min=0, max=1000, help="Keys of each sort.")] = 20,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Show which rows are new, gone and changed since an earlier run."""
+    asked = {"against": against, "stage": stage, "limit": str(limit)}
+    with connect(url, key) as client:
+        found = client.run_diff(run_id, {name: text for name, text in asked.items() if text})
+    if as_json:
+        print_json(found)
+        return
+    stdout().print(f"Stage {found['stage']} of {found['run']}, against {found['against']}:")
+    stdout().print(f"{found['same']:,} rows are the same")
+    for word in ("new", "gone", "changed"):
+        rows = found[word]
+        more = ", …" if rows["count"] > len(rows["keys"]) else ""
+        keys = f": {printable(', '.join(rows['keys']))}{more}" if rows["keys"] else ""
+        stdout().print(f"{rows['count']:,} {word}{keys}", soft_wrap=True)
 
 
 def _print(run: JsonObject, *, as_json: bool) -> None:

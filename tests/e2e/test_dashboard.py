@@ -83,6 +83,7 @@ def addresses(refs: Mapping[str, str]) -> list[str]:
         f"{batch}/results/0",
         "/pools",
         "/workers",
+        "/pipelines",
         "/usage",
         "/settings",
         "/nothing-here/",

@@ -107,6 +107,8 @@ async def test_a_run_is_cancelled_and_taken_up_again(client: httpx.AsyncClient) 
     cancelled = (await client.post(f"{run}/cancel")).json()
     assert (cancelled["state"], cancelled["trouble"]) == ("cancelled", "it was cancelled")
     assert (await get(client, f"{run}/failures")) == {"data": []}
+    assert (await client.get(f"{run}/diff")).status_code == 404
+    assert (await get(client, f"{run}/diff?against={run.rpartition('/')[2]}"))["same"] == 0
     assert (await client.post(f"{run}/retry?from=nowhere")).status_code == 409
     again = await client.post(f"{run}/retry?from=french&as_now=true")
     assert again.status_code == 200, again.text
@@ -154,6 +156,7 @@ async def test_another_project_sees_and_begins_none_of_them(
         ),
         ("GET", "/api/runs/run_0", None, 404),
         ("GET", "/api/runs?cursor=run_0", None, 400),
+        ("GET", "/api/runs/run_0/diff", None, 404),
     ],
 )
 async def test_what_can_t_be_is_refused(
@@ -163,3 +166,17 @@ async def test_what_can_t_be_is_refused(
     answer = await client.request(method, path, json=body)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_pages_show_pipelines_and_a_run(client: httpx.AsyncClient, folder: Path) -> None:
+    (folder / "broken.toml").write_text(NIGHTLY.replace("kind =", "kinds ="))
+    run = (await client.post("/api/pipelines/nightly/runs")).json()
+    login = await client.post("/login", data={"key": client.headers.pop("x-api-key")})
+    assert login.status_code == 303, login.text
+    page = (await client.get("/pipelines")).text
+    for words in ("summary → french", "broken.toml, line ", "1 can't be run", run["id"]):
+        assert words in page
+    page = (await client.get(f"/runs/{run['id']}")).text
+    for words in ("It is waiting: 0 rows.", "after summary", "parquet", "$20.00"):
+        assert words in page
+    assert (await client.get("/runs/run_0")).status_code == 404

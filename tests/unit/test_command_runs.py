@@ -36,7 +36,7 @@ def test_a_run_has_a_receipt() -> None:
 
 
 def test_runs_are_listed_with_what_they_saved() -> None:
-    text = printed(run_table([RUN, {**RUN, "kept_deadline": False}]))
+    text = printed(run_table([RUN, {**RUN, "kept_deadline": False}], 160))
     assert "$1.768" in text
     assert "missed" in text
 

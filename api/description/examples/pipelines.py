@@ -90,6 +90,16 @@ _WAITING = {**_RUN, "state": "waiting", "started_at": None, "finished_at": None}
 
 _FAILURE = {"key": "a17", "stage": "summary", "branch": "", "error": "refused"}
 
+_DIFF = {
+    "run": "run_06b7hzx1n2v0m4k6c8yq3w5d9t",
+    "against": "run_06b7hzx1n2v0m4k6c8yq3w5d9s",
+    "stage": "summary",
+    "same": 960,
+    "new": {"count": 30, "keys": ["a17"]},
+    "gone": {"count": 2, "keys": ["a3"]},
+    "changed": {"count": 8, "keys": ["a5"]},
+}
+
 PIPELINES: Mapping[str, Examples] = {
     "GET /api/pipelines": Examples({"200": {"data": [_PIPELINE]}}),
     "POST /api/pipelines/{pipeline}/runs": Examples(
@@ -103,5 +113,6 @@ PIPELINES: Mapping[str, Examples] = {
     "GET /api/runs/{run_id}": Examples({"200": _DETAIL}),
     "POST /api/runs/{run_id}/cancel": Examples({"200": {**_DETAIL, "state": "cancelled"}}),
     "POST /api/runs/{run_id}/retry": Examples({"200": {**_DETAIL, "state": "running"}}),
+    "GET /api/runs/{run_id}/diff": Examples({"200": _DIFF}),
     "GET /api/runs/{run_id}/failures": Examples({"200": {"data": [_FAILURE]}}),
 }
