@@ -55,7 +55,8 @@ def told_of_each(session: Session, batches: Sequence[Batch]) -> Mapping[str, Tol
 
 
 def _told(batch: Batch, rows: Sequence[Progress], moment: datetime) -> Told:
-    if not rows:
+    # What was foretold of the whole says nothing of what a deadline has cut off.
+    if not rows or batch.state == BatchState.EXPIRED:
         return NOTHING
     if batch.finished_at is not None:
         worked_s = progress.worked_s(rows, batch.finished_at)

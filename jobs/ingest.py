@@ -19,6 +19,7 @@ from jobs.sheets.rows import Row, SheetRows
 from jobs.store import Database, Session, idempotency, timed, uploads
 from jobs.store.jobs import insert_slices
 from jobs.store.room import require_room
+from jobs.store.timed import Inspected
 from jobs.storing import Storing
 
 STORING_S = 10.0
@@ -40,8 +41,8 @@ class Inspector(Protocol):
         """Look at some jobs."""
         ...
 
-    def conclude(self) -> float | None:
-        """Return for how many seconds they work, if it can be told; raises what is wrong with them."""
+    def conclude(self) -> Inspected:
+        """Return what was found out about them; raises what is wrong with them."""
         ...
 
 
@@ -144,7 +145,7 @@ class Intake:
         self._storing.wait()
         self._reading.check()
         self._check_budget()
-        quoted_s = None if self._inspector is None else self._inspector.conclude()
+        found = Inspected() if self._inspector is None else self._inspector.conclude()
         self._storing.stop()
         slicer = self._storing.slicer
         with self._database.write() as session:
@@ -158,7 +159,7 @@ class Intake:
                 columns=self._columns,
             )
             if self._is_timed:
-                timed.begin(session, self._batch_id, self._run_window, quoted_s)
+                timed.begin(session, self._batch_id, self._run_window, found)
             if request_digest is not None:
                 idempotency.seal(session, self._batch_id, request_digest)
             if also is not None:

@@ -23,8 +23,10 @@ class Part:
     output_tokens: int
     cost_nanos: int
     unpriced_calls: int = 0
+    unknown_calls: int = 0
+    """Whose answer never came."""
     unknown_nanos: int = 0
-    """Of the cost, what calls are charged whose end nobody knows."""
+    """Of the cost, what those are charged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,6 @@ class Work:
     reuse_saved_nanos: int
     bad_answers: int
     bad_nanos: int
-    unknown_calls: int
     unpriced_jobs: int
     deadline: datetime | None
     finished_at: datetime | None
@@ -136,7 +137,7 @@ def receipt(
         reuse_saved_nanos=sum(work.reuse_saved_nanos for work in works),
         bad_answers=sum(work.bad_answers for work in works),
         bad_nanos=sum(work.bad_nanos for work in works),
-        unknown_calls=sum(work.unknown_calls for work in works),
+        unknown_calls=sum(part.unknown_calls for part in parts),
         unknown_nanos=sum(part.unknown_nanos for part in parts),
         unpriced=sum(part.unpriced_calls for part in parts),
         deadlines=_deadlines(works),

@@ -1,11 +1,22 @@
 """What a batch's deadline and its hours mean for it now: how urgent it is, and whether it waits. Pure."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from jobs.deadlines import RunWindow
 from jobs.states import WEIGHTS, Priority
+
+CHEAPER = "a cheaper hour"
+"""The same of one that waits for a lower price."""
+
+SURE, STILL_SURE = 1.5, 1.3
+"""So many times what the work takes must be left from a cheaper hour on, to wait for it and to go on so."""
+
+QUARTER = timedelta(minutes=15)
+"""Prices that change with the time of day do so at such times."""
 
 HOURS = "its hours"
 """How every sentence begins about a batch that waits for its window."""
@@ -93,6 +104,38 @@ def ready_at(now: datetime, left_s: float, window: RunWindow | None) -> datetime
     if window is not None:
         return window.after_open_s(now, left_s)
     return now + timedelta(seconds=min(left_s, timedelta(days=366).total_seconds()))
+
+
+def held_for_price(
+    times: Times, now: datetime, cost_at: Callable[[datetime], int], *, is_held: bool
+) -> datetime | None:
+    """Return until when a batch waits for a lower price; None where it is to run now.
+
+    It does if what is left suffices from then on: the first of the cheapest hours that are early enough.
+    `cost_at` is what a typical call costs at a time. Where nobody knows how long the work takes, and
+    outside of its window, nothing waits.
+    """
+    if times.left_s is None or times.left_s <= 0 or held_by_window(times.window, now) is not None:
+        return None
+    work_s = times.left_s * (STILL_SURE if is_held else SURE) + SPARE_S
+    best, cheapest = None, cost_at(now)
+    at = _next_quarter(now)
+    while at < times.deadline and usable(at, times.deadline, times.window) >= work_s:
+        is_open = times.window is None or times.window.is_open(at)
+        if is_open and (cost := cost_at(at)) < cheapest:
+            best, cheapest = at, cost
+        at += QUARTER
+    return best
+
+
+def _next_quarter(now: datetime) -> datetime:
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    return hour + (math.floor((now - hour) / QUARTER) + 1) * QUARTER
+
+
+def price_sentence(model: str, cheaper_from: datetime) -> str:
+    """Return what a batch waits for until a model costs less."""
+    return f"{CHEAPER}: {model} costs less from {cheaper_from:%Y-%m-%d %H:%M} UTC on"
 
 
 def held_by_window(window: RunWindow | None, now: datetime) -> datetime | None:

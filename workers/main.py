@@ -12,6 +12,7 @@ from celery.beat import EmbeddedService, Scheduler
 from jobs.configuration import Configuration
 from jobs.errors import ConfigurationError
 from jobs.pipelines.folder import PipelineFolder
+from jobs.prices import PriceBook
 from jobs.queues import (
     BEGIN_RUNS,
     CONTROL_QUEUE,
@@ -97,7 +98,7 @@ def run_beat(settings: Settings, configuration: Configuration) -> int:
         settings.resolved_database_url(), connections=CONTROL_SLOTS + ENDS_AT_ONCE + 2
     )
     once_reachable(database, check_schema)
-    sweep = Sweep(database, celery)
+    sweep = Sweep(database, celery, prices=PriceBook(configuration))
     sweeper = Sweeper(sweep)
     courier = Courier(database, to_private=settings.webhooks_to_private)
     folder = PipelineFolder(settings.pipelines_folder(), Catalogue(configuration))

@@ -11,6 +11,7 @@ from prometheus_client import Counter
 
 from jobs.errors import ServiceUnavailable
 from jobs.feed import Feeder
+from jobs.prices import PriceBook
 from jobs.states import BatchState
 from jobs.store import (
     Database,
@@ -57,14 +58,21 @@ class Sweep:
     """The duties, each callable alone."""
 
     def __init__(
-        self, database: Database, celery: Celery, steady: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        celery: Celery,
+        steady: Callable[[], float] = time.monotonic,
+        prices: PriceBook | None = None,
     ) -> None:
-        """Sweep this database; `steady` is a clock in seconds that nobody sets."""
+        """Sweep this database; `steady` is a clock in seconds that nobody sets.
+
+        With `prices`, batches with time enough wait for lower ones.
+        """
         self._database = database
         self._feeder = Feeder(database, celery)
         self._steady = steady
         self._progress = ProgressWatch(database, steady)
-        self._timekeeper = Timekeeper(database)
+        self._timekeeper = Timekeeper(database, prices)
         self._ahead_s: float | None = None  # the database's clock, of the steady one
         self.takeovers = Counter(
             "tidemill_lease_takeovers",

@@ -7,10 +7,22 @@ from datetime import datetime
 
 from jobs.deadlines import AfterDeadline
 from jobs.errors import ServiceUnavailable
+from jobs.exchange import Usage
+from jobs.prices import PriceBook
 from jobs.store import Database, Session, now, timed
 from jobs.store.timed import Steering
 from jobs.tables import Batch
-from jobs.timing import held_by_window, hours_sentence, urgency
+from jobs.timing import (
+    Times,
+    held_by_window,
+    held_for_price,
+    hours_sentence,
+    price_sentence,
+    urgency,
+)
+
+TYPICAL = Usage(input_tokens=100_000, output_tokens=50_000)
+"""By which the prices of two times are compared."""
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +34,10 @@ class Timekeeper:
     change. Without such batches a look is one query.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, prices: PriceBook | None = None) -> None:
+        """Keep the time of the batches of a database; without `prices` none waits for a lower one."""
         self._database = database
+        self._prices = prices
 
     def look(self) -> None:
         """Look at every batch that time has a say in."""
@@ -33,7 +47,7 @@ class Timekeeper:
             for batch in timed.timed(session):
                 if _is_over(batch, moment):
                     late.append(batch)
-                elif (change := _change_of(session, batch, moment)) is not None:
+                elif (change := self._change_of(session, batch, moment)) is not None:
                     changes.append(change)
         for batch in late:
             self._expire(batch)
@@ -41,6 +55,37 @@ class Timekeeper:
             with self._none_keeps_the_others(change.ref), self._database.write() as session:
                 timed.steer(session, change)
                 log.info("%s: %s", change.ref, change)
+
+    def _change_of(self, session: Session, batch: Batch, moment: datetime) -> Steering | None:
+        """Return what is to be noted with a batch; None where it is noted."""
+        window = timed.window_of(batch)
+        held_until = held_by_window(window, moment)
+        reason = None
+        if window is not None and held_until is not None:
+            reason = hours_sentence(window, held_until)
+        times = timed.times_of(session, batch, moment)
+        wanted = None if times is None else urgency(times, moment)
+        if held_until is None and times is not None and batch.clocked_model is not None:
+            held_until = self._held_for_price(batch, batch.clocked_model, times, moment)
+            if held_until is not None:
+                reason = price_sentence(batch.clocked_model, held_until)
+        change = Steering.of(batch, held_until=held_until, reason=reason, urgency=wanted)
+        return change if change.changes(batch) else None
+
+    def _held_for_price(
+        self, batch: Batch, model: str, times: Times, moment: datetime
+    ) -> datetime | None:
+        prices = self._prices
+        if prices is None:
+            return None
+        provider, _, name = model.partition("/")
+
+        def cost_at(at: datetime) -> int:
+            price = prices.price(provider, name, at)
+            return 0 if price is None else price.cost_nanos(TYPICAL)
+
+        is_held = batch.held_until is not None and batch.held_until > moment
+        return held_for_price(times, moment, cost_at, is_held=is_held)
 
     def _expire(self, batch: Batch) -> None:
         assert batch.id is not None  # a stored row has its key
@@ -62,16 +107,3 @@ class Timekeeper:
 def _is_over(batch: Batch, moment: datetime) -> bool:
     is_late = batch.deadline is not None and batch.deadline <= moment
     return is_late and batch.after_deadline == AfterDeadline.EXPIRE
-
-
-def _change_of(session: Session, batch: Batch, moment: datetime) -> Steering | None:
-    """Return what is to be noted with a batch; None where it is noted."""
-    window = timed.window_of(batch)
-    held_until = held_by_window(window, moment)
-    reason = None
-    if window is not None and held_until is not None:
-        reason = hours_sentence(window, held_until)
-    times = timed.times_of(session, batch, moment)
-    wanted = None if times is None else urgency(times, moment)
-    change = Steering.of(batch, held_until=held_until, reason=reason, urgency=wanted)
-    return change if change.changes(batch) else None

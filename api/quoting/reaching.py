@@ -1,6 +1,7 @@
 """Deadlines at a submission: whether they can be met, told before anything is accepted."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from api.gate import pools_of_gate
 from api.services import Services
@@ -12,6 +13,9 @@ from jobs.quote.reach import Other, Reach, Wish, fields, reach
 from jobs.reading import Chunk
 from jobs.states import WEIGHTS, Priority
 from jobs.store import now, timed
+from jobs.store.timed import Inspected
+
+HOUR = timedelta(hours=1)
 
 
 async def known_limits(services: Services) -> Known:
@@ -69,13 +73,27 @@ class DeadlineInspector:
             if chunk.firsts[place] is None and not (job.collapses and job.fingerprint in kept):
                 self._tallying.add(job, chunk.first_seq + place)
 
-    def conclude(self) -> float | None:
-        """Return for how many seconds they work by themselves.
+    def conclude(self) -> Inspected:
+        """Return for how many seconds they work by themselves, and whose price they may wait for.
 
         Raises:
             DeadlineUnreachable: they can't be ready in time.
         """
-        found = reach_of(self.services, self._tallying.tallies(), self.wish, self.known)
+        tallies = self._tallying.tallies()
+        found = reach_of(self.services, tallies, self.wish, self.known)
         if not found.reaches and not self.accepts_late:
             raise DeadlineUnreachable(found.sentence(), told=fields(found))
-        return found.quoted_s
+        return Inspected(found.quoted_s, self._clocked(tallies))
+
+    def _clocked(self, tallies: tuple[Tally, ...]) -> str | None:
+        """Return the model that most of the cost is for, if its price changes with the time of day."""
+        dearest = max(tallies, key=lambda tally: tally.cost_nanos.high, default=None)
+        if dearest is None:
+            return None
+        target = dearest.target
+        moment = utcnow()
+        prices = {
+            self.services.prices.price(target.provider, target.model, moment + hours * HOUR)
+            for hours in range(24)
+        }
+        return f"{target.provider}/{target.model}" if len(prices) > 1 else None

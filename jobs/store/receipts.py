@@ -25,12 +25,8 @@ _INPUT = (
     + func.coalesce(col(Attempt.cache_write_tokens), 0)
 )
 _IS_LINE = col(Attempt.native_id).is_not(None)
-_HAS_UNKNOWN_USE = (col(Attempt.outcome) == Outcome.UNKNOWN) | (
-    col(Attempt.outcome).is_not(None)
-    & col(Attempt.cost_nanos).is_not(None)
-    & col(Attempt.input_tokens).is_(None)
-)
-"""As `unknown.has_unknown_use` says it: charged at the worst case."""
+_IS_LOST = col(Attempt.outcome) == Outcome.UNKNOWN
+"""Its answer never came. One without a usage is charged at its worst case as well, and not for nothing."""
 
 _IS_UNPRICED = col(Attempt.cost_nanos).is_(None) & (
     col(Attempt.outcome).in_(BILLED_OUTCOMES) | col(Attempt.input_tokens).is_not(None)
@@ -55,7 +51,8 @@ def of_batches(session: Session, batch_ids: Sequence[int]) -> Receipt:
                 sum_of_possible(col(Attempt.output_tokens)),
                 sum_of_possible(col(Attempt.cost_nanos)),
                 func.sum(case((_IS_UNPRICED, 1), else_=0)),
-                sum_of_possible(case((_HAS_UNKNOWN_USE, col(Attempt.cost_nanos)), else_=0)),
+                func.sum(case((_IS_LOST, 1), else_=0)),
+                sum_of_possible(case((_IS_LOST, col(Attempt.cost_nanos)), else_=0)),
             )
             .where(col(Attempt.batch_id).in_(batch_ids[first : first + IDS_TOGETHER]))
             .group_by(col(Attempt.provider), col(Attempt.model), _IS_LINE)
@@ -75,6 +72,7 @@ def of_month(session: Session, project_id: int, first_day: date) -> Receipt:
     and kept answers saved, are of the batches that ended in the month.
     """
     end = _month_after(first_day)
+    is_lost = col(LedgerDay.outcome) == Outcome.UNKNOWN
     days = (
         select(
             col(LedgerDay.provider),
@@ -88,11 +86,8 @@ def of_month(session: Session, project_id: int, first_day: date) -> Receipt:
             func.sum(col(LedgerDay.output_tokens)),
             func.sum(col(LedgerDay.cost_nanos)),
             func.sum(col(LedgerDay.unpriced_attempts)),
-            func.sum(
-                case(
-                    (col(LedgerDay.outcome) == Outcome.UNKNOWN, col(LedgerDay.cost_nanos)), else_=0
-                )
-            ),
+            func.sum(case((is_lost, col(LedgerDay.attempts)), else_=0)),
+            func.sum(case((is_lost, col(LedgerDay.cost_nanos)), else_=0)),
             func.sum(col(LedgerDay.cache_saved_nanos)),
         )
         .where(
@@ -129,7 +124,6 @@ def work_of(batch: Batch) -> Work:
         reuse_saved_nanos=batch.saved_nanos,
         bad_answers=batch.bad_answers,
         bad_nanos=batch.bad_nanos,
-        unknown_calls=batch.unknown_attempts,
         unpriced_jobs=batch.unpriced_jobs,
         deadline=batch.deadline,
         finished_at=batch.finished_at,

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Self
 
 from sqlalchemy import func, update
@@ -14,12 +14,15 @@ from jobs.states import FED_BATCH_STATES, BatchState, SliceState, sources
 from jobs.store import batches
 from jobs.store.database import now
 from jobs.tables import Batch, Progress, Slice
-from jobs.timing import HOURS, Times, held_by_window, hours_sentence
+from jobs.timing import CHEAPER, HOURS, Times, held_by_window, hours_sentence
 
 MOST = 1000
 """Batches that one look finds, oldest first."""
 
-_OURS = (HOURS,)
+FIRST_LOOK = timedelta(seconds=5)
+"""Until then the sweep has looked whether a batch is to wait for a lower price, or it goes on without."""
+
+_OURS = (HOURS, CHEAPER)
 """How the sentences begin that are taken back here."""
 
 
@@ -111,6 +114,13 @@ def left_s(session: Session, batch: Batch, moment: datetime) -> float | None:
     return batch.quoted_s * (batch.total_jobs - batch.finished_jobs) / batch.total_jobs
 
 
+class Inspected(NamedTuple):
+    """What was found out about a batch before it was accepted; see `jobs.tables.Batch`."""
+
+    quoted_s: float | None = None
+    clocked_model: str | None = None
+
+
 class Sharing(NamedTuple):
     """A batch at work beside others, with its open jobs at a queue."""
 
@@ -145,15 +155,16 @@ def at_work(session: Session, queues: Collection[str], until: datetime) -> list[
     ]
 
 
-def begin(
-    session: Session, batch_id: int, window: RunWindow | None, quoted_s: float | None
-) -> None:
+def begin(session: Session, batch_id: int, window: RunWindow | None, found: Inspected) -> None:
     """Note with a batch that is accepted in this transaction how long it takes, and when its hours begin.
 
     So nothing of it is fed before the sweep has looked.
     """
-    values: dict[str, object] = {"quoted_s": quoted_s}
-    opens = held_by_window(window, now(session))
+    moment = now(session)
+    values: dict[str, object] = {"quoted_s": found.quoted_s, "clocked_model": found.clocked_model}
+    if found.clocked_model is not None:
+        values["held_until"] = moment + FIRST_LOOK
+    opens = held_by_window(window, moment)
     if window is not None and opens is not None:
         values |= {"held_until": opens, "waiting_for": hours_sentence(window, opens)}
     session.connection().execute(update(Batch).where(col(Batch.id) == batch_id).values(values))

@@ -82,6 +82,8 @@ class Batch(SQLModel, table=True):
     quoted_s: float | None = Field(default=None, sa_type=Double)
     """How long all of it takes at the limits that there were when it was accepted; null where nobody
     can tell, or it has no deadline."""
+    clocked_model: str | None = Field(default=None, sa_type=Text)
+    """The model, as PROVIDER/NAME, that most of its cost is for, if that has prices by the time of day."""
     held_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     """Nothing of it is fed before: its window is closed, or a cheaper hour comes soon enough."""
     created_at: datetime = Field(sa_type=UtcDateTime)

@@ -9,12 +9,17 @@ import pytest
 
 from jobs.configuration import Configuration
 from jobs.store import Database
-from tests.support.rows import set_batch
+from tests.support.rows import batch_of, set_batch
 
 SIM = Configuration.model_validate(
     {
         "providers": {
             "sim": {"protocol": "openai", "base_url": "http://127.0.0.1:9/v1", "models": ["s-*"]},
+            "deepseek": {
+                "protocol": "openai",
+                "base_url": "https://api.deepseek.com/v1",
+                "pools": [{"limits": {"rpm": 6000}}],
+            },
             "slow": {
                 "protocol": "openai",
                 "base_url": "http://127.0.0.1:9/v1",
@@ -158,3 +163,18 @@ async def test_a_batch_outside_of_its_hours_waits_from_the_beginning(
     assert batch["waiting_for"].startswith(f"its hours: {window}")
     refused = await submit(client, run_window="at night")
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter")
+
+
+async def test_a_price_with_a_clock_is_known_when_a_batch_is_accepted(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    clocked = "deepseek/deepseek-chat"
+    ref = (await submit(client, model=clocked, deadline=in_minutes(900))).json()["id"]
+    batch = batch_of(database, ref)
+    assert batch.clocked_model == clocked
+    assert batch.held_until is not None  # until the sweep has looked
+    for other in (
+        await submit(client, deadline=in_minutes(900)),
+        await submit(client, model=clocked),
+    ):
+        assert batch_of(database, other.json()["id"]).clocked_model is None

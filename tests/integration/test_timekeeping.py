@@ -1,11 +1,13 @@
 """Hours and deadlines of batches on both databases: what is held, hurried, and ended, and by one sweep."""
 
 from datetime import datetime, timedelta
+from typing import cast
 
 import pytest
 from celery import Celery
 
 from jobs.errors import IllegalTransition
+from jobs.prices import Price, PriceBook, Rates
 from jobs.queues import make_celery
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, Priority, ResultStatus, SliceState
@@ -183,3 +185,41 @@ def test_a_deadline_that_is_moved_meanwhile_is_not_over(database: Database) -> N
     with database.write() as session:
         assert not timed.expire_due(session, batch_id)
     assert batch_of(database, ref).state == BatchState.RUNNING
+
+
+class Clocked:
+    """A book in which everything costs less from the next full hour but one on."""
+
+    def __init__(self, cheaper_from: datetime) -> None:
+        self._cheaper_from = cheaper_from
+
+    def price(self, _provider: str, _model: str, at: datetime) -> Price:
+        rate = 10**9 if at < self._cheaper_from else 10**8
+        return Price(((0, Rates(rate, rate, rate, rate)),))
+
+
+def test_a_batch_with_time_enough_waits_for_the_cheaper_hour(database: Database) -> None:
+    moment = database_time(database)
+    cheaper = moment.replace(minute=0, second=0, microsecond=0) + 2 * HOUR
+    ref = seed_batch(database, jobs=20)
+    set_batch(
+        database,
+        ref,
+        clocked_model="sim/small",
+        deadline=moment + 5 * HOUR,
+        quoted_s=600.0,
+        held_until=moment + timedelta(seconds=5),  # as it is accepted
+    )
+    keeper = Timekeeper(database, cast("PriceBook", Clocked(cheaper)))
+    keeper.look()
+    batch = batch_of(database, ref)
+    assert batch.held_until == cheaper
+    assert batch.waiting_for == (
+        f"a cheaper hour: sim/small costs less from {cheaper:%Y-%m-%d %H:%M} UTC on"
+    )
+    assert fed(database) == 0
+    set_batch(database, ref, quoted_s=4 * 3600.0)  # now there is no time to lose
+    keeper.look()
+    batch = batch_of(database, ref)
+    assert (batch.held_until, batch.waiting_for) == (None, None)
+    assert fed(database) == 2

@@ -30,7 +30,7 @@ def test_list_less_savings_is_what_was_paid() -> None:
             work(jobs=10, succeeded=9, lane_saved_nanos=500, bad_nanos=30, bad_answers=1),
             work(jobs=5, succeeded=5, cache_saved_nanos=-20, reuse_saved_nanos=70, not_called=2),
         ],
-        [part(400), part(600, "large", unknown_nanos=40)],
+        [part(400), part(600, "large", unknown_calls=1, unknown_nanos=40)],
     )
     assert (found.paid_nanos, found.saved_nanos, found.list_nanos) == (1000, 550, 1550)
     assert (found.wasted_nanos, found.jobs, found.succeeded, found.not_called) == (70, 15, 14, 2)

@@ -7,7 +7,15 @@ import pytest
 from jobs.clock import UTC
 from jobs.deadlines import RunWindow
 from jobs.states import Priority
-from jobs.timing import Prospect, Times, held_by_window, prospect, ready_at, urgency
+from jobs.timing import (
+    Prospect,
+    Times,
+    held_by_window,
+    held_for_price,
+    prospect,
+    ready_at,
+    urgency,
+)
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 HOUR_S = 3600.0
@@ -94,3 +102,41 @@ def test_a_forecast_is_held_against_the_deadline(
     if ready_h is not None:
         ready = (NOW + timedelta(hours=ready_h[0]), NOW + timedelta(hours=ready_h[1]))
     assert prospect(NOW + timedelta(hours=hours), ready, NOW) == told
+
+
+def cost_at(moment: datetime) -> int:
+    """Cheap from half past four in the afternoon until half past midnight, as a model was once."""
+    return 5 if (moment.hour, moment.minute) >= (16, 30) or moment.hour == 0 else 10
+
+
+@pytest.mark.parametrize(
+    ("batch", "is_held", "waits_h"),
+    [
+        (times(10, 2), False, 4.5),
+        (times(10, 3.6), False, 4.5),  # five and a half hours are left from then on
+        (times(10, 3.8), False, None),
+        (times(10, 4), True, 4.5),  # what waits goes on waiting for a while
+        (times(10, 4.3), True, None),
+        (times(4, 1), False, None),  # it is over before
+        (times(10, None), False, None),
+        (times(10, 0), False, None),
+        (
+            times(20, 2, window=RunWindow.of("12:00-17:30 UTC")),
+            False,
+            None,
+        ),  # of it an hour is left
+        (times(20, 0.5, window=RunWindow.of("12:00-17:30 UTC")), False, 4.5),
+        (times(20, 0.5, window=RunWindow.of("12:00-15:00 UTC")), False, None),
+        (times(20, 0.5, window=NIGHT), False, None),  # its window keeps it, and not the price
+    ],
+)
+def test_a_batch_with_time_enough_waits_for_a_lower_price(
+    batch: Times, is_held: bool, waits_h: float | None
+) -> None:
+    until = held_for_price(batch, NOW, cost_at, is_held=is_held)
+    assert until == (None if waits_h is None else NOW + timedelta(hours=waits_h))
+
+
+def test_the_cheap_hours_are_used_at_once() -> None:
+    evening = NOW.replace(hour=17)
+    assert held_for_price(times(30, 1), evening, cost_at, is_held=False) is None
