@@ -208,7 +208,9 @@ def split(
         )
         .values(owner=NATIVE_OWNER + rest.ref, fence=col(Slice.fence) + 1)
     )
-    write(session, of, jobs=of.jobs - moved_jobs, estimated_tokens=of.estimated_tokens - tokens)
+    if of.state is NativeState.PACKING:
+        write(session, of, jobs=of.jobs - moved_jobs, estimated_tokens=of.estimated_tokens - tokens)
+    # What was sent stays as large as it was: where it carries no name it is looked for by that.
     return rest.ref
 
 

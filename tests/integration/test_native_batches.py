@@ -198,6 +198,18 @@ def test_slices_without_room_wait_in_a_native_batch_of_their_own(database: Datab
     assert states(database) == [SliceState.DRAINING, SliceState.WAITING, SliceState.WAITING]
 
 
+def test_what_was_sent_is_looked_for_by_the_size_that_it_had(database: Database) -> None:
+    ref = seed_batch(database, jobs=20)
+    of = claimed(database, made(database, ref, 0, 1))
+    with database.write() as session:
+        native.move(session, of, NativeState.SENDING)
+    sent = claimed(database, of.ref)
+    with database.write() as session:
+        native_slices.split(session, sent, held(database, sent), wait_s=0)
+        native.move(session, sent, NativeState.LOST)
+    assert claimed(database, of.ref).jobs == 20
+
+
 def test_tokens_are_enqueued_within_the_limit(database: Database) -> None:
     ref = seed_batch(database, jobs=40)
     first, second, third = (
