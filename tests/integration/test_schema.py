@@ -8,6 +8,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import BigInteger, inspect, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
@@ -16,7 +17,7 @@ from jobs.errors import SchemaMismatch
 from jobs.scopes import PROJECT_SCOPES, Scope
 from jobs.store import Database, check_schema, is_empty, migrate, open_database
 from jobs.store.projects import Caller, caller_of_key, create_key, hash_key
-from jobs.store.schema import MIGRATIONS
+from jobs.store.schema import MIGRATIONS, revisions
 from tests.support.postgres import fresh_database
 
 
@@ -24,6 +25,13 @@ def test_migrations_lead_to_exactly_the_tables(database: Database) -> None:
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_revisions_are_told_by_the_names_of_their_files() -> None:
+    script = ScriptDirectory(str(MIGRATIONS))
+    walked = [revision.revision for revision in script.walk_revisions()]
+    assert list(revisions()) == walked[::-1]
+    assert script.get_current_head() == revisions()[-1]
 
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:
@@ -96,7 +104,7 @@ def test_batches_that_an_older_version_has_paused_keep_the_cause_of_it(
 ) -> None:
     older = open_database(empty_database_url)
     with monkeypatch.context() as patched:
-        patched.setattr("jobs.store.schema.command.upgrade", _upgrade_to("0001"))
+        patched.setattr("alembic.command.upgrade", _upgrade_to("0001"))
         migrate(older)
     known = {column["name"] for column in inspect(older.engine).get_columns("batch")}
     columns = [name for name in _NUMBERS if name in known - {"total_jobs", "spent_nanos"}]
@@ -143,7 +151,7 @@ def test_keys_that_an_older_version_has_made_keep_everything_that_they_could_do(
 ) -> None:
     older = open_database(empty_database_url)
     with monkeypatch.context() as patched:
-        patched.setattr("jobs.store.schema.command.upgrade", _upgrade_to("0002"))
+        patched.setattr("alembic.command.upgrade", _upgrade_to("0002"))
         migrate(older)
     with older.engine.begin() as connection:
         connection.execute(text("INSERT INTO project VALUES (1, 'default', '2026-01-01')"))
