@@ -1,6 +1,7 @@
 """`pipelines/*.toml`: what a pipeline is, read once, checked, frozen; a run keeps it as it was."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from datetime import date, datetime, time
@@ -26,6 +27,9 @@ from jobs.pipelines.sections import Section
 from jobs.pipelines.stages import Stage
 from jobs.routing import Catalogue
 from jobs.states import LaneWish, Priority
+
+_NAMED_PLACE = re.compile(r"(?P<list>[a-z]+)\[(?P<number>[0-9]+)\](\.(?P<field>[a-z_]+))?:")
+"""How what is wrong between the sections begins, which is found when each is good for itself."""
 
 JSON_FIELDS = ("schema", "glossary", "examples")
 """Settings of stages that may be named as a file: `schema = "file:facts.json"`."""
@@ -238,5 +242,9 @@ def _faults(path: Path, text: str, error: ValidationError) -> Iterator[str]:
     for fault in error.errors(include_url=False, include_input=False):
         place = fault["loc"]
         words = wording.in_words(fault)
-        where = f", line {line}" if (line := line_of(text, place)) else ""
+        if not place and (named := _NAMED_PLACE.match(words)) is not None:
+            line = line_of(text, (named["list"], int(named["number"]), named["field"] or ""))
+        else:
+            line = line_of(text, place)
+        where = f", line {line}" if line else ""
         yield f"{path}{where}: {shown(place) + ': ' if place else ''}{words}"

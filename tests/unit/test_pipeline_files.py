@@ -101,7 +101,7 @@ def test_a_run_keeps_the_file_as_it_was(tmp_path: Path) -> None:
         (
             'text = "{{ summary }}"',
             'text = "{{ sumary }}"',
-            r"stages\[1\].text: .*`sumary`.*summary",
+            r"line 22: stages\[1\].text: .*`sumary`.*summary",
         ),
         ('target = ["fr", "de"]', 'target = ["fr", "fr"]', r"stages\[1\]: `for_each`.*different"),
         (
@@ -129,3 +129,9 @@ def test_several_texts_may_end_an_answer(tmp_path: Path) -> None:
         assert load_pipeline(_write(tmp_path, text)).stages[0].defaults.stop == expected
     with pytest.raises(ConfigurationError, match="stop"):
         load_pipeline(_write(tmp_path, GOOD.replace("max_tokens = 300", "stop = [1]")))
+
+
+def test_the_pages_example_is_a_pipeline(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "pipelines.md").read_text(encoding="utf-8")
+    example = page.partition("```toml\n")[2].partition("```")[0]
+    assert load_pipeline(_write(tmp_path, example)).name == "nightly-articles"
