@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlmodel import Session, col
 
 from jobs.states import FED_BATCH_STATES, NativeState, SliceState
@@ -40,6 +40,8 @@ def undecided(session: Session) -> list[tuple[str, str]]:
             col(Batch.finished_at).is_(None),
             col(Batch.state).in_(FED_BATCH_STATES),
             col(Batch.lane_due_at) <= now(session),
+            # Outside of its hours a batch's work goes to neither lane.
+            or_(col(Batch.held_until).is_(None), col(Batch.held_until) <= now(session)),
         )
     )
     return [(queue, ref) for queue, ref in found]
@@ -55,6 +57,7 @@ def begin(session: Session, ref: str) -> Share | None:
             col(Batch.ref) == ref,
             col(Batch.lane_due_at) <= moment,
             col(Batch.state).in_(FED_BATCH_STATES),
+            or_(col(Batch.held_until).is_(None), col(Batch.held_until) <= moment),
         )
         .values(lane_due_at=due_at)
     )

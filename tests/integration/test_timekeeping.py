@@ -11,7 +11,7 @@ from jobs.prices import Price, PriceBook, Rates
 from jobs.queues import make_celery
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, Priority, ResultStatus, SliceState
-from jobs.store import Database, batches, leases, now, timed
+from jobs.store import Database, batches, lane_shares, leases, now, timed
 from jobs.store.balance import balance
 from jobs.store.feeding import feed
 from jobs.store.leases import Lease
@@ -223,3 +223,16 @@ def test_a_batch_with_time_enough_waits_for_the_cheaper_hour(database: Database)
     batch = batch_of(database, ref)
     assert (batch.held_until, batch.waiting_for) == (None, None)
     assert fed(database) == 2
+
+
+def test_outside_of_its_hours_work_goes_to_neither_lane(database: Database) -> None:
+    moment = database_time(database)
+    ref = seed_batch(database)
+    set_batch(database, ref, lane="batch", lane_due_at=moment - HOUR, held_until=moment + HOUR)
+    with database.write() as session:
+        assert lane_shares.undecided(session) == []
+        assert lane_shares.begin(session, ref) is None
+    set_batch(database, ref, held_until=moment - HOUR)
+    with database.write() as session:
+        assert lane_shares.undecided(session) == [("sim", ref)]
+        assert lane_shares.begin(session, ref) is not None
