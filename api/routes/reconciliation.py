@@ -60,6 +60,13 @@ class Money(BaseModel):
     ledger_days_compared: bool
 
 
+class NativeShape(BaseModel):
+    """Native batches that were made of the batch, and lines of their results that nobody had asked for."""
+
+    batches: int
+    unexpected_lines: int
+
+
 class ViolationShape(BaseModel):
     """Something that must never be."""
 
@@ -108,6 +115,7 @@ class Reconciliation(BaseModel):
     unknown: ChargedShape
     wasted: ChargedShape
     bad: ChargedShape
+    native: NativeShape
     money: Money
     violations: list[ViolationShape]
     account: AccountShape | None
@@ -204,6 +212,7 @@ def _reconciliation(
         unknown=_charged(found.unknown),
         wasted=_charged(found.wasted),
         bad=_charged(found.bad),
+        native=NativeShape(batches=found.native_batches, unexpected_lines=found.unexpected_lines),
         money=_money(found),
         violations=[ViolationShape(code=v.code, message=v.message) for v in found.violations],
         account=account,

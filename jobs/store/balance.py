@@ -27,6 +27,7 @@ from jobs.store.attempt_groups import (
     skipped_numbers,
 )
 from jobs.store.cache_savings import saved_by_cache
+from jobs.store.native_proof import native_counts, native_violations
 from jobs.store.project_books import (
     cache_savings_of_project,
     is_readable,
@@ -91,6 +92,8 @@ class Balance:
         reserved_nanos: what the batch has set aside for calls in flight.
         is_ledger_read: whether the ledger's days were compared with all of the project's attempts; of
             a very large project they are not.
+        native_batches: how many native batches were made of it.
+        unexpected_lines: lines of their results that were nobody's, or came a second time.
         violations: what does not agree; none if the batch balances.
     """
 
@@ -109,6 +112,8 @@ class Balance:
     ledger_nanos: int
     reserved_nanos: int
     is_ledger_read: bool
+    native_batches: int
+    unexpected_lines: int
     violations: list[Violation]
 
     @property
@@ -132,6 +137,7 @@ def balance(session: Session, batch: Batch) -> Balance:
     slices = slice_counts(session, batch)
     cache_saved = saved_by_cache(session, batch)
     groups = groups_of_batch(session, batch, cache_saved)
+    natives = native_counts(session, batch)
     finished = sum(results.by_status.values())
     is_final = batch.state in FINAL_BATCH_STATES
     lost = batch.total_jobs - finished if is_final else lost_in_slices(session, batch)
@@ -145,6 +151,7 @@ def balance(session: Session, batch: Batch) -> Balance:
         *_of_attempts(groups, skipped_numbers(session, batch)),
         *_of_totals(batch, groups),
         *(() if cache_saved is None else _of_caches(batch, groups)),
+        *native_violations(batch, natives),
         *_of_money(ledger_nanos, batches_nanos),
         *_of_ledgers_caches(*cache_savings_of_project(session, batch.project_id)),
     ]
@@ -167,6 +174,8 @@ def balance(session: Session, batch: Batch) -> Balance:
         ledger_nanos=ledger_nanos,
         reserved_nanos=batch.reserved_nanos,
         is_ledger_read=is_ledger_read,
+        native_batches=natives.batches,
+        unexpected_lines=natives.unexpected,
         violations=violations,
     )
 

@@ -229,7 +229,8 @@ class Books:
         if tally.cache_saved_nanos is not None:
             saved_nanos = _cache_saved(of.call, usage)
             tally.cache_saved_nanos += saved_nanos
-        if of.call.live_price is not None and ended.usage is not None:
+        is_billed = ended.usage is not None and ended.cost_nanos is not None
+        if of.call.live_price is not None and is_billed:
             live_nanos = _price_of(of.call.live_price).cost_nanos(usage)
             tally.lane_saved_nanos += live_nanos - (ended.cost_nanos or 0)
         has_usage = ended.usage is not None

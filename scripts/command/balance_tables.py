@@ -27,6 +27,7 @@ def balance_table(found: JsonObject) -> Table:
             ("unknown", f"{_charged(found['unknown'])}, at the worst case"),
             ("wasted", f"{_charged(found['wasted'])}, answers that decide nothing"),
             ("bad", f"{_charged(found['bad'])}, answers that were not usable"),
+            ("native batches", _natives(found.get("native") or {})),
             ("without price", f"{unpriced:,}, which the money leaves out" if unpriced else ""),
             (
                 "spent",
@@ -46,6 +47,15 @@ def balance_table(found: JsonObject) -> Table:
             ("not compared", "" if money["ledger_days_compared"] else TOO_LARGE),
         ]
     )
+
+
+def _natives(native: JsonObject) -> str:
+    """Return how many native batches there were; nothing where there were none."""
+    if not native.get("batches"):
+        return ""
+    unexpected = native["unexpected_lines"]
+    more = f", {unexpected:,} lines unexpected" if unexpected else ""
+    return f"{native['batches']:,}{more}"
 
 
 def account_table(account: JsonObject) -> Table:

@@ -63,6 +63,14 @@ DAMAGES: list[tuple[str, tuple[str, ...]]] = [
     ("drift_ledger_cache_saved", (ledger("cache_saved_nanos = cache_saved_nanos + 1"),)),
     ("drift_cache_saved", (of("attempt", "price = '[[0,1000000,500000,1000000,2000000]]'", "seq = 8"),)),
     ("drift_cache_saved", (batch("cache_saved_nanos = 9223372036854775807"),)),
+    ("drift_lane_saved", (batch("lane_saved_nanos = lane_saved_nanos + 1"),)),
+    ("stray_lines", (of("attempt", "native_id = 99"),)),
+    ("orphaned_slices", (of("slice", "state = 'draining', owner = 'native:nat_x'", "no = 2"),)),
+    ("open_native_batches", (
+        "INSERT INTO native_batch (id, ref, batch_id, provider, pool, model, endpoint, state, claim, jobs, "
+        "estimated_tokens, size_bytes, answered, unexpected, created_at, tries) VALUES (1, 'nat_x', 1, "
+        "'sim', 'main', 'sim-small', '/chat/completions', 'packing', 0, 1, 1, 1, 0, 0, '2026-01-01', 0)",
+    )),
     ("drift_reserved", (batch("reserved_nanos = 1"),)),
     ("reserved", (batch("reserved_nanos = 1"),)),
     ("wrong_state", (batch("state = 'failed'"),)),

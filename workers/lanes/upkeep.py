@@ -158,7 +158,7 @@ def last_moment(of: Native, api: BatchApi) -> datetime:
 
 def is_over(of: Native) -> bool:
     """Whether its batch wants nothing more of it."""
-    return of.batch_state == BatchState.CANCELLING or of.batch_state in FINAL_BATCH_STATES
+    return of.batch_state in {BatchState.CANCELLING, BatchState.FINALIZING, *FINAL_BATCH_STATES}
 
 
 def refusal(error: ProviderError | None) -> str | None:

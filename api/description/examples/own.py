@@ -183,6 +183,7 @@ _RECONCILIATION: dict[str, Any] = {
     "unknown": _NOTHING,
     "wasted": _NOTHING,
     "bad": {"attempts": 3, "cost_usd": "0.000180000"},
+    "native": {"batches": 0, "unexpected_lines": 0},
     "money": {
         "attempts_usd": "0.065080000",
         "batch_usd": "0.065080000",
