@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from jobs.clock import utcnow
-from jobs.errors import LeaseLost
-from jobs.pipelines.ends import SourceSection
-from jobs.pipelines.rows import RunFacts, SourceRow
-from jobs.states import BatchState, RunKind, RunState
-from jobs.store import Database, handover, run_claims, run_diffs, run_endings
+from jobs.errors import IllegalTransition, LeaseLost
+from jobs.pipelines.ends import SinkSection, SourceSection
+from jobs.pipelines.rows import OutputRow, RunFacts, SourceRow, Written
+from jobs.states import BatchState, RunKind, RunState, SinkState
+from jobs.store import Database, handover, run_claims, run_diffs, run_endings, runs
 from jobs.store.handover import Step
 from jobs.store.runs import RunWish, begin
 from tests.support.nights import answer_all, night
@@ -322,3 +322,69 @@ def test_a_backfill_goes_day_by_day_and_so_many_at_once(database: Database, tmp_
     with database.write() as session:
         again = RunWish(1, RunKind.BACKFILL, utcnow(), slot="b 2026-11-01")
         assert begin(session, tonight.pipeline, again) is None
+
+
+def test_a_cancelled_run_is_taken_up_where_it_was(database: Database, tmp_path: Path) -> None:
+    tonight = night(database, tmp_path, TOML, _rows(4))
+    run = tonight.begin()
+    tonight.conductor.look()
+    answer_all(database, _answer)
+    tonight.conductor.look()
+    with database.write() as session:
+        run_endings.cancel(session, 1, run.ref)
+    with pytest.raises(IllegalTransition, match="calls in flight"), database.write() as session:
+        run_endings.retry(session, 1, run.ref)
+    tonight.sweep_cancelled()
+    with database.write() as session:
+        run_endings.retry(session, 1, run.ref)
+    tonight.go_on(_answer)
+    assert tonight.run(run.ref).state == RunState.COMPLETED
+    assert len(tonight.delivered["out.jsonl"]) == 4
+    # What was answered before was not asked again.
+    assert len(tonight.lines(run)["summary"]) == 4
+    assert len(tonight.lines(run)["translations"]) == 16
+
+
+def test_only_what_failed_from_a_stage_on_is_asked_again(
+    database: Database, tmp_path: Path
+) -> None:
+    toml = TOML.replace(
+        'schema = { type = "object" }', 'schema = { type = "object" }\ncheck = "output.n > 1"'
+    )
+    rows = [*_rows(1), {"id": "bad", "text": "bad-answer"}, {"id": "b", "text": "n is 1"}]
+    tonight = night(database, tmp_path, toml, rows)
+    run = tonight.begin()
+    tonight.go_on(_answer)
+    assert [counts[3] for counts in tonight.stage_counts(run)] == [1, 0, 1, 0]
+    failed = [item.error for item in tonight.items(run) if item.error]
+    assert failed == ["the answer does not meet `check`"]
+    with database.write() as session:
+        run_endings.retry(session, 1, run.ref, from_stage="facts")
+    tonight.go_on(lambda line: {"n": 5} if "text" in line else "a page")
+    assert tonight.run(run.ref).state == RunState.COMPLETED
+    assert [counts[3] for counts in tonight.stage_counts(run)] == [1, 0, 0, 0]
+    assert [row.key for row in tonight.delivered["out.jsonl"]] == ["a0", "b"]
+
+
+def test_a_sink_that_fails_is_written_later(database: Database, tmp_path: Path) -> None:
+    tonight = night(database, tmp_path, TOML, _rows(1))
+    run = tonight.begin()
+
+    def full(sink: SinkSection, run: RunFacts, rows: Iterator[OutputRow]) -> Written:
+        del sink, run, rows
+        raise OSError("the disk is full")
+
+    tonight.conductor = tonight.another_conductor(write=full)
+    tonight.go_on(_answer)
+    assert tonight.run(run.ref).state == RunState.DELIVERING
+    with database.read() as session:
+        (sink,) = runs.sinks(session, run.id or 0)
+    assert (sink.state, sink.tries, sink.trouble) == (
+        SinkState.FAILED,
+        1,
+        "OSError: the disk is full",
+    )
+    tonight.conductor = tonight.another_conductor()
+    tonight.forget_waits()
+    tonight.go_on(_answer, looks=2)
+    assert tonight.run(run.ref).state == RunState.COMPLETED

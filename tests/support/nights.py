@@ -18,8 +18,8 @@ from jobs.pipelines.files import Pipeline, load_pipeline
 from jobs.pipelines.rows import OutputRow, ReadSource, RunFacts, SourceRow, WriteSink, Written
 from jobs.prices import PriceBook
 from jobs.routing import Catalogue
-from jobs.states import Outcome, ResultStatus, RunKind, SliceState
-from jobs.store import Database, leases, runs
+from jobs.states import BatchState, Outcome, ResultStatus, RunKind, SliceState
+from jobs.store import Database, batches, leases, results, runs, slices
 from jobs.store.jobs import open_jobs
 from jobs.store.projects import ensure_project
 from jobs.store.reports import Admission, ResultDraft, Settlement
@@ -137,6 +137,16 @@ class Night:
         """Return all items of a run."""
         with self.database.read() as session:
             return list(session.exec(select(RunItem).where(RunItem.run_id == run.id)))
+
+    def sweep_cancelled(self) -> None:
+        """End the jobs of batches that are being cancelled, as the sweep does."""
+        with self.database.write() as session:
+            for batch_id in batches.in_state(session, BatchState.CANCELLING):
+                batch = batches.lock(session, batch_id)
+                for piece in slices.idle_slices(session, batch_id, limit=100):
+                    results.cancel_jobs(session, batch, piece)
+                    slices.close(session, batch, piece)
+                batches.finish_if_complete(session, batch)
 
     def forget_claims(self) -> None:
         """Let whoever held a claim have died long ago."""
