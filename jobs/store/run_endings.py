@@ -6,6 +6,7 @@ from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
 from jobs.errors import Conflict, IllegalTransition
+from jobs.money import short_usd
 from jobs.pipelines.files import Pipeline
 from jobs.pipelines.standing import StageCounts, has_all, has_ended
 from jobs.states import (
@@ -13,6 +14,7 @@ from jobs.states import (
     FINAL_RUN_STATES,
     BatchState,
     ItemState,
+    PauseCause,
     RunState,
     SinkState,
 )
@@ -21,6 +23,9 @@ from jobs.store.database import now
 from jobs.store.run_items import SOURCE_STAGE
 from jobs.store.run_shares import share_out
 from jobs.tables import Batch, Run, RunBatch, RunItem, RunSink, RunStage
+
+BUDGET = "its budget of "
+"""How the sentence begins that is taken back here."""
 
 
 def settle(session: Session, run_id: int, pipeline: Pipeline, claim: tuple[str, int]) -> None:
@@ -59,6 +64,23 @@ def settle(session: Session, run_id: int, pipeline: Pipeline, claim: tuple[str, 
         runs.move(session, run_id, RunState.DELIVERING)
         return
     share_out(session, run)
+    _tell_of_budget(session, run, [batch for _, _, batch in mine])
+
+
+def _tell_of_budget(session: Session, run: Run, mine: Sequence[Batch]) -> None:
+    """Say that a run waits for its budget, as all that goes on of it does; or that it does so no longer."""
+    at_work = [batch for batch in mine if batch.state not in FINAL_BATCH_STATES]
+    held = [batch for batch in at_work if batch.pause_cause == PauseCause.BATCH_BUDGET]
+    said = None
+    if run.budget_nanos is not None and held and len(held) == len(at_work):
+        said = (
+            f"its budget of ${short_usd(run.budget_nanos)} has no room for the next call: "
+            "cancel it, give its file more, and retry it by that"
+        )
+    told = run.trouble is not None and run.trouble.startswith(BUDGET)
+    if said != run.trouble and (said is not None or told):
+        run.trouble = said
+        session.add(run)
 
 
 def give_up(session: Session, run: Run, batch_ref: str, batch_state: str) -> None:

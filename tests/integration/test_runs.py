@@ -12,11 +12,12 @@ from jobs.clock import utcnow
 from jobs.errors import IllegalTransition, LeaseLost
 from jobs.pipelines.ends import SinkSection, SourceSection
 from jobs.pipelines.rows import OutputRow, RunFacts, SourceRow, Written
-from jobs.states import BatchState, RunKind, RunState, SinkState
+from jobs.states import BatchState, PauseCause, RunKind, RunState, SinkState
 from jobs.store import Database, handover, run_claims, run_diffs, run_endings, runs
 from jobs.store.handover import Step
 from jobs.store.runs import RunWish, begin
 from tests.support.nights import answer_all, night
+from tests.support.rows import set_batch
 
 TOML = """\
 name = "articles"
@@ -273,6 +274,10 @@ def test_a_budget_that_is_used_up_holds_the_run(database: Database, tmp_path: Pa
     assert sum(batch.spent_nanos + batch.reserved_nanos for batch in batches) <= 120
     assert sum(batch.spent_nanos for batch in batches) >= 20
     assert any(batch.needed_nanos for batch in batches)
+    for batch in batches:
+        set_batch(database, batch.ref, state=BatchState.PAUSED, pause_cause=PauseCause.BATCH_BUDGET)
+    tonight.conductor.look()
+    assert "no room for the next call" in str(tonight.run(run.ref).trouble)
 
 
 def test_a_cancelled_run_ends_its_batches(database: Database, tmp_path: Path) -> None:
