@@ -30,6 +30,8 @@ PAGES = {
     "POST /batches/{batch_id}/{verb}": {"read", "submit"},
     "GET /pools": {"read"},
     "GET /workers": {"read"},
+    "GET /pipelines": {"read"},
+    "GET /runs/{run_id}": {"read"},
     "GET /usage": {"read"},
     "GET /settings": {"read", "admin"},
     "POST /logout": {"read"},
