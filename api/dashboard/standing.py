@@ -132,7 +132,8 @@ class Standing:
         if told.ready is None:
             return wanted
         soonest, latest = told.ready
-        ready = f"ready {soonest:%d %b %H:%M} to {latest:%H:%M} UTC"
+        exact = "%H:%M:%S" if (latest - soonest).total_seconds() < words.MINUTE_S else "%H:%M"
+        ready = f"ready {soonest:%d %b} {soonest:{exact}} to {latest:{exact}} UTC"
         if told.prospect is Prospect.LATE:
             return f"{ready}, {wanted}: late{_by(told.late_s)}"
         return f"{ready}, {wanted}{': it may be late' if told.prospect is Prospect.TIGHT else ''}"

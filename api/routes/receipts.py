@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from api.access.auth import ReaderProject
 from api.services import COUNTING_S, ServicesDep
+from jobs.clock import utcnow
 from jobs.errors import InvalidParameter
 from jobs.money import format_known, format_usd
 from jobs.receipt import Part, Receipt
@@ -105,17 +106,17 @@ def batch_receipt(services: ServicesDep, project_id: ReaderProject, batch_id: st
 def month_receipt(
     services: ServicesDep,
     project_id: ReaderProject,
-    month: Annotated[str, Query(description="as 2026-11 (UTC)")],
+    month: Annotated[str | None, Query(description="as 2026-11; default: the present (UTC)")] = None,
 ) -> ReceiptShape:
     """Return what the project paid in a month, by model, and what that saved.
 
     What was paid is by the days of the ledger, and so is what prompt caches saved. Jobs, deadlines, waste and
     the other savings are of the batches that ended in the month.
     """
-    first_day = month_of(month)
+    first_day = utcnow().date().replace(day=1) if month is None else month_of(month)
     with services.database.with_patience(COUNTING_S).read() as session:
         found = receipts.of_month(session, project_id, first_day)
-    return receipt_shape(found, month=month)
+    return receipt_shape(found, month=f"{first_day:%Y-%m}")
 
 
 def month_of(text: str) -> date:

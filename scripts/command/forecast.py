@@ -45,10 +45,10 @@ def by_deadline(batch: JsonObject) -> Text:
     if told is not None:
         if told["ready_low"] is not None:
             low, high = local_time(told["ready_low"]), local_time(told["ready_high"])
-            same_day = low[:10] == high[:10]
-            parts.append(
-                f"ready {low[11:16] if same_day else low} to {high[11:16] if same_day else high}"
-            )
+            shown = slice(None)
+            if low[:10] == high[:10]:
+                shown = slice(11, 19 if low[:16] == high[:16] else 16)
+            parts.append(f"ready {low[shown]} to {high[shown]}")
         match told["prospect"]:
             case "kept":
                 parts.append("kept")
