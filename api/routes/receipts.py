@@ -106,7 +106,9 @@ def batch_receipt(services: ServicesDep, project_id: ReaderProject, batch_id: st
 def month_receipt(
     services: ServicesDep,
     project_id: ReaderProject,
-    month: Annotated[str | None, Query(description="as 2026-11; default: the present (UTC)")] = None,
+    month: Annotated[
+        str | None, Query(description="as 2026-11; default: the present (UTC)")
+    ] = None,
 ) -> ReceiptShape:
     """Return what the project paid in a month, by model, and what that saved.
 

@@ -44,11 +44,7 @@ def by_deadline(batch: JsonObject) -> Text:
     parts = [local_time(batch["deadline"])]
     if told is not None:
         if told["ready_low"] is not None:
-            low, high = local_time(told["ready_low"]), local_time(told["ready_high"])
-            shown = slice(None)
-            if low[:10] == high[:10]:
-                shown = slice(11, 19 if low[:16] == high[:16] else 16)
-            parts.append(f"ready {low[shown]} to {high[shown]}")
+            parts.append(_ready(local_time(told["ready_low"]), local_time(told["ready_high"])))
         match told["prospect"]:
             case "kept":
                 parts.append("kept")
@@ -64,6 +60,14 @@ def by_deadline(batch: JsonObject) -> Text:
                 pass
     style = "" if told is None else _PROSPECT_STYLES.get(told["prospect"], "")
     return Text(", ".join(parts), style=style)
+
+
+def _ready(low: str, high: str) -> str:
+    """Return when something is ready: times of one day, by the second where the minute is the same."""
+    shown = slice(None)
+    if low[:10] == high[:10]:
+        shown = slice(11, 19 if low[:16] == high[:16] else 16)
+    return f"ready {low[shown]} to {high[shown]}"
 
 
 def how_good(batch: JsonObject) -> str:

@@ -78,6 +78,8 @@ OTHERWISE = {
     # The batch wasn't made there.
     "/anthropic/v1/messages/batches/{batch_id}",
     "/anthropic/v1/messages/batches/{batch_id}/results",
+    # It wasn't made by a run.
+    *("/api/runs/{run_id}", "/api/runs/{run_id}/failures", "/api/runs/{run_id}/diff"),
 }
 
 
