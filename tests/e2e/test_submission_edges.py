@@ -552,10 +552,10 @@ def test_what_is_not_there_or_not_meant_is_a_problem_document(
 
 
 def test_an_empty_database_is_refused_by_a_worker_and_brought_up_to_date_by_the_api(
-    tmp_path: Path, database_url: str
+    tmp_path: Path, empty_database_url: str
 ) -> None:
     with running_system(
-        tmp_path / "old", "http://127.0.0.1:9", TIDEMILL_DATABASE_URL=database_url
+        tmp_path / "old", "http://127.0.0.1:9", TIDEMILL_DATABASE_URL=empty_database_url
     ) as old:
         for early in [old.start("worker"), old.start("beat")]:
             assert early.wait_ended(20.0) == 2

@@ -27,10 +27,10 @@ Rows = list[tuple[str, dict[str, Any]]]
 
 
 @pytest.fixture
-def shop(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
+def shop(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
     """Somebody's database, which pipelines' files call env:SHOP_URL."""
-    monkeypatch.setenv("SHOP_URL", database_url.replace("postgresql+psycopg", "postgres"))
-    engine = create_engine(database_url, isolation_level="AUTOCOMMIT")
+    monkeypatch.setenv("SHOP_URL", empty_database_url.replace("postgresql+psycopg", "postgres"))
+    engine = create_engine(empty_database_url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         yield connection
     engine.dispose()
