@@ -106,6 +106,11 @@ class Settings(BaseSettings):
         default=False,
         description="let webhooks lead to private addresses, and to plain HTTP",
     )
+    flower_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        description="where the dashboard's link to Flower leads; there is none if empty",
+    )
     metrics_address: str = Field(
         default="",
         pattern=r"^([^:\s]+:[0-9]{1,5})?$",

@@ -66,6 +66,7 @@ def render(
         now=now,
         ago=ago,
         status=status,
+        flower_url=request.app.state.services.settings.flower_url,
         **values,
     )
     return HTMLResponse(page, status, headers=dict(HEADERS))

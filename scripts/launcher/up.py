@@ -93,7 +93,8 @@ def our_parts(settings: Settings, options: UpOptions, configuration_path: Path) 
     address = ("--host", options.host, "--port", str(options.port))
     # Longer than a worker's: what is left of its live calls is settled, then read.
     api_s = settings.drain_grace_s + 8.0
-    parts = [Part("api", tidemill("api", *address), environment, stop_rank=1, stop_grace_s=api_s)]
+    of_api = {**environment, **_flower_url(settings, options)}
+    parts = [Part("api", tidemill("api", *address), of_api, stop_rank=1, stop_grace_s=api_s)]
     for number in range(1, options.workers + 1):
         name = f"worker-{number}"
         argv = tidemill("worker", "--name", name)
@@ -105,6 +106,13 @@ def our_parts(settings: Settings, options: UpOptions, configuration_path: Path) 
         argv = tidemill("flower", "--port", str(options.flower_port))
         parts.append(Part("flower", argv, environment, stop_rank=1))
     return parts
+
+
+def _flower_url(settings: Settings, options: UpOptions) -> dict[str, str]:
+    """Tell the API where a person on this machine finds Flower, unless the operator says where."""
+    if options.flower_port is None or settings.flower_url:
+        return {}
+    return {"TIDEMILL_FLOWER_URL": f"http://127.0.0.1:{options.flower_port}/"}
 
 
 def _metrics_address(settings: Settings, number: int) -> dict[str, str]:
