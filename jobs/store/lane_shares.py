@@ -15,6 +15,9 @@ from jobs.tables import Batch, NativeBatch, Slice
 SHARING = timedelta(seconds=15)
 """Whoever shares a batch out and gives no sign of it for so long has died: another one begins."""
 
+ROUND = timedelta(minutes=1)
+"""Between two rounds of an open batch, to which slices were added during the first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -74,9 +77,14 @@ def go_on(session: Session, share: Share) -> datetime | None:
     return due_at if _mark(session, share, due_at) else None
 
 
-def end(session: Session, share: Share) -> bool:
-    """Let what is left be fed; False if more is to be shared out."""
-    return _mark(session, share, None)
+def end(session: Session, share: Share, *, seen: int) -> bool:
+    """Let what is left be fed; False if another one has begun.
+
+    Slices with a number above `seen`, which were added meanwhile, are shared out in another round.
+    """
+    if not waiting(session, share.batch_id, after=seen, limit=1):
+        return _mark(session, share, None)
+    return _mark(session, share, now(session) + ROUND)
 
 
 def waiting(session: Session, batch_id: int, *, after: int, limit: int) -> Sequence[SliceRange]:

@@ -82,6 +82,7 @@ class Native:
     priority: str
     defaults: str
     deadline: datetime | None
+    held_until: datetime | None
     retry_of: str | None
 
 
@@ -387,5 +388,6 @@ _OF_ITS_BATCH: tuple[Any, ...] = (
     col(Batch.priority),
     col(Batch.defaults),
     col(Batch.deadline),
+    col(Batch.held_until),
     col(Batch.retry_of),
 )

@@ -44,6 +44,9 @@ class Sending:
             await upkeep.dissolve(of, "the batch was cancelled before it was sent")
         elif of.batch_state not in FED_BATCH_STATES:
             await upkeep.move(of, of.state, wait_s=look_every_s)
+        elif of.held_until is not None and of.held_until > utcnow():
+            # Outside of the batch's hours nothing new is sent.
+            await upkeep.move(of, of.state, wait_s=look_every_s)
         elif await upkeep.is_rescue_due(of, api):
             await upkeep.dissolve(of, "there was no time left to send it")
         elif not await upkeep.write(

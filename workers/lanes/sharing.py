@@ -51,17 +51,20 @@ class Sharing:
         begun = await self._parts.transactions.write(lambda s: lane_shares.begin(s, ref), about=ref)
         if begun is None:
             return
-        kinds, share = await self._all_planned(begun)
+        kinds, share, seen = await self._all_planned(begun)
         for kind, planned in kinds.items():
             if share is not None and self._takes_lane(share, kind, planned):
                 share = await self._made(share, kind, planned)
         if share is not None:
-            await self._end(share)
+            await self._end(share, seen)
 
     async def _all_planned(
         self, share: Share
-    ) -> tuple[dict[_Kind, list[PlannedSlice]], Share | None]:
-        """Return the slices that can go into native batches; no share if another one has begun."""
+    ) -> tuple[dict[_Kind, list[PlannedSlice]], Share | None, int]:
+        """Return the slices that can go into native batches, and the last that was looked at.
+
+        No share if another one has begun.
+        """
         defaults = JobDefaults.from_json(share.defaults)
         planner = Planner(self._parts, self._lanes, share.batch_id, defaults)
         kinds: dict[_Kind, list[PlannedSlice]] = defaultdict(list)
@@ -74,15 +77,17 @@ class Sharing:
                     kinds[found[0]].append(found[1])
             after = pieces[-1].no
             going = await self._gone_on(going)
-        return kinds, going
+        return kinds, going, after
 
     async def _waiting(self, share: Share, after: int) -> Sequence[SliceRange]:
         return await self._parts.transactions.read(
             lambda s: lane_shares.waiting(s, share.batch_id, after=after, limit=SLICES_AT_ONCE)
         )
 
-    async def _end(self, share: Share) -> None:
-        await self._parts.transactions.write(lambda s: lane_shares.end(s, share), about=share.ref)
+    async def _end(self, share: Share, seen: int) -> None:
+        await self._parts.transactions.write(
+            lambda s: lane_shares.end(s, share, seen=seen), about=share.ref
+        )
 
     async def _gone_on(self, share: Share) -> Share | None:
         due_at = await self._parts.transactions.write(
