@@ -13,7 +13,7 @@ from api.services import ServicesDep
 from jobs.clock import utcnow
 from jobs.states import RunState
 from jobs.store import batches, runs
-from jobs.store.run_totals import sum_of, totals_of
+from jobs.store.run_totals import failed_of, sum_of, totals_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -47,7 +47,8 @@ def pipelines_page(
             session, project_id, pipeline=None, before=before, limit=RUNS_PER_PAGE + 1
         )
         shown = found[:RUNS_PER_PAGE]
-        totals = totals_of(session, [run.id for run in shown if run.id is not None])
+        ids = [run.id for run in shown if run.id is not None]
+        totals, failed = totals_of(session, ids), failed_of(session, ids)
     now = utcnow()
     files = [
         pipeline_shape(each, None, now)
@@ -69,6 +70,7 @@ def pipelines_page(
             {
                 "row": run,
                 "tone": TONES[RunState(run.state)],
+                "failed": failed.get(run.id or 0, 0),
                 "kept": kept_deadline(run, now),
                 "totals": sum_of(totals.get(run.id or 0, {})),
             }

@@ -24,7 +24,7 @@ from jobs.clock import utcnow
 from jobs.errors import Conflict, NotFound
 from jobs.pipelines.files import Pipeline
 from jobs.store import batches, run_requests
-from jobs.store.run_totals import newest, totals_of
+from jobs.store.run_totals import failed_of, newest, totals_of
 
 router = APIRouter(tags=["pipelines"], route_class=StrictRoute)
 
@@ -45,9 +45,13 @@ def list_pipelines(services: ServicesDep, project_id: ReaderProject) -> Pipeline
     with services.database.read() as session:
         project = batches.project_name(session, project_id)
         last = newest(session, project_id)
-        totals = totals_of(session, [run.id for run in last.values() if run.id is not None])
+        ids = [run.id for run in last.values() if run.id is not None]
+        totals, failed = totals_of(session, ids), failed_of(session, ids)
     now = utcnow()
-    shown = {name: run_shape(run, totals.get(run.id or 0, {}), now) for name, run in last.items()}
+    shown = {
+        name: run_shape(run, totals.get(run.id or 0, {}), now, failed.get(run.id or 0, 0))
+        for name, run in last.items()
+    }
     return PipelineList(
         data=[
             pipeline_shape(found, shown.get(found.name), now)

@@ -23,7 +23,7 @@ from api.services import COUNTING_S, ServicesDep
 from jobs.clock import utcnow
 from jobs.errors import NotFound
 from jobs.store import Session, batches, run_diffs, run_endings, runs
-from jobs.store.run_totals import totals_of
+from jobs.store.run_totals import failed_of, totals_of
 from jobs.tables import Run
 
 router = APIRouter(tags=["pipelines"], route_class=StrictRoute)
@@ -41,10 +41,14 @@ def list_runs(
     with services.database.read() as session:
         found = runs.page(session, project_id, pipeline=pipeline, before=cursor, limit=limit + 1)
         shown = found[:limit]
-        totals = totals_of(session, [run.id for run in shown if run.id is not None])
+        ids = [run.id for run in shown if run.id is not None]
+        totals, failed = totals_of(session, ids), failed_of(session, ids)
     now = utcnow()
     return RunPage(
-        data=[run_shape(run, totals.get(run.id or 0, {}), now) for run in shown],
+        data=[
+            run_shape(run, totals.get(run.id or 0, {}), now, failed.get(run.id or 0, 0))
+            for run in shown
+        ],
         next_cursor=shown[-1].ref if len(found) > limit else None,
     )
 

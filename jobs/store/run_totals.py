@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from jobs.tables import Batch, Run, RunBatch
+from jobs.tables import Batch, Run, RunBatch, RunStage
 
 
 @dataclass(slots=True)
@@ -65,6 +65,16 @@ def totals_of(session: Session, run_ids: Collection[int]) -> dict[int, Totals]:
             )
         )
     return found
+
+
+def failed_of(session: Session, run_ids: Collection[int]) -> dict[int, int]:
+    """Return how many rows have failed in some runs, in all of their stages, by the runs' ids."""
+    rows = session.exec(
+        select(RunStage.run_id, func.sum(RunStage.failed))
+        .where(col(RunStage.run_id).in_(list(run_ids)))
+        .group_by(col(RunStage.run_id))
+    )
+    return {run_id: int(failed) for run_id, failed in rows}
 
 
 def sum_of(totals: Totals) -> StageTotals:

@@ -48,6 +48,7 @@ def run_table(runs: Sequence[JsonObject], width: int) -> Table:
         Column("date", no_wrap=True),
         Column("state", no_wrap=True),
         figure("rows"),
+        figure("failed"),
         figure("cost"),
         *more,
         box=None,
@@ -61,6 +62,7 @@ def run_table(runs: Sequence[JsonObject], width: int) -> Table:
             run["date"],
             state(run["state"]),
             f"{run['rows']['taken']:,}",
+            f"{run['rows']['failed']:,}",
             about(run["receipt"]["cost_usd"]),
         ]
         if is_wide:
