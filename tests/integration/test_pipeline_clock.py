@@ -90,6 +90,16 @@ def test_entries_are_stored_again_after_a_flush(redis: Any, started: Started) ->
     eventually(lambda: entries(redis) == ["nightly"], what="the entry is back")
 
 
+def test_entries_are_stored_again_after_a_flush_while_a_beat_waits_for_its_turn(
+    redis: Any, started: Started
+) -> None:
+    redis.set(f"{KEYS}:lock", "somebody else")
+    started(lambda: NIGHTLY)
+    eventually(lambda: entries(redis) == ["nightly"], what="stored before it waits")
+    redis.flushdb()
+    eventually(lambda: entries(redis) == ["nightly"], what="the entry is back")
+
+
 def test_entries_follow_the_files(redis: Any, started: Started) -> None:
     now: dict[str, tuple[str, str]] = {}
     started(lambda: dict(now))

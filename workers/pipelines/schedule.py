@@ -16,6 +16,7 @@ from celery import Celery
 from celery.beat import Service
 from celery.schedules import schedstate, schedule
 from redbeat import RedBeatScheduler, RedBeatSchedulerEntry
+from redbeat.schedulers import get_redis
 from redis.exceptions import RedisError
 
 from jobs.clock import UTC
@@ -93,7 +94,9 @@ class PipelineScheduler(RedBeatScheduler):  # type: ignore[misc] # it has no typ
     def tick(self, **kwargs: Any) -> float:
         """Store what the files say now, if that is something else, and send what is due."""
         wanted = entries(self.app, self._schedules())
-        if wanted != self.app.redbeat_conf.schedule:
+        # A flush while it waited for the lock took the entries, and not the lock that would tell of it.
+        is_lost = wanted and not get_redis(self.app).exists(self.app.redbeat_conf.statics_key)
+        if is_lost or wanted != self.app.redbeat_conf.schedule:
             self.app.redbeat_conf.schedule = wanted
             self.setup_schedule()
         waits_s: float = super().tick(**kwargs)
