@@ -105,9 +105,9 @@ HOSTILE = [
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_a_hostile_text_takes_time_in_proportion_to_its_length(unit: str) -> None:
     text = unit * (100_000 // len(unit))
-    began = time.perf_counter()
+    began = time.process_time()
     pieces = split(text, 500, "en")
-    assert time.perf_counter() - began < 3  # 0.01 to 0.4 s on a free core
+    assert time.process_time() - began < 3  # 0.01 to 0.4 s of a core, whatever else it does
     assert "".join(pieces) == text
 
 
