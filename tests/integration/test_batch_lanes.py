@@ -23,6 +23,7 @@ from jobs.store.uploads import BatchDraft, accept, begin
 from jobs.tables import Attempt, Batch, NativeBatch, Result, Slice
 from tests.support.fake_lane import Died, FakeBatches, FakeLanes, answer, fails, parts_of
 from tests.support.rows import batch_of
+from workers.lanes.sending import LEFT_NOTHING
 from workers.lanes.sharing import Sharing
 from workers.lanes.steps import Steps
 from workers.lanes.wire import End, NativeLine
@@ -253,6 +254,32 @@ async def test_a_full_queue_is_waited_for_and_what_alone_is_too_large_is_halved(
     stage.wire.end_all()
     await stage.work(3)
     assert (stage.batch.state, stage.batch.spent_nanos) == ("completed", JOBS * BATCH_NANOS)
+    stage.balances()
+
+
+async def test_what_is_refused_again_and_again_is_halved(stage: Stage) -> None:
+    await stage.share_out()
+
+    def refuse(operation: str, moment: str) -> None:
+        if (operation, moment) == ("create", "before"):
+            raise RateLimited("too many tokens are enqueued")
+
+    stage.wire.on = refuse
+    for _ in range(2 * LEFT_NOTHING):
+        await stage.work(1)
+        with stage.database.write() as session:  # as long ago as it is looked for
+            session.connection().execute(
+                update(NativeBatch)
+                .where(col(NativeBatch.state) == NativeState.SENDING)
+                .values(expires_at=now(session))
+            )
+    stage.wire.on = lambda _operation, _moment: None
+    await stage.work(2)
+    jobs = [row.jobs for row in stage.natives()]
+    assert jobs[: LEFT_NOTHING + 2] == [*[JOBS] * LEFT_NOTHING, 20, 10]
+    stage.wire.end_all()
+    await stage.work(3)
+    assert (stage.batch.state, stage.batch.succeeded) == ("completed", JOBS)
     stage.balances()
 
 

@@ -30,6 +30,10 @@ REFUSED_LOOKS = 2
 """The same after a refusal: it is one, but for a proxy's whose server had created it already."""
 
 
+LEFT_NOTHING = 3
+"""Creates in a row that left nothing, after which one is taken to be larger than its provider's queue."""
+
+
 class Sending:
     """One process's steps of native batches that are not known to be at their provider."""
 
@@ -70,7 +74,8 @@ class Sending:
         elif possible and await upkeep.must_leave(of, api):
             await upkeep.abandon(of, api, "whether its provider has it can't be told")
         elif possible or (of.expires_at is not None and utcnow() < of.expires_at):
-            await upkeep.move(of, of.state, wait_s=min(api.times.look_every_s, 10.0))
+            wait_s = min(api.times.look_every_s, 10.0)
+            await upkeep.move(of, of.state, wait_s=wait_s, tries=of.tries)
         else:
             log.warning("%s is not at its provider", of.ref)
             trouble = (
@@ -79,7 +84,7 @@ class Sending:
             if await upkeep.is_rescue_due(of, api) or is_over(of):
                 await upkeep.let_go(of, await upkeep.held(of))
             else:
-                await upkeep.send_again(of, api)
+                await upkeep.send_again(of, api, is_too_large=await self._is_too_large(of))
             await upkeep.lose(of, api, trouble)
 
     async def traces(self, of: Native, api: BatchApi) -> tuple[Remote | None, int]:
@@ -196,6 +201,12 @@ class Sending:
             trouble=None,
         )
         await self._upkeep.tell(of, 0)
+
+    async def _is_too_large(self, of: Native) -> bool:
+        """Whether it was refused again and again with nothing beside it, so that waiting is of no use."""
+        return of.tries + 1 >= LEFT_NOTHING and await self._upkeep.parts.transactions.read(
+            lambda s: native.is_alone(s, of)
+        )
 
     async def _has_reservations(self, of: Native) -> bool:
         return await self._upkeep.parts.transactions.read(
