@@ -1,4 +1,4 @@
-"""The few files that pages load: the style, two scripts and the picture in a browser's tab."""
+"""The few files that pages load: the style, three scripts and the picture in a browser's tab."""
 
 import hashlib
 from pathlib import Path
