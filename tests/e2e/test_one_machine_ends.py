@@ -1,7 +1,6 @@
 """How `tidemill up` ends, when it is asked to and when it is killed, and how it begins again."""
 
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.e2e.judging import books_agree, each_answer_is_its_jobs, each_job_has_one_result
@@ -26,7 +25,8 @@ def parts_of(up: ProcessUnderTest) -> "dict[str, psutil.Process]":
     for process in family(up.pid):
         argv = process.cmdline()
         ours = "scripts.command" in argv
-        found[argv[argv.index("scripts.command") + 1] if ours else Path(argv[0]).name] = process
+        name = argv[argv.index("scripts.command") + 1] if ours else process.name()
+        found[name] = process
     return found
 
 
