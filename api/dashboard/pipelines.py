@@ -13,7 +13,8 @@ from api.services import ServicesDep
 from jobs.clock import utcnow
 from jobs.states import RunState
 from jobs.store import batches, runs
-from jobs.store.run_totals import failed_of, sum_of, totals_of
+from jobs.store.run_totals import NO_FAILURES, Failures, failures_in, sum_of, totals_of
+from jobs.tables import Run
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -48,7 +49,7 @@ def pipelines_page(
         )
         shown = found[:RUNS_PER_PAGE]
         ids = [run.id for run in shown if run.id is not None]
-        totals, failed = totals_of(session, ids), failed_of(session, ids)
+        totals, failures = totals_of(session, ids), failures_in(session, shown)
     now = utcnow()
     files = [
         pipeline_shape(each, None, now)
@@ -69,8 +70,8 @@ def pipelines_page(
         runs=[
             {
                 "row": run,
-                "tone": TONES[RunState(run.state)],
-                "failed": failed.get(run.id or 0, 0),
+                "tone": _tone(run, failed := failures.get(run.id or 0, NO_FAILURES)),
+                "failed": failed,
                 "kept": kept_deadline(run, now),
                 "totals": sum_of(totals.get(run.id or 0, {})),
             }
@@ -97,8 +98,12 @@ def run_page(request: Request, services: ServicesDep, visitor: Viewer, run_id: s
         "run.html",
         run=run,
         told=told,
-        tone=TONES[RunState(run.state)],
+        tone=_tone(run, Failures(nothing_left=told.rows.none_came_out)),
         sums=sum_of(totals),
         failures=failures,
         failed=sum(stage.failed for stage in told.stages),
     )
+
+
+def _tone(run: Run, failures: Failures) -> str:
+    return "bad" if failures.nothing_left else TONES[RunState(run.state)]

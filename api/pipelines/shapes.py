@@ -11,7 +11,7 @@ from jobs.pipelines.folder import Found
 from jobs.states import FINAL_RUN_STATES, RunState
 from jobs.store import Session, run_items, runs
 from jobs.store.run_diffs import Diff
-from jobs.store.run_totals import StageTotals, Totals, failed_of, sum_of
+from jobs.store.run_totals import NO_FAILURES, Failures, StageTotals, Totals, failures_in, sum_of
 from jobs.tables import Run, RunSink, RunStage
 
 
@@ -65,12 +65,16 @@ class ReceiptShape(BaseModel):
 
 
 class RunRows(BaseModel):
-    """Rows of the source: taken, left out as done before, with a key twice; those that failed."""
+    """Rows of the source: taken, left out as done before, with a key twice; those that failed.
+
+    `none_came_out` tells of a completed run that it has no output, for rows have failed.
+    """
 
     taken: int
     done_before: int
     doubled: int
     failed: int
+    none_came_out: bool
 
 
 class RunShape(BaseModel):
@@ -203,8 +207,10 @@ def pipeline_shape(found: Found, last_run: RunShape | None, now: datetime) -> Pi
     )
 
 
-def run_shape(run: Run, totals: Totals, now: datetime, failed: int = 0) -> RunShape:
-    """Return a run as it is in lists; `failed` are its rows that did, in all stages."""
+def run_shape(
+    run: Run, totals: Totals, now: datetime, failures: Failures = NO_FAILURES
+) -> RunShape:
+    """Return a run as it is in lists."""
     return RunShape(
         id=run.ref,
         pipeline=run.pipeline,
@@ -219,7 +225,11 @@ def run_shape(run: Run, totals: Totals, now: datetime, failed: int = 0) -> RunSh
         kept_deadline=kept_deadline(run, now),
         budget_usd=None if run.budget_nanos is None else format_usd(run.budget_nanos),
         rows=RunRows(
-            taken=run.rows, done_before=run.old_rows, doubled=run.double_rows, failed=failed
+            taken=run.rows,
+            done_before=run.old_rows,
+            doubled=run.double_rows,
+            failed=failures.count,
+            none_came_out=failures.nothing_left,
         ),
         retries=run.round,
         backfill=run.group_ref,
@@ -232,9 +242,9 @@ def run_detail(session: Session, run: Run, totals: Totals, now: datetime) -> Run
     """Return a run with its stages and sinks."""
     assert run.id is not None  # it is in the database
     pipeline = Pipeline.from_json(run.definition)
-    failed = failed_of(session, [run.id]).get(run.id, 0)
+    failures = failures_in(session, [run]).get(run.id, NO_FAILURES)
     return RunDetail(
-        **run_shape(run, totals, now, failed).model_dump(),
+        **run_shape(run, totals, now, failures).model_dump(),
         stages=[
             _stage(pipeline, stage, totals.get(stage.stage_no, StageTotals()))
             for stage in runs.stages(session, run.id)

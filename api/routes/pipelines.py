@@ -24,7 +24,7 @@ from jobs.clock import utcnow
 from jobs.errors import Conflict, NotFound
 from jobs.pipelines.files import Pipeline
 from jobs.store import batches, run_requests
-from jobs.store.run_totals import failed_of, newest, totals_of
+from jobs.store.run_totals import NO_FAILURES, failures_in, newest, totals_of
 
 router = APIRouter(tags=["pipelines"], route_class=StrictRoute)
 
@@ -46,10 +46,12 @@ def list_pipelines(services: ServicesDep, project_id: ReaderProject) -> Pipeline
         project = batches.project_name(session, project_id)
         last = newest(session, project_id)
         ids = [run.id for run in last.values() if run.id is not None]
-        totals, failed = totals_of(session, ids), failed_of(session, ids)
+        totals, failures = totals_of(session, ids), failures_in(session, last.values())
     now = utcnow()
     shown = {
-        name: run_shape(run, totals.get(run.id or 0, {}), now, failed.get(run.id or 0, 0))
+        name: run_shape(
+            run, totals.get(run.id or 0, {}), now, failures.get(run.id or 0, NO_FAILURES)
+        )
         for name, run in last.items()
     }
     return PipelineList(

@@ -23,7 +23,7 @@ from api.services import COUNTING_S, ServicesDep
 from jobs.clock import utcnow
 from jobs.errors import NotFound
 from jobs.store import Session, batches, run_diffs, run_endings, runs
-from jobs.store.run_totals import failed_of, totals_of
+from jobs.store.run_totals import NO_FAILURES, failures_in, totals_of
 from jobs.tables import Run
 
 router = APIRouter(tags=["pipelines"], route_class=StrictRoute)
@@ -42,11 +42,11 @@ def list_runs(
         found = runs.page(session, project_id, pipeline=pipeline, before=cursor, limit=limit + 1)
         shown = found[:limit]
         ids = [run.id for run in shown if run.id is not None]
-        totals, failed = totals_of(session, ids), failed_of(session, ids)
+        totals, failures = totals_of(session, ids), failures_in(session, shown)
     now = utcnow()
     return RunPage(
         data=[
-            run_shape(run, totals.get(run.id or 0, {}), now, failed.get(run.id or 0, 0))
+            run_shape(run, totals.get(run.id or 0, {}), now, failures.get(run.id or 0, NO_FAILURES))
             for run in shown
         ],
         next_cursor=shown[-1].ref if len(found) > limit else None,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from jobs.pipelines.files import Pipeline
+from jobs.states import RunState
 from jobs.tables import Batch, Run, RunBatch, RunStage
 
 
@@ -67,14 +69,44 @@ def totals_of(session: Session, run_ids: Collection[int]) -> dict[int, Totals]:
     return found
 
 
-def failed_of(session: Session, run_ids: Collection[int]) -> dict[int, int]:
-    """Return how many rows have failed in some runs, in all of their stages, by the runs' ids."""
-    rows = session.exec(
-        select(RunStage.run_id, func.sum(RunStage.failed))
-        .where(col(RunStage.run_id).in_(list(run_ids)))
-        .group_by(col(RunStage.run_id))
-    )
-    return {run_id: int(failed) for run_id, failed in rows}
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What has failed of a run, in all of its stages. `nothing_left` tells that it ended without one row."""
+
+    count: int = 0
+    nothing_left: bool = False
+
+
+NO_FAILURES = Failures()
+
+
+def failures_in(session: Session, some: Collection[Run]) -> dict[int, Failures]:
+    """Return what has failed in some runs, by their ids; a run in which nothing did is left out."""
+    by_id = {run.id: run for run in some if run.id is not None}
+    stages: dict[int, list[RunStage]] = {}
+    for stage in session.exec(select(RunStage).where(col(RunStage.run_id).in_(list(by_id)))):
+        stages.setdefault(stage.run_id, []).append(stage)
+    return {
+        run_id: Failures(count, _came_to_nothing(by_id[run_id], own))
+        for run_id, own in stages.items()
+        if (count := sum(stage.failed for stage in own))
+    }
+
+
+def _came_to_nothing(run: Run, stages: Collection[RunStage]) -> bool:
+    """Return whether no row has come out of a completed run: of a last stage, or one that a sink is of."""
+    if run.state != RunState.COMPLETED:
+        return False
+    done = {stage.stage_no for stage in stages if stage.done}
+    if not done:
+        return True
+    if len(stages) - 1 in done:
+        return False  # so it is of nearly every run, whose file need not be read for it
+    pipeline = Pipeline.from_json(run.definition)
+    inner = {number for inputs in pipeline.flow.inputs for number in inputs}
+    ends = set(range(len(stages))) - inner
+    ends |= {pipeline.stage_number(sink.of) for sink in pipeline.sinks}
+    return not done & ends
 
 
 def sum_of(totals: Totals) -> StageTotals:

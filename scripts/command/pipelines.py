@@ -12,8 +12,8 @@ from scripts.command.client import Client
 from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
 from scripts.command.options import IdempotencyKey
 from scripts.command.pipeline_files import check
-from scripts.command.render import JsonObject, local_time, print_json, printable, state, stdout
-from scripts.command.run_tables import FINAL, run_line, run_summary
+from scripts.command.render import JsonObject, local_time, print_json, printable, stdout
+from scripts.command.run_tables import FINAL, exit_status, how, run_line, run_summary
 
 pipelines = typer.Typer(help="What pipelines there are; `check` looks at their files.")
 
@@ -60,7 +60,7 @@ def run(  # noqa: PLR0913 - a command's options are its parameters
     key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Begin a run of a pipeline. With --watch: exit status 1 if it doesn't complete."""
+    """Begin a run of a pipeline. With --watch: exit status 1 if it doesn't complete, or no row comes out."""
     with connect(url, key) as client:
         begun = client.begin_run(
             name, None if day is None else day.date().isoformat(), str(idempotency_key)
@@ -74,7 +74,7 @@ def run(  # noqa: PLR0913 - a command's options are its parameters
     else:
         stdout().print(f"{begun['id']} is {begun['state']}.")
         stdout().print(f"`tidemill runs watch {begun['id']}` follows it.")
-    raise typer.Exit(int(watch and begun["state"] != "completed"))
+    raise typer.Exit(exit_status(begun) if watch else 0)
 
 
 def stay(client: Client, run: JsonObject, *, is_quiet: bool) -> JsonObject:
@@ -109,6 +109,6 @@ def _table(found: list[JsonObject]) -> Table:
             Text("broken", style="red") if pipeline["trouble"] else "good",
             local_time(schedule["next_due_at"]) if schedule else "on demand",
             " → ".join(pipeline["stages"]),
-            Text.assemble(state(last["state"]), f" {last['date']} {last['id']}") if last else "",
+            Text.assemble(how(last), f" {last['date']} {last['id']}") if last else "",
         )
     return table

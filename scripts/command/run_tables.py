@@ -26,6 +26,18 @@ _SAVED = {
 }
 
 
+def came_to_nothing(run: JsonObject) -> Text | None:
+    """Return what there is to say of a completed run whose rows have all failed; None of others."""
+    if not run["rows"]["none_came_out"]:
+        return None
+    return Text(f"0 of {run['rows']['taken']:,} rows came out", style="red")
+
+
+def exit_status(run: JsonObject) -> int:
+    """Return 0 for a run that has completed, and not without any output because rows failed."""
+    return int(run["state"] != "completed" or run["rows"]["none_came_out"])
+
+
 def run_line(run: JsonObject) -> str:
     """Return where a run stands, on one line."""
     stages = "  ".join(
@@ -34,6 +46,8 @@ def run_line(run: JsonObject) -> str:
         for stage in run["stages"]
     )
     trouble = f"  {printable(run['trouble'])}" if run["trouble"] else ""
+    if (nothing := came_to_nothing(run)) is not None:
+        trouble += f"  {nothing.plain}"
     cost = dollars(run["receipt"]["cost_usd"])
     return f"{run['state']}  {run['rows']['taken']:,} rows  {stages}  {cost}{trouble}"
 
@@ -60,7 +74,7 @@ def run_table(runs: Sequence[JsonObject], width: int) -> Table:
             run["id"],
             printable(run["pipeline"]),
             run["date"],
-            state(run["state"]),
+            how(run),
             f"{run['rows']['taken']:,}",
             f"{run['rows']['failed']:,}",
             about(run["receipt"]["cost_usd"]),
@@ -69,6 +83,11 @@ def run_table(runs: Sequence[JsonObject], width: int) -> Table:
             cells += [dollars(_saved(run["receipt"])), kept(run)]
         table.add_row(*cells)
     return table
+
+
+def how(run: JsonObject) -> Text:
+    """Return the state of a run, in the colour of what it has come to."""
+    return Text(run["state"], style="red") if came_to_nothing(run) else state(run["state"])
 
 
 def run_summary(run: JsonObject) -> Group:
@@ -124,7 +143,8 @@ def _head(run: JsonObject) -> Table:
     shown: list[tuple[str, str | Text]] = [
         ("run", run["id"]),
         ("pipeline", f"{printable(run['pipeline'])}, {run['kind']}, of {run['date']}"),
-        ("state", state(run["state"])),
+        ("state", how(run)),
+        ("", came_to_nothing(run) or ""),
         ("trouble", printable(run["trouble"] or "")),
         ("rows", taken),
         ("retries", str(run["retries"] or "")),

@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from scripts.command.connection import DEFAULT_URL, Cursor, Json, Key, Url, connect
 from scripts.command.pipelines import Name, stay
 from scripts.command.render import JsonObject, print_json, printable, stdout
-from scripts.command.run_tables import run_summary, run_table
+from scripts.command.run_tables import came_to_nothing, exit_status, run_summary, run_table
 
 runs = typer.Typer(help="Runs of pipelines: their list, one of them, and how they are steered.")
 
@@ -38,6 +39,9 @@ def list_(  # noqa: PLR0913 - an option each
         return
     console = stdout()
     console.print(run_table(page["data"], console.width) if page["data"] else "There is no run.")
+    for run in page["data"]:
+        if (nothing := came_to_nothing(run)) is not None:
+            console.print(Text.assemble(f"{run['id']}: ", nothing), soft_wrap=True)
     if page["next_cursor"] is not None:
         stdout().print(f"There are more: --cursor {page['next_cursor']}")
 
@@ -51,11 +55,11 @@ def show(run_id: RunId, url: Url = DEFAULT_URL, key: Key = None, as_json: Json =
 
 @runs.command("watch")
 def watch(run_id: RunId, url: Url = DEFAULT_URL, key: Key = None, as_json: Json = False) -> None:
-    """Follow a run until it has ended. Exit status 1 if it doesn't complete."""
+    """Follow a run until it has ended. Exit status 1 if it doesn't complete, or no row comes out."""
     with connect(url, key) as client:
         ended = stay(client, client.run(run_id), is_quiet=as_json)
     _print(ended, as_json=as_json)
-    raise typer.Exit(int(ended["state"] != "completed"))
+    raise typer.Exit(exit_status(ended))
 
 
 @runs.command("backfill")

@@ -15,6 +15,7 @@ from jobs.pipelines.rows import OutputRow, RunFacts, SourceRow, Written
 from jobs.states import BatchState, PauseCause, RunKind, RunState, SinkState
 from jobs.store import Database, handover, run_claims, run_diffs, run_endings, runs
 from jobs.store.handover import Step
+from jobs.store.run_totals import Failures, failures_in
 from jobs.store.runs import RunWish, begin
 from tests.support.nights import answer_all, night
 from tests.support.rows import set_batch
@@ -127,6 +128,40 @@ def test_a_failure_may_fail_the_run(database: Database, tmp_path: Path) -> None:
     assert (run.state, run.trouble) == (RunState.FAILED, "rows have failed in stage summary")
     assert tonight.delivered == {}
     assert not any(batch.is_open for batch in tonight.batches(run))
+
+
+@pytest.mark.parametrize(
+    ("bad", "sink_of", "is_nothing"),
+    [
+        ("Summarise", None, True),
+        ("summary", None, False),
+        ("page", None, True),
+        ("page", "facts", False),
+    ],
+)
+def test_a_run_that_came_to_nothing_is_told_from_one_with_failures(
+    database: Database, tmp_path: Path, bad: str, sink_of: str | None, is_nothing: bool
+) -> None:
+    def answer(line: dict[str, Any]) -> Any:
+        is_page = "variables" in line and "translations" in line["variables"]
+        if (bad == "page" and is_page) or (
+            bad == "Summarise" and "row" in line.get("variables", {})
+        ):
+            raise ValueError("bad_answer")
+        if bad == "summary" and line["custom_id"] == "a0":
+            raise ValueError("bad_answer")
+        return _answer(line)
+
+    toml = TOML if sink_of is None else f'{TOML}of = "{sink_of}"\n'
+    tonight = night(database, tmp_path, toml, _rows(2))
+    ref = tonight.begin().ref
+    tonight.go_on(answer)
+    run = tonight.run(ref)
+    with database.read() as session:
+        found = failures_in(session, [run]).get(run.id or 0, Failures())
+    assert run.state == RunState.COMPLETED
+    assert found.count
+    assert found.nothing_left == is_nothing
 
 
 def test_what_failed_is_asked_again_in_place(database: Database, tmp_path: Path) -> None:

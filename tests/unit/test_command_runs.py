@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from api.description.examples.pipelines import PIPELINES
 from scripts.command.application import app
-from scripts.command.run_tables import run_line, run_summary, run_table
+from scripts.command.run_tables import exit_status, how, run_line, run_summary, run_table
 
 RUN: dict[str, Any] = dict(PIPELINES["GET /api/runs/{run_id}"].answers["200"])
 
@@ -39,6 +39,16 @@ def test_runs_are_listed_with_what_they_saved() -> None:
     text = printed(run_table([RUN, {**RUN, "kept_deadline": False}], 160))
     assert "$1.768" in text
     assert "missed" in text
+
+
+def test_a_run_of_which_no_row_came_out_is_no_success() -> None:
+    nothing = {**RUN, "rows": {**RUN["rows"], "taken": 300, "failed": 300, "none_came_out": True}}
+    assert (exit_status(RUN), exit_status(nothing)) == (0, 1)
+    assert exit_status({**RUN, "state": "failed"}) == 1
+    assert how(nothing).style == "red"
+    for text in (run_line(nothing), printed(run_summary(nothing))):
+        assert "0 of 300 rows came out" in text
+    assert "came out" not in run_line(RUN)
 
 
 GOOD = """

@@ -29,7 +29,7 @@ _RUN = {
     "deadline": "2026-11-28T05:00:00+00:00",
     "kept_deadline": True,
     "budget_usd": "20.00",
-    "rows": {"taken": 1000, "done_before": 20, "doubled": 0, "failed": 2},
+    "rows": {"taken": 1000, "done_before": 20, "doubled": 0, "failed": 2, "none_came_out": False},
     "retries": 0,
     "backfill": None,
     "trouble": None,
