@@ -1,4 +1,4 @@
-"""Receipts: what a batch or a month cost, what that saved, and whether deadlines were kept."""
+"""Receipts: what a batch, a run or a month cost, what that saved, and whether deadlines were kept."""
 
 from datetime import date
 from typing import Annotated
@@ -12,7 +12,7 @@ from jobs.clock import utcnow
 from jobs.errors import InvalidParameter
 from jobs.money import format_known, format_usd
 from jobs.receipt import Part, Receipt
-from jobs.store import batches, receipts
+from jobs.store import batches, receipts, runs
 
 router = APIRouter(tags=["usage"])
 
@@ -102,6 +102,14 @@ def batch_receipt(services: ServicesDep, project_id: ReaderProject, batch_id: st
         return receipt_shape(receipts.of_batches(session, [batch.id]), ref=batch.ref)
 
 
+@router.get("/runs/{run_id}/receipt")
+def run_receipt(services: ServicesDep, project_id: ReaderProject, run_id: str) -> ReceiptShape:
+    """Return what the batches of a run cost together, as that of a batch; its deadline is the run's."""
+    with services.database.with_patience(COUNTING_S).read() as session:
+        run = runs.find(session, project_id, run_id)
+        return receipt_shape(receipts.of_run(session, run), ref=run.ref)
+
+
 @router.get("/receipts")
 def month_receipt(
     services: ServicesDep,
@@ -138,7 +146,7 @@ def month_of(text: str) -> date:
 def receipt_shape(
     found: Receipt, *, ref: str | None = None, month: str | None = None
 ) -> ReceiptShape:
-    """Return a receipt as it is read: of the batch, or the month, that is named."""
+    """Return a receipt as it is read: of the batch, the run or the month that is named."""
     share = found.saved_share
     return ReceiptShape(
         id=ref,

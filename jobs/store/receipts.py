@@ -5,16 +5,17 @@ ledger, and the rows of the batches that ended in it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from sqlalchemy import case, func, select
 from sqlmodel import Session, col
 
-from jobs.receipt import Part, Receipt, Work, receipt
-from jobs.states import BILLED_OUTCOMES, Outcome
+from jobs.receipt import Deadlines, Part, Receipt, Work, receipt
+from jobs.states import BILLED_OUTCOMES, FINAL_RUN_STATES, Outcome, RunState
 from jobs.store.batches import by_ids
 from jobs.store.wide_sums import sum_of_possible
-from jobs.tables import Attempt, Batch, LedgerDay
+from jobs.tables import Attempt, Batch, LedgerDay, Run, RunBatch
 
 IDS_TOGETHER = 500
 """Batches whose attempts one statement adds up."""
@@ -63,6 +64,13 @@ def of_batches(session: Session, batch_ids: Sequence[int]) -> Receipt:
                 own[place] += int(value)
     works = [work_of(batch) for batch in by_ids(session, batch_ids)]
     return receipt(works, (Part(*key, *sums) for key, sums in parts.items()))
+
+
+def of_run(session: Session, run: Run) -> Receipt:
+    """Return the receipt of a run: of the batches of all its stages, with the deadline of its own."""
+    of_it = select(col(RunBatch.batch_id)).where(col(RunBatch.run_id) == run.id)
+    found = of_batches(session, list(session.execute(of_it).scalars()))
+    return replace(found, deadlines=_deadline_of(run), is_final=run.state in FINAL_RUN_STATES)
 
 
 def of_month(session: Session, project_id: int, first_day: date) -> Receipt:
@@ -128,6 +136,17 @@ def work_of(batch: Batch) -> Work:
         deadline=batch.deadline,
         finished_at=batch.finished_at,
     )
+
+
+def _deadline_of(run: Run) -> Deadlines:
+    if run.deadline is None:
+        return Deadlines()
+    if run.finished_at is None:
+        return Deadlines(open=1)
+    if run.state != RunState.COMPLETED:
+        return Deadlines()
+    late_s = (run.finished_at - run.deadline).total_seconds()
+    return Deadlines(missed=1, worst_late_s=late_s) if late_s > 0 else Deadlines(kept=1)
 
 
 def _month_after(first_day: date) -> date:

@@ -140,7 +140,7 @@ class Client:
         return self._object(asks.usage(query))
 
     def receipt(self, batch_id: str) -> JsonObject:
-        """Return what a batch cost and saved."""
+        """Return what a batch, or a run, cost and saved."""
         return self._object(asks.receipt(batch_id))
 
     def receipts(self, month: str) -> JsonObject:

@@ -1,4 +1,4 @@
-"""`tidemill receipt`: what a batch or a month cost, and what it saved."""
+"""`tidemill receipt`: what a batch, a run or a month cost, and what it saved."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -17,7 +17,10 @@ from scripts.command.tables import figure
 
 def receipt(
     batch_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The batch, as bat_….")
+        str | None,
+        typer.Argument(
+            metavar="[ID]", help="The batch, as bat_…, or the run of a pipeline, as run_…."
+        ),
     ] = None,
     month: Annotated[
         str | None, typer.Option(help="The project's month instead, as 2026-11 (UTC).")
@@ -28,7 +31,7 @@ def receipt(
 ) -> None:
     """Show what was paid against the list price, what saved it, what was wasted, and if it was in time."""
     if (batch_id is None) == (month is None):
-        raise typer.BadParameter("give a batch's ID, or --month")
+        raise typer.BadParameter("give the ID of a batch or a run, or --month")
     with connect(url, key) as client:
         found = client.receipt(batch_id) if batch_id is not None else client.receipts(str(month))
     if as_json:

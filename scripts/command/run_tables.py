@@ -116,6 +116,7 @@ def receipt(run: JsonObject) -> Table:
         rows.append(("without price", f"{paid['unpriced_jobs']:,} jobs"))
     if run["deadline"] is not None:
         rows.append(("deadline", kept(run)))
+    rows.append(("more", f"tidemill receipt {run['id']}"))
     return _pairs(rows, title="Receipt")
 
 

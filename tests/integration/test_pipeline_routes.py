@@ -83,6 +83,13 @@ async def test_a_run_that_is_asked_for_twice_under_a_key_is_one(client: httpx.As
     assert first["sinks"][0]["state"] == "waiting"
     assert first["receipt"]["cost_usd"] == "0.000000000"
     assert await get(client, f"/api/runs/{first['id']}") == second
+    receipt = await get(client, f"/api/runs/{first['id']}/receipt")
+    assert (receipt["id"], receipt["is_final"], receipt["paid_usd"]) == (
+        first["id"],
+        False,
+        "0.000000000",
+    )
+    assert receipt["deadlines"] == {"kept": 0, "missed": 0, "open": 1, "worst_late_s": 0.0}
     listed = (await get(client, "/api/pipelines"))["data"][0]
     assert listed["last_run"]["id"] == first["id"]
 
@@ -126,6 +133,7 @@ async def test_another_project_sees_and_begins_none_of_them(
     body = {"first": "2026-11-01", "last": "2026-11-01"}
     for answer in (
         await client.get(f"/api/runs/{run['id']}"),
+        await client.get(f"/api/runs/{run['id']}/receipt"),
         await client.get(f"/api/runs/{run['id']}/failures"),
         await client.post(f"/api/runs/{run['id']}/cancel"),
         await client.post(f"/api/runs/{run['id']}/retry"),

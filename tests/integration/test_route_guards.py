@@ -39,6 +39,7 @@ SCOPES = {
     "POST /api/pipelines/{pipeline}/backfill": "submit",
     "GET /api/runs": "read",
     "GET /api/runs/{run_id}": "read",
+    "GET /api/runs/{run_id}/receipt": "read",
     "GET /api/runs/{run_id}/failures": "read",
     "GET /api/runs/{run_id}/diff": "read",
     "POST /api/runs/{run_id}/cancel": "submit",

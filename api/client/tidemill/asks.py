@@ -103,9 +103,10 @@ def usage(query: Texts) -> Ask[UsageReport]:
     return _get("/api/usage", UsageReport, query)
 
 
-def receipt(batch_id: str) -> Ask[Receipt]:
-    """Ask for what a batch cost and saved."""
-    return _get(f"{of_batch(batch_id)}/receipt", Receipt)
+def receipt(of: str) -> Ask[Receipt]:
+    """Ask for what a batch, or a run as `run_…`, cost and saved."""
+    path = f"/api/runs/{quoted(of, safe='')}" if of.startswith("run_") else of_batch(of)
+    return _get(f"{path}/receipt", Receipt)
 
 
 def receipts(month: str) -> Ask[Receipt]:

@@ -283,6 +283,9 @@ OWN: Mapping[str, Examples] = {
         {"201": {**_WEBHOOK, "secret": "whsec_…"}}, {"url": _WEBHOOK["url"]}
     ),
     "GET /api/batches/{batch_id}/receipt": Examples({"200": _RECEIPT}),
+    "GET /api/runs/{run_id}/receipt": Examples(
+        {"200": {**_RECEIPT, "id": "run_06b7hzx1n2v0m4k6c8yq3w5d9t"}}
+    ),
     "GET /api/receipts": Examples({"200": {**_RECEIPT, "id": None, "month": "2026-11"}}),
     "GET /api/usage": Examples({"200": {"data": [{"day": "2026-11-27", **_SUMS}], "total": _SUMS}}),
     "GET /api/budget": Examples({"200": _BUDGET}),
