@@ -13,12 +13,15 @@ from jobs.errors import IllegalTransition, LeaseLost
 from jobs.pipelines.ends import SinkSection, SourceSection
 from jobs.pipelines.rows import OutputRow, RunFacts, SourceRow, Written
 from jobs.states import BatchState, PauseCause, RunKind, RunState, SinkState
-from jobs.store import Database, handover, run_claims, run_diffs, run_endings, runs
+from jobs.store import Database, handover, now, run_claims, run_diffs, run_endings, runs
 from jobs.store.handover import Step
 from jobs.store.run_totals import Failures, failures_in
 from jobs.store.runs import RunWish, begin
+from jobs.tables import RunClaim
+from tests.support.eventually import eventually
 from tests.support.nights import answer_all, night
 from tests.support.rows import set_batch
+from workers.pipelines import keeping
 
 TOML = """\
 name = "articles"
@@ -267,6 +270,29 @@ def test_a_source_is_read_again_after_it_failed_and_doubles_are_left_out(
     tonight.go_on(_answer)
     run = tonight.run(run.ref)
     assert (run.state, run.rows, run.double_rows, run.trouble) == (RunState.COMPLETED, 4, 1, None)
+
+
+def test_a_slow_source_stays_with_whoever_reads_it(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two conductors would take it from each other, and neither would come to its first row."""
+    monkeypatch.setattr(keeping, "RENEWED_EVERY_S", 0.01)
+    tonight = night(database, tmp_path, TOML, _rows(4))
+    begun = tonight.begin()
+
+    def is_held() -> bool:
+        with database.read() as session:
+            claim = session.get(RunClaim, (begun.id, run_claims.READ))
+            return claim is not None and claim.until > now(session)
+
+    def slow(source: SourceSection, run: RunFacts) -> Iterator[SourceRow]:
+        del source, run
+        tonight.forget_claims()  # as if it had taken longer than a claim is held
+        eventually(is_held)
+        yield SourceRow("a0", {"id": "a0", "text": "text 0"})
+
+    tonight.another_conductor(read=slow).look()
+    assert tonight.run(begun.ref).read_at is not None
 
 
 def test_only_new_rows_are_taken_if_asked_for(database: Database, tmp_path: Path) -> None:

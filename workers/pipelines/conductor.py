@@ -20,6 +20,7 @@ from jobs.store import Database, run_claims, run_endings, run_sinks, runs
 from jobs.tables import Run
 from workers.pipelines.advancing import Turn, advance
 from workers.pipelines.delivery import deliver
+from workers.pipelines.keeping import kept
 from workers.pipelines.reading import read_source
 from workers.pipelines.rows_ahead import Stages
 
@@ -183,7 +184,8 @@ class Conductor:
 
         def work() -> None:
             try:
-                do(turn)
+                with kept(turn):
+                    do(turn)
             except LeaseLost as error:
                 log.info("run %s: %s", run.ref, error)
             except ServiceUnavailable as error:

@@ -6,11 +6,9 @@ from time import monotonic
 from jobs.pipelines.rows import OutputRow, WriteSink, Written
 from jobs.store import run_claims
 from workers.pipelines.advancing import Turn
+from workers.pipelines.keeping import RENEWED_EVERY_S
 from workers.pipelines.outputs import output_rows
 from workers.pipelines.reading import facts_of
-
-RENEWED_EVERY_S = 4.0
-"""A claim: several times before it runs out."""
 
 
 def deliver(turn: Turn, sink_no: int, write: WriteSink) -> Written:
