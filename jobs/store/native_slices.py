@@ -171,10 +171,24 @@ def split(
     batches.lock(session, of.batch_id)
     require_claim(session, of)
     moment = now(session)
-    moved_jobs = sum(held.cut.jobs for held in moved)
+    connection = session.connection()
+    ref = new_ref("nat_")
+    leased = connection.execute(
+        update(Slice)
+        .where(
+            col(Slice.batch_id) == of.batch_id,
+            col(Slice.no).in_([held.cut.no for held in moved]),
+            col(Slice.owner) == NATIVE_OWNER + of.ref,
+        )
+        .values(owner=NATIVE_OWNER + ref, fence=col(Slice.fence) + 1)
+        .returning(col(Slice.no), col(Slice.fence))
+    )
+    # A slice that somebody else has by now is not among them: under its fence it would be sent twice.
+    fences = {int(row[0]): int(row[1]) for row in leased}
+    moved_jobs = sum(held.cut.jobs for held in moved if held.cut.no in fences)
     tokens = round(of.estimated_tokens * moved_jobs / max(of.jobs, 1))
     rest = NativeBatch(
-        ref=new_ref("nat_"),
+        ref=ref,
         batch_id=of.batch_id,
         provider=of.group.provider,
         pool=of.group.pool,
@@ -189,29 +203,19 @@ def split(
     )
     session.add(rest)
     session.flush()
-    numbers = [held.cut.no for held in moved]
-    connection = session.connection()
-    # The old one keeps its rows, by which what turns up is known, with fences that are void now.
-    connection.execute(
-        insert(NativeSlice),
-        [
-            {"native_id": rest.id, "slice_no": held.cut.no, "fence": held.lease.fence + 1}
-            for held in moved
-        ],
-    )
-    connection.execute(
-        update(Slice)
-        .where(
-            col(Slice.batch_id) == of.batch_id,
-            col(Slice.no).in_(numbers),
-            col(Slice.owner) == NATIVE_OWNER + of.ref,
+    if fences:
+        # The old one keeps its rows, by which what turns up is known, with fences that are void now.
+        connection.execute(
+            insert(NativeSlice),
+            [
+                {"native_id": rest.id, "slice_no": no, "fence": fence}
+                for no, fence in fences.items()
+            ],
         )
-        .values(owner=NATIVE_OWNER + rest.ref, fence=col(Slice.fence) + 1)
-    )
     if of.state is NativeState.PACKING:
         write(session, of, jobs=of.jobs - moved_jobs, estimated_tokens=of.estimated_tokens - tokens)
     # What was sent stays as large as it was: where it carries no name it is looked for by that.
-    return rest.ref
+    return ref
 
 
 def _lease(of: Native, no: int, queue: str, fence: int) -> Lease:

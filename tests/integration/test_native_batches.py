@@ -198,6 +198,23 @@ def test_slices_without_room_wait_in_a_native_batch_of_their_own(database: Datab
     assert states(database) == [SliceState.DRAINING, SliceState.WAITING, SliceState.WAITING]
 
 
+def test_a_slice_that_somebody_else_has_by_now_is_not_handed_on(database: Database) -> None:
+    ref = seed_batch(database, jobs=20)
+    of = claimed(database, made(database, ref, 0, 1))
+    pieces = held(database, of)
+    with database.write() as session:
+        session.connection().execute(
+            update(Slice)
+            .where(col(Slice.no) == 0)
+            .values(owner="a worker", fence=col(Slice.fence) + 1)
+        )
+    with database.write() as session:
+        rest = native_slices.split(session, of, pieces, wait_s=0)
+    other = claimed(database, rest)
+    assert [piece.cut.no for piece in held(database, other)] == [1]
+    assert (other.jobs, other.estimated_tokens) == (10, of.estimated_tokens // 2)
+
+
 def test_what_was_sent_is_looked_for_by_the_size_that_it_had(database: Database) -> None:
     ref = seed_batch(database, jobs=20)
     of = claimed(database, made(database, ref, 0, 1))
