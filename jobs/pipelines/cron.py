@@ -62,7 +62,8 @@ def newest_due(cron: str, zone: ZoneInfo, *, since: datetime, until: datetime) -
     Of several missed times the newest alone is caught up; an older one than `HORIZON` isn't at all.
     """
     begin = max(since, until - HORIZON)
-    # A microsecond more, as the search begins before the moment that it is given.
-    due = next(CronSim(cron, (until + timedelta(seconds=1)).astimezone(zone), reverse=True))
-    found = due.astimezone(UTC)
-    return found if begin < found <= until else None
+    # A second more, as the search begins before the moment that it is given; what it finds too late is
+    # passed over.
+    past = CronSim(cron, (until + timedelta(seconds=1)).astimezone(zone), reverse=True)
+    found = next(due for due in (each.astimezone(UTC) for each in past) if due <= until)
+    return found if begin < found else None

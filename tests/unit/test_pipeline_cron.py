@@ -79,6 +79,11 @@ def test_a_time_is_due_from_its_moment_up_to_the_horizon(late: timedelta, is_due
     assert found == (due if is_due else None)
 
 
+def test_within_the_second_before_it_is_due_the_time_before_is_the_newest() -> None:
+    since, until = utc("2026-11-27T20:00"), utc("2026-11-27T21:04:59.500000")
+    assert newest_due("*/5 * * * *", PARIS, since=since, until=until) == utc("2026-11-27T21:00")
+
+
 def test_what_was_due_before_a_schedule_was_known_is_not_caught_up() -> None:
     since = utc("2026-11-27T21:00")
     assert newest_due(NIGHTLY, PARIS, since=since, until=utc("2026-11-28T09:00")) is None
