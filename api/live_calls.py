@@ -24,6 +24,7 @@ from jobs.errors import (
     UnsupportedEncoding,
     UnsupportedMedia,
 )
+from jobs.kinds.faults import fault_of
 from jobs.lines import MAX_LINE_BYTES, LineReader
 from jobs.live import Answered, LiveCall, LiveCalls, Piece
 from jobs.store.refs import new_ref
@@ -66,6 +67,11 @@ def fields_of(body: bytes) -> dict[str, msgspec.Raw]:
         value = read_strict(body.decode())
         if isinstance(value, dict):
             return _fields.decode(body)
+    except msgspec.DecodeError as error:
+        # It is looked at more closely than by `read_strict`, as a line of a batch is.
+        fault = fault_of(error, body, dict)
+        message = f"{fault.field or 'the body'}: {fault.message}"
+        raise UnreadableBody(message, fault.code) from None
     except UnicodeDecodeError as error:
         message = f"expected UTF-8, but byte {error.start + 1} of the body is none"
         raise UnreadableBody(message, "invalid_encoding") from None
