@@ -60,6 +60,7 @@ from api.routes import (
     retries,
     runs,
     sockets,
+    submissions,
     usage,
     webhooks,
 )
@@ -187,6 +188,7 @@ def _include_routes(app: FastAPI) -> None:
     ):
         app.include_router(page.router)
     for router in (
+        submissions.router,
         batches.router,
         results.router,
         events.router,

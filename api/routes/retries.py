@@ -11,7 +11,8 @@ from api.access.audit import note
 from api.access.auth import SubmitterProject
 from api.intake.bodies import StrictRoute
 from api.intake.idempotency import Body, Key, signs_of_life
-from api.routes.batches import OF_THE_BATCH, SubmissionQuery, get_batch
+from api.routes.batches import get_batch
+from api.routes.submissions import OF_THE_BATCH, SubmissionQuery
 from api.services import COUNTING_S, Services, ServicesDep
 from api.shapes import BatchShape
 from jobs.deadlines import Deadline

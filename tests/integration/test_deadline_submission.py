@@ -87,7 +87,7 @@ async def test_a_request_that_is_sent_again_later_finds_its_batch(
     first = await submit(client, key="nightly", deadline=soon)
     assert first.status_code == 202, first.text
     later = datetime.now(UTC) + timedelta(hours=1)
-    monkeypatch.setattr("api.routes.batches.now", lambda _session: later)
+    monkeypatch.setattr("api.routes.submissions.now", lambda _session: later)
     again = await submit(client, key="nightly", deadline=soon)
     assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
     assert (await submit(client, deadline=soon)).status_code == 400

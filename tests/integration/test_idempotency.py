@@ -16,7 +16,7 @@ from sqlmodel import SQLModel, col, func, select
 
 from api.app import create_app
 from api.intake import idempotency as signs
-from api.routes import batches as routes
+from api.routes import submissions as routes
 from jobs.configuration import Configuration
 from jobs.defaults import JobDefaults
 from jobs.errors import IllegalTransition, RequestInProgress
@@ -317,7 +317,7 @@ async def test_an_answer_that_was_lost_after_the_commit_is_given_again(
     if was_told_of_a_failure:
         monkeypatch.setattr(Intake, "accept", accept_and_fail)
     else:
-        monkeypatch.setattr(routes, "_read", die)
+        monkeypatch.setattr(routes, "get_batch", die)
     with pytest.raises(ConnectionError):
         await post(client)
     monkeypatch.undo()

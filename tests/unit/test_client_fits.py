@@ -12,9 +12,9 @@ import pytest
 from pydantic import BaseModel
 
 from api.quoting.shapes import QuoteShape, TargetTakings
-from api.routes.batches import SubmissionQuery
 from api.routes.budget import BudgetShape, PeriodShape
 from api.routes.retries import FIXED
+from api.routes.submissions import SubmissionQuery
 from api.routes.usage import DIMENSIONS
 from api.shapes import BatchPage, BatchShape, Counts, Eta, FinalCost, ForecastJudged, Tokens
 from jobs.states import FINAL_BATCH_STATES
