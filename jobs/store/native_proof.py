@@ -39,11 +39,13 @@ class NativeCounts:
 def native_counts(session: Session, batch: Batch) -> NativeCounts:
     """Count a batch's native batches and what they hold."""
     is_done = col(NativeBatch.state).in_((NativeState.ENDED, NativeState.LOST))
+    # What its provider has ended has sent all that it will: its batch may end before it is tidied up.
+    is_away = ~is_done & (col(NativeBatch.state) != NativeState.INGESTING)
     connection = session.connection()
     made, still, unexpected = connection.execute(
         select(
             func.count(),
-            func.count().filter(~is_done),
+            func.count().filter(is_away),
             func.coalesce(func.sum(NativeBatch.unexpected), 0),
         ).where(col(NativeBatch.batch_id) == batch.id)
     ).one()

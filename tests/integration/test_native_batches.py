@@ -143,6 +143,7 @@ def test_answers_are_booked_once_and_the_saving_is_told(database: Database) -> N
     with database.write() as session:
         native_slices.release(session, of, held(database, of))
         native_slices.release(session, of, held(database, of))
+        native.write(session, of, state=NativeState.INGESTING)
     batch = batch_of(database, ref)
     assert (batch.state, batch.succeeded, batch.in_flight) == (BatchState.COMPLETED, 10, 0)
     assert batch.spent_nanos == 10 * PRICE.cost_nanos(USAGE)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
+from sqlmodel import col
 
 from jobs.clock import utcnow
 from jobs.errors import IllegalTransition, LeaseLost
@@ -17,7 +19,7 @@ from jobs.store import Database, handover, now, run_claims, run_diffs, run_endin
 from jobs.store.handover import Step
 from jobs.store.run_totals import Failures, failures_in
 from jobs.store.runs import RunWish, begin
-from jobs.tables import RunClaim
+from jobs.tables import Run, RunClaim
 from tests.support.eventually import eventually
 from tests.support.nights import answer_all, night
 from tests.support.rows import set_batch
@@ -388,6 +390,24 @@ def test_a_backfill_goes_day_by_day_and_so_many_at_once(database: Database, tmp_
     with database.write() as session:
         again = RunWish(1, RunKind.BACKFILL, utcnow(), slot="b 2026-11-01")
         assert begin(session, tonight.pipeline, again) is None
+
+
+def test_a_run_that_cannot_be_read_keeps_no_other_from_its_turn(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tonight = night(database, tmp_path, TOML, _rows(1))
+    unreadable = tonight.begin()
+    with database.write() as session:
+        session.connection().execute(
+            update(Run)
+            .where(col(Run.id) == unreadable.id)
+            .values(pipeline="another", definition="{}")
+        )
+    run = tonight.begin()
+    tonight.conductor.look()
+    states = [tonight.run(each.ref).state for each in (unreadable, run)]
+    assert states == [RunState.WAITING, RunState.RUNNING]
+    assert f"beginning run {unreadable.ref} failed" in caplog.text
 
 
 def test_a_cancelled_run_is_taken_up_where_it_was(database: Database, tmp_path: Path) -> None:

@@ -105,7 +105,16 @@ class Conductor:
         for run in waiting:
             # Who comes later in a queue has its turn later: a year of a backfill is looked at once.
             queue = (run.project_id, run.pipeline, run.group_ref)
-            if queue not in refused and not self._begin(run):
+            if queue in refused:
+                continue
+            try:
+                has_begun = self._begin(run)
+            except ServiceUnavailable:
+                raise
+            except Exception:  # the others go on, and the next look tries again
+                log.exception("beginning run %s failed", run.ref)
+                has_begun = False
+            if not has_begun:
                 refused.add(queue)
 
     def _begin(self, run: Run) -> bool:
