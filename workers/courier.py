@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,7 +34,10 @@ FORGET_EVERY_S = 3600.0
 TRY_S = 15.0
 """For name, connection, sending and the answer's head: a receiver is to take a message, not to work on it."""
 
-AT_ONCE = 20
+AT_ONCE = webhooks.ROWS_PER_ROUND
+"""All of a round: a receiver waits for no other, and for no other's name, as each look has a thread."""
+
+NOTES_AT_ONCE = 4
 
 LONGEST_TROUBLE = 200
 
@@ -125,6 +129,8 @@ class Courier:
                 log.exception("webhooks are not told")
 
     async def _bring(self, due: Any) -> None:
+        threads = ThreadPoolExecutor(AT_ONCE + NOTES_AT_ONCE, thread_name_prefix="courier")
+        asyncio.get_running_loop().set_default_executor(threads)
         inner = self._resolver()
         connector = aiohttp.TCPConnector(
             resolver=inner if self._to_private else PublicOnly(inner),
@@ -138,12 +144,12 @@ class Courier:
             timeout=aiohttp.ClientTimeout(total=TRY_S),
             trust_env=False,
         ) as client:
-            places = asyncio.Semaphore(AT_ONCE)
+            notes = asyncio.Semaphore(NOTES_AT_ONCE)
 
             async def bring(message: DueMessage) -> None:
-                async with places:
-                    trouble, is_gone = await self._try(client, message)
-                await asyncio.to_thread(self._note, message, trouble, is_gone)
+                trouble, is_gone = await self._try(client, message)
+                async with notes:
+                    await asyncio.to_thread(self._note, message, trouble, is_gone)
 
             await asyncio.gather(*map(bring, due))
 

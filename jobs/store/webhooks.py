@@ -31,6 +31,9 @@ KEPT = timedelta(days=7)
 
 ROWS_PER_ROUND = 100
 
+MOST_OF_ONE = 20
+"""Messages of one webhook in a round: what its receiver gets at once."""
+
 _USED_UP = PauseCause.BATCH_BUDGET
 _IS_UNTOLD = col(Batch.told_state) != col(Batch.state)
 _spent, _cap, _told = col(Batch.spent_nanos), col(Batch.max_cost_nanos), col(Batch.told_percent)
@@ -222,13 +225,23 @@ class DueMessage:
 
 
 def take_due(session: Session) -> Sequence[DueMessage]:
-    """Return messages that are due, some at a time, and put them off: nobody else tries them now."""
+    """Return messages that are due, some at a time, and put them off: nobody else tries them now.
+
+    Every webhook's oldest go before any webhook's second: one whose receiver hangs holds up itself only.
+    """
     moment = now(session)
+    is_due = (col(WebhookMessage.ended_at).is_(None), col(WebhookMessage.due_at) <= moment)
+    in_turn = func.row_number().over(
+        partition_by=col(WebhookMessage.webhook_id),
+        order_by=(col(WebhookMessage.due_at), col(WebhookMessage.id)),
+    )
+    turns = sa_select(col(WebhookMessage.id), in_turn.label("turn")).where(*is_due).subquery()
     rows = session.exec(
         select(WebhookMessage, Webhook)
         .join(Webhook, col(Webhook.id) == col(WebhookMessage.webhook_id))
-        .where(col(WebhookMessage.ended_at).is_(None), col(WebhookMessage.due_at) <= moment)
-        .order_by(col(WebhookMessage.due_at))
+        .join(turns, turns.c.id == col(WebhookMessage.id))
+        .where(*is_due, turns.c.turn <= MOST_OF_ONE)
+        .order_by(turns.c.turn, col(WebhookMessage.due_at), col(WebhookMessage.id))
         .limit(ROWS_PER_ROUND)
         .with_for_update(of=WebhookMessage, skip_locked=True)
     ).all()

@@ -1,6 +1,7 @@
 """What becomes of batches is told to whom a project names: signed, at least once, and to no private place."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,7 +20,8 @@ from jobs.states import BatchState
 from jobs.store import Database, batches, budgets, now, webhooks
 from jobs.store.projects import ensure_project
 from jobs.tables import Batch, ProjectBudget, SpendDay, Webhook, WebhookMessage
-from jobs.webhooks import RETRY_AFTER
+from jobs.webhooks import MOST_PER_PROJECT, RETRY_AFTER
+from tests.support.eventually import eventually
 from tests.support.rows import batch_of, seed_batch
 from tests.support.stories import Story
 from workers.courier import Courier
@@ -191,6 +193,53 @@ def test_a_message_whose_courier_died_is_brought_by_the_next(
     assert inbox.kinds == ["batch.queued"]
 
 
+def test_a_webhook_with_many_messages_lets_those_of_others_pass(database: Database) -> None:
+    crowded = listen(database, "https://crowded.test/", project="other")
+    quiet = listen(database, "https://quiet.test/")
+    with database.write() as session:
+        for index, webhook in enumerate([crowded] * (2 * webhooks.ROWS_PER_ROUND) + [quiet]):
+            moment = now(session) - timedelta(seconds=1)
+            assert webhook.id is not None
+            session.add(
+                WebhookMessage(ref=f"msg_{index}", webhook_id=webhook.id, body="{}", due_at=moment)
+            )
+    with database.write() as session:
+        urls = [message.url for message in webhooks.take_due(session)]
+    assert urls[:2] == [crowded.url, quiet.url]
+    assert len(urls) == 1 + webhooks.MOST_OF_ONE
+    with database.write() as session:
+        urls = [message.url for message in webhooks.take_due(session)]
+    assert urls == [crowded.url] * webhooks.MOST_OF_ONE
+
+
+def test_names_that_nobody_answers_for_hold_up_no_other_receiver(
+    database: Database, inbox: Inbox, courier: Courier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has a name may let its server be silent: each look holds a thread as long as that likes."""
+    is_over, resolve = threading.Event(), socket.getaddrinfo
+
+    def look_up(host: Any, *arguments: Any, **more: Any) -> Any:
+        if not str(host).endswith(".test"):
+            return resolve(host, *arguments, **more)
+        is_over.wait(60)
+        raise OSError("nobody answers")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    for index in range(MOST_PER_PROJECT):
+        listen(database, f"https://silent-{index}.test/", project="other")
+    listen(database, inbox.url.replace("127.0.0.1", "localhost"))
+    seed_batch(database, project="other")
+    seed_batch(database)
+    round_ = threading.Thread(target=courier.round)
+    round_.start()
+    try:
+        eventually(lambda: inbox.kinds, what="a message at the receiver that answers")
+    finally:
+        is_over.set()
+        round_.join()
+    assert [message.ended_at is not None for message in messages(database)].count(True) == 1
+
+
 def test_a_budgets_thresholds_are_told_once_each_and_again_when_it_was_raised(
     database: Database, inbox: Inbox, courier: Courier
 ) -> None:
@@ -241,14 +290,16 @@ def test_thresholds_of_a_projects_caps_are_told_once_a_day_and_again_after_a_rai
         courier.round()
         assert set(inbox.kinds) <= {"project.budget"}
         courier.round()
-        return [(told["data"]["period"], told["data"]["percent"]) for told in inbox.told]
+        # Those of one round arrive at once, in any order.
+        return sorted((told["data"]["period"], told["data"]["percent"]) for told in inbox.told)
 
     set_caps(daily_nanos=1000)
     assert spend(499) == []
     assert spend(500) == [("day", 50)]
     set_caps(monthly_nanos=1250)
     assert spend(1000) == [("day", 100), ("month", 80)]
-    assert inbox.told[0]["data"]["cap_usd"] == "0.000001000"
+    caps = {told["data"]["period"]: told["data"]["cap_usd"] for told in inbox.told}
+    assert caps["day"] == "0.000001000"
     assert spend(1000) == []
     set_caps(daily_nanos=3000)
     assert spend(1000) == []
