@@ -94,13 +94,15 @@ def install_error_handlers(app: FastAPI) -> None:
     """Make every error of `app` a problem document."""
 
     @app.exception_handler(TidemillError)
-    async def on_tidemill_error(connection: HTTPConnection, error: TidemillError) -> JSONResponse:
+    async def on_tidemill_error(
+        connection: HTTPConnection, error: TidemillError
+    ) -> JSONResponse | None:
         return await _told(connection, problem_of(error))
 
     @app.exception_handler(RequestValidationError)
     async def on_bad_parameter(
         connection: HTTPConnection, error: RequestValidationError
-    ) -> JSONResponse:
+    ) -> JSONResponse | None:
         return await _told(connection, _of_bad_parameters(error))
 
     @app.exception_handler(HTTPException)
@@ -130,10 +132,15 @@ def install_error_handlers(app: FastAPI) -> None:
         )
 
 
-async def _told(connection: HTTPConnection, refusal: JSONResponse) -> JSONResponse:
-    """Return the answer, which a WebSocket that isn't accepted must be told here: nobody else does."""
+async def _told(connection: HTTPConnection, refusal: JSONResponse) -> JSONResponse | None:
+    """Return the answer; None where it was given: to a WebSocket that isn't accepted, by whichever Starlette.
+
+    Older ones leave that to whoever handles the error, newer ones send what is returned, and would
+    send it a second time.
+    """
     if isinstance(connection, WebSocket):
         await connection.send_denial_response(refusal)
+        return None
     return refusal
 
 

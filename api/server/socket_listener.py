@@ -65,6 +65,15 @@ class SocketListener(WebSocketsSansIOProtocol):
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self.drop()
 
+    async def send(self, message: Any) -> None:
+        """Send what the application says; a refusal is an end of the handshake as good as any.
+
+        uvicorn has it for none, and logs each as an error: strangers could fill the log.
+        """
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True
+
     @property
     def is_sent(self) -> bool:
         """Whether everything that was said has left."""
