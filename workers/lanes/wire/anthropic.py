@@ -14,19 +14,18 @@ from jobs.errors import Permanent, ProviderError
 from jobs.exchange import Endpoint, ModelRequest
 from workers.lanes.wire.http import PIECE_BYTES, LaneHttp
 from workers.lanes.wire.native import End, LaneShape, NativeLine, Order, Remote, Traces
-from workers.lanes.wire.site import (
-    Site,
+from workers.lanes.wire.readings import (
     count,
     ended,
     id_of,
     instant,
-    is_refusal,
     items,
     part,
     segment,
     strange,
     text,
 )
+from workers.lanes.wire.site import MOST_PAGES, PAGE, Site
 from workers.protocols.anthropic import VERSION, Anthropic
 from workers.protocols.encoding import key_value
 from workers.protocols.faults import UNREADABLE
@@ -58,9 +57,6 @@ STATUSES = {
     "overloaded_error": 529,
 }
 """The status with which a live call would have had the error of a line."""
-
-PAGE = 100
-MOST_PAGES = 200
 
 EARLIER, LATER = timedelta(minutes=10), timedelta(hours=2)
 """When one may have been made by the provider's clock, before and after our create began."""
@@ -163,11 +159,7 @@ class AnthropicBatches:
 
     async def cancel(self, key: SecretStr | None, remote_id: str) -> None:
         """Cancel it; what is finished is kept."""
-        try:
-            await self._site.post(key, f"{PATH}/{segment(remote_id)}/cancel", None)
-        except ProviderError as error:
-            if not is_refusal(error):
-                raise
+        await self._site.cancel(key, f"{PATH}/{segment(remote_id)}/cancel")
 
     async def results(
         self, key: SecretStr | None, remote: Remote

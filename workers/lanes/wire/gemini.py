@@ -15,19 +15,18 @@ from jobs.errors import MalformedReply, ProviderError, ProviderUnusable, ServerF
 from jobs.exchange import Endpoint, ModelRequest
 from workers.lanes.wire.http import PIECE_BYTES, LaneHttp
 from workers.lanes.wire.native import End, LaneShape, NativeLine, Order, Remote, Traces
-from workers.lanes.wire.site import (
-    Site,
+from workers.lanes.wire.readings import (
     count,
     ended,
     id_of,
     instant,
-    is_refusal,
     items,
     part,
     segment,
     strange,
     text,
 )
+from workers.lanes.wire.site import MOST_PAGES, PAGE, Site
 from workers.protocols.encoding import key_value
 from workers.protocols.faults import UNREADABLE
 from workers.protocols.gemini import Gemini
@@ -70,9 +69,6 @@ FILE_IS_GONE = frozenset({403, 404})
 """Who asks for a file that is gone is told that it may be somebody else's."""
 
 MIME = "jsonl"
-
-PAGE = 100
-MOST_PAGES = 200
 
 
 class _Line(msgspec.Struct):
@@ -171,11 +167,7 @@ class GeminiBatches:
 
     async def cancel(self, key: SecretStr | None, remote_id: str) -> None:
         """Cancel it."""
-        try:
-            await self._site.post(key, f"{path_of(remote_id)}:cancel", None)
-        except ProviderError as error:
-            if not is_refusal(error):
-                raise
+        await self._site.cancel(key, f"{path_of(remote_id)}:cancel")
 
     async def results(
         self, key: SecretStr | None, remote: Remote

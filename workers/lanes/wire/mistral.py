@@ -3,7 +3,7 @@
 import math
 from collections.abc import AsyncGenerator, Mapping, Set
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -12,15 +12,14 @@ from pydantic import SecretStr
 from jobs.configuration import Provider
 from jobs.errors import ProviderError, RateLimited, RequestRejected, ServerFailed
 from jobs.exchange import Endpoint, ModelRequest
+from workers.lanes.wire import files
 from workers.lanes.wire.http import LaneHttp
 from workers.lanes.wire.native import End, LaneShape, NativeLine, Order, Remote, Traces
-from workers.lanes.wire.site import (
-    Site,
+from workers.lanes.wire.readings import (
     count,
     ended,
     id_of,
     instant,
-    is_refusal,
     items,
     part,
     refusal,
@@ -28,6 +27,7 @@ from workers.lanes.wire.site import (
     strange,
     text,
 )
+from workers.lanes.wire.site import MOST_PAGES, PAGE, SKEW, TAG, Site
 from workers.protocols.encoding import bearer
 from workers.protocols.faults import UNREADABLE
 from workers.protocols.mistral import Mistral
@@ -42,9 +42,6 @@ SHAPE = LaneShape(
     cancel_s=600,
 )
 
-TAG = "tidemill"
-"""The name in `metadata` under which our own name for a native batch is written."""
-
 LONGEST_H = 7 * 24 - 1
 
 ENDS = {
@@ -58,25 +55,7 @@ ENDS = {
 NOT_RUN = ("expired", "cancelled", "canceled", "timeout")
 """What a line that was not run may say: its form is not documented."""
 
-PAGE = 100
-MOST_PAGES = 200
 
-SKEW = timedelta(hours=1)
-"""How far the provider's clock may be from ours."""
-
-
-class _Response(msgspec.Struct):
-    status_code: int
-    body: msgspec.Raw
-
-
-class _Line(msgspec.Struct):
-    custom_id: str
-    response: _Response | None = None
-    error: Any = None
-
-
-_decoder = msgspec.json.Decoder(_Line)
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -108,16 +87,7 @@ class MistralBatches:
 
     async def upload(self, key: SecretStr | None, order: Order) -> str:
         """Upload the file. One whose upload was repeated stays there: nothing tells Mistral when to go."""
-        with order.spool.open("rb") as spool:
-            ask = self._site.ask(
-                "POST",
-                key,
-                "/files",
-                files={"file": (f"{order.tag}.jsonl", spool, "application/jsonl")},
-                data={"purpose": "batch"},
-                size_bytes=order.size_bytes,
-            )
-            return id_of(await self._site.document(ask, key))
+        return await files.upload(self._site, key, order)
 
     async def create(self, key: SecretStr | None, order: Order, file_id: str) -> Remote:
         """Make the job, with our tag in its metadata."""
@@ -151,26 +121,19 @@ class MistralBatches:
 
     async def cancel(self, key: SecretStr | None, remote_id: str) -> None:
         """Cancel it."""
-        try:
-            await self._site.post(key, f"/batch/jobs/{segment(remote_id)}/cancel", None)
-        except ProviderError as error:
-            if not is_refusal(error):
-                raise
+        await self._site.cancel(key, f"/batch/jobs/{segment(remote_id)}/cancel")
 
     async def results(
         self, key: SecretStr | None, remote: Remote
     ) -> AsyncGenerator[NativeLine, None]:
         """Yield the lines of the output, then those of the errors; either may not exist."""
-        for name in ("output", "error"):
-            if file_id := remote.files.get(name):
-                path = f"/files/{segment(file_id)}/content"
-                async with aclosing(self._site.lines(key, path)) as lines:
-                    async for line in lines:
-                        yield self._read(line)
+        async with aclosing(files.lines(self._site, key, remote.files)) as lines:
+            async for line in lines:
+                yield self._read(line)
 
     def _read(self, line: bytes) -> NativeLine:
         try:
-            read = _decoder.decode(line)
+            read = files.read_line(line)
         except UNREADABLE as error:
             return strange(line, str(error))
         if (response := read.response) is not None:
@@ -185,8 +148,7 @@ class MistralBatches:
 
     async def tidy(self, key: SecretStr | None, remote: Remote, file_id: str = "") -> None:
         """Delete the files; a job itself can't be."""
-        for name in filter(None, {file_id, *remote.files.values()}):
-            await self._site.delete(key, f"/files/{segment(name)}")
+        await files.tidy(self._site, key, remote, file_id)
 
 
 def remote_of(job: Mapping[str, Any]) -> Remote:
@@ -194,7 +156,7 @@ def remote_of(job: Mapping[str, Any]) -> Remote:
     status, total = text(job.get("status")), count(job.get("total_requests"))
     end = ENDS.get(status)
     inputs = job.get("input_files")
-    files = {
+    file_ids = {
         "input": text(inputs[0]) if isinstance(inputs, list) and inputs else "",
         "output": text(job.get("output_file")),
         "error": text(job.get("error_file")),
@@ -209,7 +171,7 @@ def remote_of(job: Mapping[str, Any]) -> Remote:
         total=total or None,
         failure=_failure(job) if end is End.FAILED else None,
         created_at=instant(job.get("created_at")),
-        files={name: file_id for name, file_id in files.items() if file_id},
+        files={name: file_id for name, file_id in file_ids.items() if file_id},
     )
 
 

@@ -2,16 +2,16 @@
 
 from collections.abc import AsyncGenerator, Mapping, Set
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-import msgspec
 from pydantic import SecretStr
 
 from jobs.configuration import Provider
 from jobs.errors import ProviderError, RateLimited, RequestRejected, ServerFailed
 from jobs.exchange import Endpoint, ModelRequest
 from workers.calls import said
+from workers.lanes.wire import files
 from workers.lanes.wire.http import LaneHttp
 from workers.lanes.wire.native import (
     End,
@@ -21,13 +21,11 @@ from workers.lanes.wire.native import (
     Remote,
     Traces,
 )
-from workers.lanes.wire.site import (
-    Site,
+from workers.lanes.wire.readings import (
     count,
     ended,
     id_of,
     instant,
-    is_refusal,
     items,
     part,
     refusal,
@@ -35,6 +33,7 @@ from workers.lanes.wire.site import (
     strange,
     text,
 )
+from workers.lanes.wire.site import MOST_PAGES, PAGE, SKEW, TAG, Site
 from workers.protocols import protocol_of
 from workers.protocols.encoding import bearer
 from workers.protocols.faults import UNREADABLE
@@ -49,9 +48,6 @@ SHAPE = LaneShape(
     keeps_partial=True,
     cancel_s=600,
 )
-
-TAG = "tidemill"
-"""The name in `metadata` under which our own name for a native batch is written."""
 
 INPUT_LIVES_S = 3 * 86_400
 """After which OpenAI deletes the input, also one whose upload was repeated and that nobody knows."""
@@ -78,27 +74,6 @@ FAILURES: dict[str, type[ProviderError]] = {
 """Why a native batch failed as a whole, by its first error's code; what is new is refused for good."""
 
 NOT_RUN = frozenset({"batch_expired", "batch_cancelled", "batch_canceled"})
-
-PAGE = 100
-MOST_PAGES = 200
-
-SKEW = timedelta(hours=1)
-"""How far the provider's clock may be from ours."""
-
-
-class _Response(msgspec.Struct):
-    status_code: int
-    body: msgspec.Raw
-    request_id: Any = None
-
-
-class _Line(msgspec.Struct):
-    custom_id: str
-    response: _Response | None = None
-    error: Any = None
-
-
-_decoder = msgspec.json.Decoder(_Line)
 
 
 class OpenAIBatches:
@@ -133,22 +108,13 @@ class OpenAIBatches:
 
     async def upload(self, key: SecretStr | None, order: Order) -> str:
         """Upload the file. At OpenAI it goes away by itself; others may not know how."""
-        data = {"purpose": "batch"}
+        more = {}
         if self._provider.is_openais_own:
-            data |= {
+            more = {
                 "expires_after[anchor]": "created_at",
                 "expires_after[seconds]": str(INPUT_LIVES_S),
             }
-        with order.spool.open("rb") as spool:
-            ask = self._site.ask(
-                "POST",
-                key,
-                "/files",
-                files={"file": (f"{order.tag}.jsonl", spool, "application/jsonl")},
-                data=data,
-                size_bytes=order.size_bytes,
-            )
-            return id_of(await self._site.document(ask, key))
+        return await files.upload(self._site, key, order, more)
 
     async def create(self, key: SecretStr | None, order: Order, file_id: str) -> Remote:
         """Make the batch, with our tag in its metadata."""
@@ -183,26 +149,19 @@ class OpenAIBatches:
 
     async def cancel(self, key: SecretStr | None, remote_id: str) -> None:
         """Cancel it; that takes up to ten minutes, and what is finished is kept."""
-        try:
-            await self._site.post(key, f"/batches/{segment(remote_id)}/cancel", None)
-        except ProviderError as error:
-            if not is_refusal(error):
-                raise
+        await self._site.cancel(key, f"/batches/{segment(remote_id)}/cancel")
 
     async def results(
         self, key: SecretStr | None, remote: Remote
     ) -> AsyncGenerator[NativeLine, None]:
         """Yield the lines of the output, then those of the errors; either may not exist."""
-        for name in ("output", "error"):
-            if file_id := remote.files.get(name):
-                path = f"/files/{segment(file_id)}/content"
-                async with aclosing(self._site.lines(key, path)) as lines:
-                    async for line in lines:
-                        yield self._read(remote.endpoint, line)
+        async with aclosing(files.lines(self._site, key, remote.files)) as lines:
+            async for line in lines:
+                yield self._read(remote.endpoint, line)
 
     def _read(self, endpoint: Endpoint, line: bytes) -> NativeLine:
         try:
-            read = _decoder.decode(line)
+            read = files.read_line(line)
         except UNREADABLE as error:
             return strange(line, str(error))
         if (response := read.response) is not None:
@@ -222,15 +181,14 @@ class OpenAIBatches:
 
     async def tidy(self, key: SecretStr | None, remote: Remote, file_id: str = "") -> None:
         """Delete the files; a batch itself can't be."""
-        for name in filter(None, {file_id, *remote.files.values()}):
-            await self._site.delete(key, f"/files/{segment(name)}")
+        await files.tidy(self._site, key, remote, file_id)
 
 
 def remote_of(batch: Mapping[str, Any]) -> Remote:
     """Return how a batch stands by the object that says so."""
     status, counts = text(batch.get("status")), part(batch, "request_counts")
     end, total = ENDS.get(status), count(counts.get("total"))
-    files = {
+    file_ids = {
         name: file_id
         for name in ("input", "output", "error")
         if (file_id := text(batch.get(f"{name}_file_id")))
@@ -246,7 +204,7 @@ def remote_of(batch: Mapping[str, Any]) -> Remote:
         created_at=instant(batch.get("created_at")),
         expires_at=instant(batch.get("expires_at")),
         endpoint=Endpoint.RESPONSES if is_of_responses else Endpoint.CHAT,
-        files=files,
+        files=file_ids,
     )
 
 

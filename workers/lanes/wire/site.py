@@ -1,31 +1,35 @@
 """A provider's address: what is asked there, and what its replies say."""
 
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Set
 from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from pydantic import SecretStr
 
 from jobs.configuration import BatchLane, Provider
-from jobs.errors import MalformedReply, Permanent, ProviderError, RequestRejected
-from jobs.exchange import Answer, ModelRequest
+from jobs.errors import Permanent, ProviderError, RequestRejected
+from jobs.exchange import ModelRequest
 from workers.calls import said, without_key
 from workers.lanes.wire.http import Ask, LaneHttp, Reply
-from workers.lanes.wire.native import LaneShape, NativeLine
+from workers.lanes.wire.native import LaneShape
+from workers.lanes.wire.readings import object_of
 from workers.protocols import Protocol
-from workers.protocols.faults import UNREADABLE, printable, word
 
 Credentials = Callable[[SecretStr | None], tuple[tuple[str, str], ...]]
 
-NOT_FOUND = 404
+NOT_FOUND, CONFLICT = 404, 409
 
-_ID = re.compile(rb'"(?:custom_id|key)"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
-_LOOKED_AT_BYTES = 4096
+PAGE, MOST_PAGES = 100, 200
+"""Native batches in a page of a provider's list, as all four give them, and pages that are looked through."""
+
+SKEW = timedelta(hours=1)
+"""How far a provider's clock may be from ours."""
+
+TAG = "tidemill"
+"""The name in `metadata` under which our own name for a native batch is written, where there is metadata."""
 
 
 class Site:
@@ -61,6 +65,14 @@ class Site:
         content = b"" if document is None else msgspec.json.encode(document)
         ask = self.ask("POST", key, path, content=content)
         return await self.document(ask, key)
+
+    async def cancel(self, key: SecretStr | None, path: str) -> None:
+        """Ask for an end; refused because there is nothing (left) to cancel, it is no error."""
+        try:
+            await self.post(key, path, None)
+        except ProviderError as error:
+            if not isinstance(error, Permanent) and error.status != CONFLICT:
+                raise
 
     async def delete(
         self, key: SecretStr | None, path: str, gone: Set[int] = frozenset({NOT_FOUND})
@@ -132,102 +144,3 @@ class Site:
             raise RequestRejected("the request's schema is nested too deeply") from None
         # A body that is passed on has the white space that it was written with.
         return msgspec.json.format(body, indent=-1) if b"\n" in body or b"\r" in body else body
-
-
-def ended(
-    protocol: Protocol, status: int, headers: Mapping[str, str], body: bytes
-) -> Answer | ProviderError:
-    """Return what a line's reply comes to."""
-    try:
-        return protocol.answer(status, headers, body)
-    except ProviderError as error:
-        return error
-
-
-def refusal(kind: type[ProviderError], message: object, code: object) -> ProviderError:
-    """Return an error that no reply says, but a document."""
-    said, provider_code = printable(text(message)), printable(word(code))
-    return kind(said or provider_code or None, provider_code=provider_code or None)
-
-
-def strange(line: bytes, reason: str) -> NativeLine:
-    """Return a line that can't be read, under its custom_id if that much can be told."""
-    found = _ID.search(line[:_LOOKED_AT_BYTES])
-    custom_id = "" if found is None else found[1].decode()
-    return NativeLine(
-        custom_id, MalformedReply(f"a line of results can't be read: {reason} ({len(line)} bytes)")
-    )
-
-
-def object_of(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that a body is.
-
-    Raises:
-        MalformedReply: it is none; nothing of it is shown.
-    """
-    try:
-        value = msgspec.json.decode(body)
-    except UNREADABLE:
-        value = None
-    if not isinstance(value, dict):
-        raise MalformedReply(f"the provider's reply is no JSON object ({len(body)} bytes)")
-    return value
-
-
-def id_of(document: Mapping[str, Any], name: str = "id") -> str:
-    """Return the id in a reply.
-
-    Raises:
-        MalformedReply: there is none.
-    """
-    value = document.get(name)
-    if not isinstance(value, str) or not value:
-        raise MalformedReply(f"the provider's reply has no `{name}`")
-    return value
-
-
-def segment(name: str) -> str:
-    """Return what a provider calls a thing as one segment of a path: it can't lead elsewhere."""
-    return quote(name.encode("utf-8", "replace"), safe="")
-
-
-def text(value: object) -> str:
-    """Return a text; empty where there is none."""
-    return value if isinstance(value, str) else ""
-
-
-def count(value: object) -> int:
-    """Return a count, also one that is written as a text; 0 where there is none."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 15:
-        return int(value)
-    return value if type(value) is int and value >= 0 else 0
-
-
-def instant(value: object) -> datetime | None:
-    """Return a time: seconds since 1970, or in RFC 3339; None where there is none."""
-    try:
-        if type(value) in {int, float}:
-            return datetime.fromtimestamp(float(str(value)), UTC)
-        if isinstance(value, str) and value:
-            at = datetime.fromisoformat(value)
-            return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    except (ValueError, OverflowError, OSError):
-        pass
-    return None
-
-
-def part(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return the object under a name; an empty one where there is none."""
-    value = document.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def items(document: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """Return the objects in the list under a name."""
-    value = document.get(name)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def is_refusal(error: ProviderError) -> bool:
-    """Whether a cancel was refused because there is nothing (left) to cancel."""
-    return isinstance(error, Permanent) or error.status == 409
