@@ -1,35 +1,28 @@
-"""Native batches: made of slices, claimed step by step, written only under the claim's number.
+"""Native batches: claimed step by step, written only under the claim's number.
 
 A step of a native batch's life claims its row, does one thing at the provider, and writes what came of it.
 Whoever is late, or was given up as dead, holds an older number, and its writes are void. The order of
 locks is the batch, then its native batch's row; a claim takes the row alone.
 """
 
-import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlmodel import Session, col
 from sqlmodel import select as sm_select
 
 from jobs.errors import LeaseLost
-from jobs.states import FED_BATCH_STATES, BatchState, NativeState, SliceState
-from jobs.store import batches
+from jobs.states import NativeState
 from jobs.store.database import now
-from jobs.store.refs import new_ref
-from jobs.store.slices import NATIVE_OWNER
-from jobs.tables import Batch, NativeBatch, NativeSlice, Slice
+from jobs.tables import Batch, NativeBatch
 
 CLAIM = timedelta(seconds=15)
 """Without a renewal for so long whoever does a step counts as dead."""
 
-HELD = timedelta(days=10)
-"""A slice's lease of a native batch, longer than any provider takes: it is ended by steps, not by time."""
-
-_AT_WORK = (NativeState.SENDING, NativeState.RUNNING, NativeState.CANCELLING)
+AT_WORK = (NativeState.SENDING, NativeState.RUNNING, NativeState.CANCELLING)
+"""A native batch in one of these may be at its provider, and takes room there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +33,6 @@ class Group:
     pool: str
     model: str
     endpoint: str
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedSlice:
-    """A slice that may go into a native batch: its lines that are open, and what they are."""
-
-    no: int
-    jobs: int
-    estimated_tokens: int
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,65 +67,6 @@ class Native:
     deadline: datetime | None
     held_until: datetime | None
     retry_of: str | None
-
-
-def make(
-    session: Session, batch_id: int, group: Group, pieces: Sequence[PlannedSlice]
-) -> str | None:
-    """Lease waiting slices for a new native batch; return its name, or None if none of them waits.
-
-    Done twice, the second finds the slices leased.
-    """
-    batch = batches.lock(session, batch_id)
-    if batch.state not in FED_BATCH_STATES:
-        return None
-    moment = now(session)
-    ref = new_ref("nat_")
-    leased = session.connection().execute(
-        update(Slice)
-        .where(
-            col(Slice.batch_id) == batch_id,
-            col(Slice.no).in_([piece.no for piece in pieces]),
-            col(Slice.state) == SliceState.WAITING,
-        )
-        .values(
-            # Draining, as it needs no place in the feed's window.
-            state=SliceState.DRAINING,
-            fence=col(Slice.fence) + 1,
-            owner=NATIVE_OWNER + ref,
-            lease_until=moment + HELD,
-            not_before=None,
-        )
-        .returning(col(Slice.no), col(Slice.fence))
-    )
-    fences = {int(row[0]): int(row[1]) for row in leased}
-    if not fences:
-        return None
-    taken = [piece for piece in pieces if piece.no in fences]
-    batch.state = BatchState.RUNNING
-    batch.started_at = batch.started_at or moment
-    session.add(batch)
-    row = NativeBatch(
-        ref=ref,
-        batch_id=batch_id,
-        provider=group.provider,
-        pool=group.pool,
-        model=group.model,
-        endpoint=group.endpoint,
-        state=NativeState.PACKING,
-        jobs=sum(piece.jobs for piece in taken),
-        estimated_tokens=sum(piece.estimated_tokens for piece in taken),
-        size_bytes=sum(piece.size_bytes for piece in taken),
-        created_at=moment,
-        next_look_at=moment,
-    )
-    session.add(row)
-    session.flush()
-    session.connection().execute(
-        insert(NativeSlice),
-        [{"native_id": row.id, "slice_no": no, "fence": fence} for no, fence in fences.items()],
-    )
-    return ref
 
 
 def due(session: Session, *, limit: int) -> list[tuple[str, str]]:
@@ -256,85 +180,13 @@ def move(
     )
 
 
-def enqueue(
-    session: Session, native: Native, *, enqueued_tokens: int | None, max_open: int
-) -> bool:
-    """Count a native batch among those at its provider if there is room; return whether there is.
-
-    Its tokens count until it has ended. One process at a time looks, or two would take the same room.
-    """
-    if native.enqueued_at is not None:
-        return True
-    group = native.group
-    if session.get_bind().dialect.name == "postgresql":
-        session.connection().execute(
-            text("SELECT pg_advisory_xact_lock(:room, :pool)"),
-            {
-                "room": 0x7470,
-                "pool": zlib.crc32(f"{group.provider}/{group.pool}".encode()) - 2**31,
-            },
-        )
-    is_model = col(NativeBatch.model) == group.model
-    counted, tokens = (
-        session.connection()
-        .execute(
-            select(
-                func.count(),
-                func.coalesce(func.sum(NativeBatch.estimated_tokens).filter(is_model), 0),
-            ).where(
-                col(NativeBatch.provider) == group.provider,
-                col(NativeBatch.pool) == group.pool,
-                col(NativeBatch.id) != native.id,
-                col(NativeBatch.enqueued_at).is_not(None),
-                col(NativeBatch.state).in_((NativeState.PACKING, *_AT_WORK)),
-            )
-        )
-        .one()
-    )
-    is_full = enqueued_tokens is not None and tokens + native.estimated_tokens > enqueued_tokens
-    if counted >= max_open or (is_full and tokens > 0):
-        return False
-    write(session, native, enqueued_at=now(session))
-    return True
-
-
-def is_alone(session: Session, native: Native) -> bool:
-    """Whether no other native batch of its model takes room at its pool."""
-    others = select(col(NativeBatch.id)).where(
-        col(NativeBatch.id) != native.id,
-        col(NativeBatch.provider) == native.group.provider,
-        col(NativeBatch.pool) == native.group.pool,
-        col(NativeBatch.model) == native.group.model,
-        col(NativeBatch.state).in_(_AT_WORK),
-    )
-    return session.connection().execute(others.limit(1)).first() is None
-
-
-def has_reservations(session: Session, batch_id: int) -> bool:
-    """Whether calls of a batch are on their way that may leave something of its budget over."""
-    reserved = select(col(Batch.reserved_nanos)).where(col(Batch.id) == batch_id)
-    return session.connection().execute(reserved).scalar_one() > 0
-
-
-def remote_ids(session: Session, group: Group) -> set[str]:
-    """Return the provider's names of all native batches of a pool that are known."""
-    found = session.connection().execute(
-        select(col(NativeBatch.remote_id)).where(
-            col(NativeBatch.provider) == group.provider,
-            col(NativeBatch.pool) == group.pool,
-            col(NativeBatch.remote_id).is_not(None),
-        )
-    )
-    return {remote_id for remote_id in found.scalars() if remote_id is not None}
-
-
 def wake(session: Session, batch_id: int) -> None:
     """Let the next step of a batch's native batches be due at once: it was paused, cancelled or changed."""
     session.connection().execute(
         update(NativeBatch)
         .where(
             col(NativeBatch.batch_id) == batch_id,
-            col(NativeBatch.state).in_((NativeState.PACKING, *_AT_WORK)),
+            col(NativeBatch.state).in_((NativeState.PACKING, *AT_WORK)),
         )
         .values(next_look_at=now(session))
     )

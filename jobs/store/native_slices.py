@@ -2,22 +2,19 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select
 from sqlmodel import Session, col
 
 from jobs.errors import LeaseLost
-from jobs.states import CUT_OFF, NativeState
+from jobs.states import CUT_OFF
 from jobs.store import batches, jobs, leases
-from jobs.store.database import now
 from jobs.store.jobs import SliceRange
 from jobs.store.leases import Lease
-from jobs.store.native import Native, require_claim, write
-from jobs.store.refs import new_ref
+from jobs.store.native import Native, require_claim
 from jobs.store.reports import Journal
 from jobs.store.slices import NATIVE_OWNER
-from jobs.tables import Attempt, Job, NativeBatch, NativeSlice, Slice
+from jobs.tables import Attempt, Job, NativeSlice, Slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,66 +153,6 @@ def end(session: Session, held: HeldSlice, error_code: str) -> None:
         leases.give_back(session, held.lease, error_code=error_code)
     else:
         leases.finish(session, held.lease)
-
-
-def split(
-    session: Session, of: Native, moved: Sequence[HeldSlice], *, wait_s: float, tries: int = 0
-) -> str:
-    """Move slices without open lines to a new native batch, which waits; return its name.
-
-    For those that no budget has room for now: the others leave, and when they are answered there is room.
-
-    Raises:
-        LeaseLost: see `release`.
-    """
-    batches.lock(session, of.batch_id)
-    require_claim(session, of)
-    moment = now(session)
-    connection = session.connection()
-    ref = new_ref("nat_")
-    leased = connection.execute(
-        update(Slice)
-        .where(
-            col(Slice.batch_id) == of.batch_id,
-            col(Slice.no).in_([held.cut.no for held in moved]),
-            col(Slice.owner) == NATIVE_OWNER + of.ref,
-        )
-        .values(owner=NATIVE_OWNER + ref, fence=col(Slice.fence) + 1)
-        .returning(col(Slice.no), col(Slice.fence))
-    )
-    # A slice that somebody else has by now is not among them: under its fence it would be sent twice.
-    fences = {int(row[0]): int(row[1]) for row in leased}
-    moved_jobs = sum(held.cut.jobs for held in moved if held.cut.no in fences)
-    tokens = round(of.estimated_tokens * moved_jobs / max(of.jobs, 1))
-    rest = NativeBatch(
-        ref=ref,
-        batch_id=of.batch_id,
-        provider=of.group.provider,
-        pool=of.group.pool,
-        model=of.group.model,
-        endpoint=of.group.endpoint,
-        state=NativeState.PACKING,
-        jobs=moved_jobs,
-        estimated_tokens=tokens,
-        created_at=moment,
-        tries=tries,
-        next_look_at=moment + timedelta(seconds=wait_s),
-    )
-    session.add(rest)
-    session.flush()
-    if fences:
-        # The old one keeps its rows, by which what turns up is known, with fences that are void now.
-        connection.execute(
-            insert(NativeSlice),
-            [
-                {"native_id": rest.id, "slice_no": no, "fence": fence}
-                for no, fence in fences.items()
-            ],
-        )
-    if of.state is NativeState.PACKING:
-        write(session, of, jobs=of.jobs - moved_jobs, estimated_tokens=of.estimated_tokens - tokens)
-    # What was sent stays as large as it was: where it carries no name it is looked for by that.
-    return ref
 
 
 def _lease(of: Native, no: int, queue: str, fence: int) -> Lease:

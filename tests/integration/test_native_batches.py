@@ -8,7 +8,17 @@ from sqlmodel import col, select
 
 from jobs.errors import LeaseLost
 from jobs.states import BatchState, NativeState, Outcome, SliceState
-from jobs.store import Database, batches, lost_leases, native, native_books, native_slices, now
+from jobs.store import (
+    Database,
+    batches,
+    lost_leases,
+    native,
+    native_books,
+    native_making,
+    native_room,
+    native_slices,
+    now,
+)
 from jobs.store.balance import balance
 from jobs.store.feeding import feed
 from jobs.store.reports import Admission, Settlement
@@ -47,7 +57,9 @@ def test_its_slices_are_nobody_elses(database: Database) -> None:
     assert states(database) == [SliceState.DRAINING, SliceState.DRAINING, SliceState.WAITING]
     with database.write() as session:
         assert [piece.slice_no for piece in feed(session, "sim")] == [2]
-        assert native.make(session, 1, GROUP, [native.PlannedSlice(0, 10, 1, 1)]) is None
+        assert (
+            native_making.make(session, 1, GROUP, [native_making.PlannedSlice(0, 10, 1, 1)]) is None
+        )
     batch = batch_of(database, ref)
     assert (batch.state, batch.started_at is not None) == (BatchState.RUNNING, True)
     assert [piece.cut.no for piece in held(database, claimed(database, name))] == [0, 1]
@@ -104,7 +116,7 @@ def test_the_dead_are_followed_and_their_writes_are_void(database: Database) -> 
         lambda session: native_books.settle(session, dead, [answered(line)]),
         lambda session: native_books.journal(session, dead, [line]),
         lambda session: native_slices.release(session, dead, held(database, dead)),
-        lambda session: native_slices.split(session, dead, held(database, dead), wait_s=1),
+        lambda session: native_making.split(session, dead, held(database, dead), wait_s=1),
     ):
         with pytest.raises(LeaseLost), database.write() as session:
             late(session)
@@ -190,7 +202,7 @@ def test_slices_without_room_wait_in_a_native_batch_of_their_own(database: Datab
     staying, *moved_on = held(database, of)
     with database.write() as session:
         native_books.journal(session, of, journals(of, staying))
-        rest = native_slices.split(session, of, moved_on, wait_s=0)
+        rest = native_making.split(session, of, moved_on, wait_s=0)
     assert [piece.cut.no for piece in held(database, of) if piece.is_held] == [0]
     other = claimed(database, rest)
     assert (other.jobs, other.estimated_tokens) == (20, 200)
@@ -210,7 +222,7 @@ def test_a_slice_that_somebody_else_has_by_now_is_not_handed_on(database: Databa
             .values(owner="a worker", fence=col(Slice.fence) + 1)
         )
     with database.write() as session:
-        rest = native_slices.split(session, of, pieces, wait_s=0)
+        rest = native_making.split(session, of, pieces, wait_s=0)
     other = claimed(database, rest)
     assert [piece.cut.no for piece in held(database, other)] == [1]
     assert (other.jobs, other.estimated_tokens) == (10, of.estimated_tokens // 2)
@@ -223,7 +235,7 @@ def test_what_was_sent_is_looked_for_by_the_size_that_it_had(database: Database)
         native.move(session, of, NativeState.SENDING)
     sent = claimed(database, of.ref)
     with database.write() as session:
-        native_slices.split(session, sent, held(database, sent), wait_s=0)
+        native_making.split(session, sent, held(database, sent), wait_s=0)
         native.move(session, sent, NativeState.LOST)
     assert claimed(database, of.ref).jobs == 20
 
@@ -234,18 +246,35 @@ def test_tokens_are_enqueued_within_the_limit(database: Database) -> None:
         claimed(database, made(database, ref, no, tokens=60)) for no in range(3)
     )
     with database.write() as session:
-        assert native.enqueue(session, first, enqueued_tokens=100, max_open=2)
-        assert native.enqueue(session, first, enqueued_tokens=100, max_open=2)
-        assert not native.enqueue(session, second, enqueued_tokens=100, max_open=2)
-        assert native.enqueue(session, second, enqueued_tokens=None, max_open=2)
-        assert not native.enqueue(session, third, enqueued_tokens=None, max_open=2)
+        assert native_room.enqueue(session, first, enqueued_tokens=100, max_open=2)
+        assert native_room.enqueue(session, first, enqueued_tokens=100, max_open=2)
+        assert not native_room.enqueue(session, second, enqueued_tokens=100, max_open=2)
+        assert native_room.enqueue(session, second, enqueued_tokens=None, max_open=2)
+        assert not native_room.enqueue(session, third, enqueued_tokens=None, max_open=2)
         native.move(session, first, NativeState.ENDED)
     with database.write() as session:
-        assert native.enqueue(session, third, enqueued_tokens=120, max_open=2)
+        assert native_room.enqueue(session, third, enqueued_tokens=120, max_open=2)
 
 
 def test_a_paused_batch_gets_no_native_batch(database: Database) -> None:
     ref = seed_batch(database)
     with database.write() as session:
         batches.move(session, 1, ref, BatchState.PAUSED)
-        assert native.make(session, 1, GROUP, [native.PlannedSlice(0, 10, 1, 1)]) is None
+        assert (
+            native_making.make(session, 1, GROUP, [native_making.PlannedSlice(0, 10, 1, 1)]) is None
+        )
+
+
+def test_what_is_known_to_be_at_its_provider_is_told_for_the_time_that_is_looked_at(
+    database: Database,
+) -> None:
+    """One that was lost and has turned up as well: it must not be taken for another that is looked for."""
+    ref = seed_batch(database, jobs=20)
+    with database.read() as session:
+        moment = now(session)
+    for number, sent_at in enumerate((moment, moment - timedelta(days=30))):
+        of = claimed(database, made(database, ref, number))
+        with database.write() as session:
+            native.write(session, of, sent_at=sent_at, remote_id=f"remote-{number}")
+    with database.read() as session:
+        assert native_room.remote_ids(session, GROUP, moment) == {"remote-0"}

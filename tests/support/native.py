@@ -5,8 +5,9 @@ from typing import Any
 from jobs.exchange import Usage
 from jobs.prices import Price
 from jobs.states import NativeState, Outcome, ResultStatus
-from jobs.store import Database, native, native_books
-from jobs.store.native import Group, Native, PlannedSlice
+from jobs.store import Database, native, native_books, native_making
+from jobs.store.native import Group, Native
+from jobs.store.native_making import PlannedSlice
 from jobs.store.native_slices import HeldSlice, SentLine, held_slices, sent_lines
 from jobs.store.reports import Journal, ResultDraft, Settlement
 from tests.support.rows import batch_of
@@ -23,7 +24,7 @@ def made(database: Database, ref: str, *numbers: int, jobs: int = 10, tokens: in
     assert batch.id is not None
     planned = [PlannedSlice(no, jobs, tokens, 1000) for no in numbers]
     with database.write() as session:
-        name = native.make(session, batch.id, GROUP, planned)
+        name = native_making.make(session, batch.id, GROUP, planned)
     assert name is not None
     return name
 

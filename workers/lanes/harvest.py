@@ -5,7 +5,7 @@ import logging
 from jobs.clock import utcnow
 from jobs.errors import ProviderError, RateLimited, Transient
 from jobs.states import NativeState
-from jobs.store import native
+from jobs.store import native, native_room
 from jobs.store.native import Native
 from workers.lanes.lanes import BatchApi
 from workers.lanes.sending import Sending
@@ -65,7 +65,7 @@ class Harvest:
         """Send the slices of one that was refused for now again, later; smaller if it was alone."""
         is_full = isinstance(failure, RateLimited)
         is_too_large = is_full and await self._upkeep.parts.transactions.read(
-            lambda s: native.is_alone(s, of)
+            lambda s: native_room.is_alone(s, of)
         )
         await self._upkeep.send_again(
             of, api, is_too_large=is_too_large, wait_s=failure.wait_s or 0.0

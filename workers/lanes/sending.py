@@ -13,7 +13,7 @@ from jobs.clock import utcnow
 from jobs.errors import Overloaded, Permanent, ProviderError, RateLimited
 from jobs.exchange import Endpoint
 from jobs.states import FED_BATCH_STATES, NativeState
-from jobs.store import native, native_slices
+from jobs.store import native, native_making, native_room
 from jobs.store.native import Native
 from jobs.store.reports import Admission
 from workers.lanes.lanes import BatchApi
@@ -55,7 +55,7 @@ class Sending:
             await upkeep.dissolve(of, "there was no time left to send it")
         elif not await upkeep.write(
             of,
-            lambda s: native.enqueue(
+            lambda s: native_room.enqueue(
                 s, of, enqueued_tokens=api.enqueued_tokens, max_open=api.max_open
             ),
         ):
@@ -89,9 +89,11 @@ class Sending:
 
     async def traces(self, of: Native, api: BatchApi) -> tuple[Remote | None, int]:
         """Return the native batch if its provider has it, and how many there are that may be it."""
-        known = await self._upkeep.parts.transactions.read(lambda s: native.remote_ids(s, of.group))
-        order = _order(of, Path(), of.jobs, 0)
         since = of.sent_at or of.created_at
+        known = await self._upkeep.parts.transactions.read(
+            lambda s: native_room.remote_ids(s, of.group, since)
+        )
+        order = _order(of, Path(), of.jobs, 0)
         return await api.wire.find(self._upkeep.key(of), order, since, known)
 
     async def _send(self, of: Native, api: BatchApi, packed: Packed) -> None:
@@ -172,7 +174,7 @@ class Sending:
         match packed.admission:
             case Admission.NO_ROOM_YET if packed.lines > 0:
                 await upkeep.write(
-                    of, lambda s: native_slices.split(s, of, packed.refused, wait_s=wait_s)
+                    of, lambda s: native_making.split(s, of, packed.refused, wait_s=wait_s)
                 )
                 return True
             case Admission.NO_ROOM_YET if await self._has_reservations(of):
@@ -205,12 +207,12 @@ class Sending:
     async def _is_too_large(self, of: Native) -> bool:
         """Whether it was refused again and again with nothing beside it, so that waiting is of no use."""
         return of.tries + 1 >= LEFT_NOTHING and await self._upkeep.parts.transactions.read(
-            lambda s: native.is_alone(s, of)
+            lambda s: native_room.is_alone(s, of)
         )
 
     async def _has_reservations(self, of: Native) -> bool:
         return await self._upkeep.parts.transactions.read(
-            lambda s: native.has_reservations(s, of.batch_id)
+            lambda s: native_room.has_reservations(s, of.batch_id)
         )
 
 

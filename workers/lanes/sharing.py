@@ -19,10 +19,11 @@ from jobs.lanes import LiveWork, choose, costs_less, custom_id, live_s
 from jobs.pools import model_scope
 from jobs.routing import Target
 from jobs.states import LaneWish
-from jobs.store import lane_shares, native
+from jobs.store import lane_shares, native_making
 from jobs.store.jobs import OpenJob, SliceRange, open_jobs
 from jobs.store.lane_shares import Share
-from jobs.store.native import Group, PlannedSlice
+from jobs.store.native import Group
+from jobs.store.native_making import PlannedSlice
 from workers.lanes.lanes import BatchApi, Lanes
 from workers.lanes.plans import Planner, prices_of
 from workers.parts import Parts
@@ -142,7 +143,7 @@ class Sharing:
 
     async def _make(self, share: Share, group: Group, some: Sequence[PlannedSlice]) -> None:
         ref = await self._parts.transactions.write(
-            lambda s: native.make(s, share.batch_id, group, some), about=share.ref
+            lambda s: native_making.make(s, share.batch_id, group, some), about=share.ref
         )
         if ref is not None:
             log.info("%s holds %d slices of %s", ref, len(some), share.ref)

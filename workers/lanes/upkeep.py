@@ -11,7 +11,7 @@ from jobs.clock import utcnow
 from jobs.errors import ProviderError
 from jobs.lanes import LiveWork, rescue_at
 from jobs.states import FED_BATCH_STATES, FINAL_BATCH_STATES, BatchState, NativeState
-from jobs.store import Session, batches, lane_shares, native, native_slices
+from jobs.store import Session, batches, lane_shares, native, native_making
 from jobs.store.native import Native
 from jobs.store.native_slices import HeldSlice, held_slices
 from workers.lanes.ingest import Ingest
@@ -132,7 +132,7 @@ class Upkeep:
             if some:
                 await self.write(
                     of,
-                    lambda s, some=some: native_slices.split(  # type: ignore[misc]  # one parameter
+                    lambda s, some=some: native_making.split(  # type: ignore[misc]  # one parameter
                         s, of, some, wait_s=wait_s, tries=of.tries + 1
                     ),
                 )
