@@ -4,12 +4,13 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from api.access.audit import note
 from api.access.auth import ReaderProject, SubmitterProject
+from api.amounts import UsdOrNone, nanos_of
 from api.anthropic.lines import lines_of
 from api.anthropic.shapes import (
     DeletedMessageBatch,
@@ -31,7 +32,6 @@ from jobs.errors import IllegalTransition, UnsupportedMedia
 from jobs.ingest import Intake
 from jobs.kinds.messages import Messages
 from jobs.lines import LineReader
-from jobs.money import parse_usd
 from jobs.states import FINAL_BATCH_STATES, Priority
 from jobs.store import Session, batches, idempotency, message_batches
 from jobs.store.idempotency import AlreadyAccepted, Claim, Receipt
@@ -100,14 +100,7 @@ class OfTheBatch(BaseModel):
 
     beta: str | None = None
     priority: Priority = Priority.NORMAL
-    max_cost_usd: str | None = None
-
-    @field_validator("max_cost_usd")
-    @classmethod
-    def _is_money(cls, text: str | None) -> str | None:
-        if text is not None:
-            parse_usd(text)
-        return text
+    max_cost_usd: UsdOrNone = None
 
 
 @router.post("/messages/batches", response_model=MessageBatchShape, openapi_extra=DESCRIBED)
@@ -166,7 +159,7 @@ def _draft(project_id: int, ref: str, query: OfTheBatch) -> BatchDraft:
         defaults=JobDefaults.from_query({"kind": Messages.name}).to_json(),
         name=ref,
         priority=query.priority,
-        max_cost_nanos=None if query.max_cost_usd is None else parse_usd(query.max_cost_usd),
+        max_cost_nanos=nanos_of(query.max_cost_usd),
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from api.access.audit import note
 from api.access.auth import ReaderProject, SubmitterProject
+from api.amounts import UsdOrNone, nanos_of
 from api.intake.bodies import StrictRoute
 from api.intake.idempotency import Key
 from api.openai.readers import Readers
@@ -17,7 +18,6 @@ from api.query import WholeNumber
 from api.services import Services, ServicesDep
 from jobs.defaults import JobDefaults
 from jobs.errors import InvalidParameter, NotFound
-from jobs.money import parse_usd
 from jobs.states import FileContent, Priority
 from jobs.store import Session, file_batches, files
 from jobs.store.file_batches import FileBatchDraft
@@ -68,7 +68,7 @@ class BatchRequest(BaseModel):
     metadata: Annotated[dict[Label, LabelText] | None, Field(max_length=16)] = None
     output_expires_after: ExpiresAfter | None = None
     priority: Priority = Priority.NORMAL
-    max_cost_usd: str | None = None
+    max_cost_usd: UsdOrNone = None
     max_tokens: Annotated[int | None, Field(ge=1, le=1_000_000, strict=True)] = None
 
     @field_validator("endpoint")
@@ -83,13 +83,6 @@ class BatchRequest(BaseModel):
     def _is_the_one(cls, text: str) -> str:
         if text != WINDOW:
             raise ValueError(f"expected `{WINDOW}`")
-        return text
-
-    @field_validator("max_cost_usd")
-    @classmethod
-    def _is_money(cls, text: str | None) -> str | None:
-        if text is not None:
-            parse_usd(text)
         return text
 
 
@@ -140,7 +133,7 @@ def _draft(
         defaults=defaults.to_json(),
         labels=None if wanted.metadata is None else _json(wanted.metadata).decode(),
         priority=wanted.priority,
-        max_cost_nanos=None if wanted.max_cost_usd is None else parse_usd(wanted.max_cost_usd),
+        max_cost_nanos=nanos_of(wanted.max_cost_usd),
         output_lifetime_s=None if expires is None else expires.seconds,
         key_hash=None if key is None else hashlib.sha256(key.encode()).digest(),
         request_digest=hashlib.sha256(_json(wanted.model_dump())).digest(),

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access.audit import note
 from api.access.auth import SubmitterProject
+from api.amounts import nanos_of
 from api.intake.bodies import StrictRoute
 from api.intake.idempotency import Body, Key, signs_of_life
 from api.routes.batches import get_batch
@@ -19,7 +20,6 @@ from jobs.deadlines import Deadline
 from jobs.errors import InvalidParameter
 from jobs.ingest import Accepted, Intake
 from jobs.lines import LineReader
-from jobs.money import parse_usd
 from jobs.retry import Prepared, Retry, prepare, read_again
 from jobs.store import idempotency
 from jobs.store.idempotency import Claim, Receipt
@@ -87,7 +87,7 @@ def _wanted(project_id: int, batch_id: str, query: RetryQuery) -> Retry:
         codes=codes,
         name=query.name,
         priority=given.get("priority"),
-        max_cost_nanos=None if query.max_cost_usd is None else parse_usd(query.max_cost_usd),
+        max_cost_nanos=nanos_of(query.max_cost_usd),
         after_deadline=given.get("after_deadline"),
         run_window=query.window,
         deadline=None if query.deadline is None else Deadline.of(query.deadline),

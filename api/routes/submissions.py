@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from api.access.audit import note
 from api.access.auth import SubmitterProject
+from api.amounts import UsdOrNone, nanos_of
 from api.description.problems import SUBMISSION
 from api.intake.bodies import StrictRoute
 from api.intake.idempotency import Body, Key
@@ -31,7 +32,6 @@ from jobs.defaults import JobDefaults
 from jobs.errors import InvalidParameter
 from jobs.ingest import Intake
 from jobs.lines import LineReader
-from jobs.money import parse_usd
 from jobs.quote import Known
 from jobs.quote.reach import Wish
 from jobs.sheets.csv_rows import DELIMITERS
@@ -71,7 +71,7 @@ class SubmissionQuery(BaseModel):
     name: Annotated[str | None, Field(max_length=200)] = None
     priority: Priority = Priority.NORMAL
     lane: LaneWish = LaneWish.LIVE
-    max_cost_usd: str | None = None
+    max_cost_usd: UsdOrNone = None
     deadline: str | None = None
     after_deadline: AfterDeadline = AfterDeadline.FINISH
     run_window: str | None = None
@@ -130,13 +130,6 @@ class SubmissionQuery(BaseModel):
     def _is_visible(cls, text: str | None) -> str | None:
         if text is not None and has_hidden(text):
             raise ValueError("expected a name without control or format characters")
-        return text
-
-    @field_validator("max_cost_usd")
-    @classmethod
-    def _is_money(cls, text: str | None) -> str | None:
-        if text is not None:
-            parse_usd(text)
         return text
 
     @field_validator("deadline")
@@ -205,7 +198,7 @@ async def submit(
     default_max_tokens = str(services.configuration.default_max_tokens)
     defaults = JobDefaults.from_query({"max_tokens": default_max_tokens, **of_lines})
     form = _form(request, services, query, defaults)
-    max_cost_nanos = None if query.max_cost_usd is None else parse_usd(query.max_cost_usd)
+    max_cost_nanos = nanos_of(query.max_cost_usd)
     if query.dry_run:
         wish = query.wish_after(utcnow())
         asked = QuoteRequest(project_id, defaults, max_cost_nanos, wish)

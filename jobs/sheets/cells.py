@@ -16,6 +16,12 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 BYTE_ORDER_MARK = "\ufeff".encode()
 """Without it Excel takes UTF-8 for the characters of its country."""
 
+GROUP_ROWS = 10_000
+"""Of a row group: readers skip and share out work by these, and each costs a few kilobytes."""
+
+GROUP_CHARACTERS = 4 << 20
+"""Of the texts of one, which is in memory until it is full: a few times that."""
+
 
 class CellType(StrEnum):
     """What the values of a column are."""
@@ -38,6 +44,20 @@ def csv_piece(rows: Iterable[Sequence[object]]) -> bytes:
 def harmless(cell: object) -> object:
     """Return a cell; before a text that begins like a formula a `'`, as spreadsheets write what is none."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULAS) else cell
+
+
+def grouped(rows: Iterable[list[Any]]) -> Iterator[list[list[Any]]]:
+    """Yield rows of cells as row groups, of `GROUP_ROWS` and some `GROUP_CHARACTERS` at most."""
+    group: list[list[Any]] = []
+    characters = 0
+    for row in rows:
+        group.append(row)
+        characters += sum(len(cell) for cell in row if isinstance(cell, str))
+        if len(group) >= GROUP_ROWS or characters >= GROUP_CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
 
 
 def parquet_pieces(

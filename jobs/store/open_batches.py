@@ -17,8 +17,7 @@ from jobs.store import batches
 from jobs.store.batches import least_served
 from jobs.store.database import now
 from jobs.store.jobs import JobRow, SliceRange, insert_chunk, insert_slices
-from jobs.store.refs import new_ref
-from jobs.store.uploads import BatchDraft
+from jobs.store.uploads import BatchDraft, batch_of
 from jobs.tables import Batch
 
 TAKES_JOBS = frozenset({BatchState.QUEUED, BatchState.RUNNING, BatchState.PAUSED})
@@ -40,24 +39,9 @@ class Added:
 
 def begin(session: Session, draft: BatchDraft) -> Batch:
     """Make an open batch without jobs."""
-    moment = now(session)
-    batch = Batch(
-        ref=new_ref("bat_"),
-        project_id=draft.project_id,
-        name=draft.name,
-        state=BatchState.QUEUED,
-        priority=draft.priority,
-        defaults=draft.defaults,
-        max_cost_nanos=draft.max_cost_nanos,
-        lane=draft.lane,
-        deadline=draft.deadline,
-        after_deadline=draft.after_deadline,
-        run_window=None if draft.run_window is None else str(draft.run_window),
-        is_open=True,
-        created_at=moment,
-        touched_at=moment,
-        served=least_served(session),
-    )
+    batch = batch_of(draft, BatchState.QUEUED, now(session))
+    batch.is_open = True
+    batch.served = least_served(session)
     session.add(batch)
     session.flush()
     return batch

@@ -40,14 +40,13 @@ class BatchDraft:
     """As in `jobs.tables.Batch`, which tells what these are."""
 
 
-def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
-    """Insert a batch that nobody sees yet; return its id and ref."""
-    moment = now(session)
-    batch = Batch(
+def batch_of(draft: BatchDraft, state: BatchState, moment: datetime) -> Batch:
+    """Return the row of a new batch without jobs, not inserted yet."""
+    return Batch(
         ref=new_ref("bat_"),
         project_id=draft.project_id,
         name=draft.name,
-        state=BatchState.RECEIVING,
+        state=state,
         priority=draft.priority,
         defaults=draft.defaults,
         max_cost_nanos=draft.max_cost_nanos,
@@ -60,6 +59,11 @@ def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
         created_at=moment,
         touched_at=moment,
     )
+
+
+def begin(session: Session, draft: BatchDraft) -> tuple[int, str]:
+    """Insert a batch that nobody sees yet; return its id and ref."""
+    batch = batch_of(draft, BatchState.RECEIVING, now(session))
     session.add(batch)
     session.flush()
     assert batch.id is not None

@@ -6,13 +6,9 @@ from typing import Any
 import msgspec
 
 from jobs.pipelines.rows import OutputRow, Written
-from jobs.sheets.cells import CellType, csv_piece, harmless, parquet_pieces
+from jobs.sheets.cells import CellType, csv_piece, grouped, harmless, parquet_pieces
 from workers.pipelines.sinks.placing import place
 from workers.pipelines.sinks.tables import KEY, Table, table_of
-
-GROUP_ROWS = 10_000
-GROUP_CHARACTERS = 4 << 20
-"""Of a row group of Parquet, which is in memory until it is full; and of CSV that is written at once."""
 
 
 def write_lines(path: str, rows: Iterable[OutputRow]) -> Written:
@@ -39,7 +35,7 @@ def write_csv(path: str, rows: Iterable[OutputRow]) -> Written:
 def write_parquet(path: str, rows: Iterable[OutputRow]) -> Written:
     """Write a table with typed columns."""
     with table_of(rows) as table:
-        place(path, parquet_pieces(table.columns, _groups(table)))
+        place(path, parquet_pieces(table.columns, grouped(table.rows())))
         return Written(table.size, path)
 
 
@@ -47,7 +43,7 @@ def _csv(table: Table) -> Iterator[bytes]:
     columns = table.columns
     texts = [kind is CellType.TEXT for kind in columns.values()]
     yield csv_piece([[harmless(name) for name in columns]])
-    for group in _groups(table):
+    for group in grouped(table.rows()):
         yield csv_piece(
             [
                 [_csv_cell(cell, is_text) for cell, is_text in zip(row, texts, strict=True)]
@@ -60,16 +56,3 @@ def _csv_cell(cell: Any, is_text: bool) -> Any:
     if is_text:
         return harmless(cell)
     return str(cell).lower() if isinstance(cell, bool) else cell
-
-
-def _groups(table: Table) -> Iterator[list[list[Any]]]:
-    group: list[list[Any]] = []
-    characters = 0
-    for row in table.rows():
-        group.append(row)
-        characters += sum(len(cell) for cell in row if isinstance(cell, str))
-        if len(group) >= GROUP_ROWS or characters >= GROUP_CHARACTERS:
-            yield group
-            group, characters = [], 0
-    if group:
-        yield group
