@@ -12,6 +12,7 @@ from sqlmodel import col, select
 
 from jobs.clock import utcnow
 from jobs.errors import LeaseLost, RateLimited, RequestRejected, ServerFailed, TimedOut
+from jobs.exchange import ModelRequest
 from jobs.lanes import LaneTimes, custom_id
 from jobs.settings import Settings
 from jobs.states import BatchState, LaneWish, NativeState, SliceState
@@ -237,6 +238,27 @@ async def test_a_refusal_for_good_runs_live(stage: Stage) -> None:
     await stage.work(2)
     assert (stage.states(), set(stage.slices())) == (["ended"], {SliceState.WAITING})
     assert stage.batch.spent_nanos == stage.batch.reserved_nanos == 0
+    stage.balances()
+
+
+async def test_what_cannot_be_written_any_more_keeps_no_other_from_being_sent(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could be when it was shared out: the configuration, or this version, is another one by now."""
+    await stage.share_out()
+    write = stage.wire.line
+
+    def line(custom_id: str, model: str, request: ModelRequest) -> bytes:
+        if custom_id.endswith("-0-1"):
+            raise RequestRejected("the schema is nested too deeply")
+        return write(custom_id, model, request)
+
+    monkeypatch.setattr(stage.wire, "line", line)
+    await stage.work(1)
+    assert stage.slices() == [SliceState.WAITING, SliceState.DRAINING, SliceState.DRAINING]
+    stage.wire.end_all()
+    await stage.work(2)
+    assert (stage.batch.succeeded, stage.batch.in_flight) == (JOBS - SLICE, 0)
     stage.balances()
 
 

@@ -14,6 +14,7 @@ from tempfile import NamedTemporaryFile
 from typing import IO
 
 from jobs.defaults import JobDefaults
+from jobs.errors import ProviderError
 from jobs.lanes import custom_id
 from jobs.store import native_books
 from jobs.store.jobs import OpenJob, open_jobs
@@ -190,9 +191,12 @@ def _together(held: Sequence[HeldSlice]) -> Iterator[list[HeldSlice]]:
 
 
 def _write(file: IO[bytes], ref: str, lines: Sequence[tuple[Journal, LanePlan]]) -> int | None:
-    """Write lines; return how large they are. They could be written when they were planned."""
-    text = b"".join(
-        plan.line(custom_id(ref, journal.seq, journal.n)) + b"\n" for journal, plan in lines
-    )
+    """Write lines; return how large they are, or None if one can't be, as it could when it was shared out."""
+    try:
+        text = b"".join(
+            plan.line(custom_id(ref, journal.seq, journal.n)) + b"\n" for journal, plan in lines
+        )
+    except (ProviderError, RecursionError):
+        return None
     file.write(text)
     return len(text)
