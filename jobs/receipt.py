@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobs.states import FINAL_BATCH_STATES, BatchState
+from jobs.states import FINAL_BATCH_STATES, FINAL_RUN_STATES, BatchState, RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,36 @@ def receipt(
         parts=parts,
         is_final=all(work.state in FINAL_BATCH_STATES for work in works),
     )
+
+
+def kept_deadline(
+    state: str, deadline: datetime | None, finished_at: datetime | None, now: datetime
+) -> bool | None:
+    """Return whether a run was done by when it was wanted: False as soon as that is over.
+
+    None while it is open, where there is no deadline, and of a run that ended in another way.
+    """
+    if deadline is None or state in FINAL_RUN_STATES - {RunState.COMPLETED}:
+        return None
+    if finished_at is None:
+        return None if now <= deadline else False
+    return finished_at <= deadline
+
+
+def deadline_of_run(
+    state: str, deadline: datetime | None, finished_at: datetime | None, now: datetime
+) -> Deadlines:
+    """Return a run's deadline as its receipt has it; one that is late and goes on is late up to now."""
+    if deadline is None or state in FINAL_RUN_STATES - {RunState.COMPLETED}:
+        return Deadlines()
+    match kept_deadline(state, deadline, finished_at, now):
+        case None:
+            return Deadlines(open=1)
+        case True:
+            return Deadlines(kept=1)
+        case False:
+            late_s = ((finished_at or now) - deadline).total_seconds()
+            return Deadlines(missed=1, worst_late_s=late_s)
 
 
 def _deadlines(works: Sequence[Work]) -> Deadlines:

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query, Request, Response
 from api.access.auth import Viewer
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
-from api.pipelines.shapes import failures_of, kept_deadline, pipeline_shape, run_detail
+from api.pipelines.shapes import failures_of, pipeline_shape, run_detail
 from api.services import ServicesDep
 from jobs.clock import utcnow
+from jobs.receipt import kept_deadline
 from jobs.states import RunState
 from jobs.store import batches, runs
 from jobs.store.run_totals import NO_FAILURES, Failures, failures_in, sum_of, totals_of
@@ -72,7 +73,7 @@ def pipelines_page(
                 "row": run,
                 "tone": _tone(run, failed := failures.get(run.id or 0, NO_FAILURES)),
                 "failed": failed,
-                "kept": kept_deadline(run, now),
+                "kept": kept_deadline(run.state, run.deadline, run.finished_at, now),
                 "totals": sum_of(totals.get(run.id or 0, {})),
             }
             for run in shown

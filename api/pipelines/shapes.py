@@ -8,7 +8,7 @@ from jobs.money import format_usd
 from jobs.pipelines.cron import next_due, zone_named
 from jobs.pipelines.files import Pipeline
 from jobs.pipelines.folder import Found
-from jobs.states import FINAL_RUN_STATES, RunState
+from jobs.receipt import kept_deadline
 from jobs.store import Session, run_items, runs
 from jobs.store.run_diffs import Diff
 from jobs.store.run_totals import NO_FAILURES, Failures, StageTotals, Totals, failures_in, sum_of
@@ -222,7 +222,7 @@ def run_shape(
         started_at=_moment(run.started_at),
         finished_at=_moment(run.finished_at),
         deadline=_moment(run.deadline),
-        kept_deadline=kept_deadline(run, now),
+        kept_deadline=kept_deadline(run.state, run.deadline, run.finished_at, now),
         budget_usd=None if run.budget_nanos is None else format_usd(run.budget_nanos),
         rows=RunRows(
             taken=run.rows,
@@ -280,15 +280,6 @@ def diff_shape(run: Run, before: Run, found: Diff) -> DiffShape:
         same=found.same,
         **{name: DiffRows(count=rows.count, keys=list(rows.keys)) for name, rows in sorts.items()},
     )
-
-
-def kept_deadline(run: Run, now: datetime) -> bool | None:
-    """Return whether a run was, or can't be any more, done by when it was wanted; None while that is open."""
-    if run.deadline is None or run.state in FINAL_RUN_STATES - {RunState.COMPLETED}:
-        return None
-    if run.finished_at is None:
-        return None if now <= run.deadline else False
-    return run.finished_at <= run.deadline
 
 
 def _schedule(pipeline: Pipeline, now: datetime) -> ScheduleShape | None:

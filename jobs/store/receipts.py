@@ -11,9 +11,10 @@ from datetime import UTC, date, datetime
 from sqlalchemy import case, func, select
 from sqlmodel import Session, col
 
-from jobs.receipt import Deadlines, Part, Receipt, Work, receipt
-from jobs.states import BILLED_OUTCOMES, FINAL_RUN_STATES, Outcome, RunState
+from jobs.receipt import Part, Receipt, Work, deadline_of_run, receipt
+from jobs.states import BILLED_OUTCOMES, FINAL_RUN_STATES, Outcome
 from jobs.store.batches import by_ids
+from jobs.store.database import now
 from jobs.store.wide_sums import sum_of_possible
 from jobs.tables import Attempt, Batch, LedgerDay, Run, RunBatch
 
@@ -70,7 +71,8 @@ def of_run(session: Session, run: Run) -> Receipt:
     """Return the receipt of a run: of the batches of all its stages, with the deadline of its own."""
     of_it = select(col(RunBatch.batch_id)).where(col(RunBatch.run_id) == run.id)
     found = of_batches(session, list(session.execute(of_it).scalars()))
-    return replace(found, deadlines=_deadline_of(run), is_final=run.state in FINAL_RUN_STATES)
+    deadlines = deadline_of_run(run.state, run.deadline, run.finished_at, now(session))
+    return replace(found, deadlines=deadlines, is_final=run.state in FINAL_RUN_STATES)
 
 
 def of_month(session: Session, project_id: int, first_day: date) -> Receipt:
@@ -136,17 +138,6 @@ def work_of(batch: Batch) -> Work:
         deadline=batch.deadline,
         finished_at=batch.finished_at,
     )
-
-
-def _deadline_of(run: Run) -> Deadlines:
-    if run.deadline is None:
-        return Deadlines()
-    if run.finished_at is None:
-        return Deadlines(open=1)
-    if run.state != RunState.COMPLETED:
-        return Deadlines()
-    late_s = (run.finished_at - run.deadline).total_seconds()
-    return Deadlines(missed=1, worst_late_s=late_s) if late_s > 0 else Deadlines(kept=1)
 
 
 def _month_after(first_day: date) -> date:

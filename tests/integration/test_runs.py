@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import update
 from sqlmodel import col
 
+from api.pipelines.shapes import run_shape
 from jobs.clock import utcnow
 from jobs.errors import IllegalTransition, LeaseLost
 from jobs.pipelines.ends import SinkSection, SourceSection
 from jobs.pipelines.rows import OutputRow, RunFacts, SourceRow, Written
 from jobs.states import BatchState, PauseCause, RunKind, RunState, SinkState
-from jobs.store import Database, handover, now, run_claims, run_diffs, run_endings, runs
+from jobs.store import Database, handover, now, receipts, run_claims, run_diffs, run_endings, runs
 from jobs.store.handover import Step
 from jobs.store.run_totals import Failures, failures_in
 from jobs.store.runs import RunWish, begin
@@ -167,6 +168,24 @@ def test_a_run_that_came_to_nothing_is_told_from_one_with_failures(
     assert run.state == RunState.COMPLETED
     assert found.count
     assert found.nothing_left == is_nothing
+
+
+def test_the_receipt_of_a_late_run_says_what_the_run_says(
+    database: Database, tmp_path: Path
+) -> None:
+    tonight = night(database, tmp_path, TOML, _rows(1))
+    run = tonight.begin()
+    tonight.conductor.look()
+    late = utcnow() - timedelta(hours=1)
+    with database.write() as session:
+        session.connection().execute(update(Run).where(col(Run.id) == run.id).values(deadline=late))
+    with database.read() as session:
+        run = runs.find(session, run.project_id, run.ref)
+        assert run.finished_at is None
+        assert run_shape(run, {}, utcnow()).kept_deadline is False
+        found = receipts.of_run(session, run)
+    assert (found.deadlines.missed, found.deadlines.open, found.is_final) == (1, 0, False)
+    assert found.deadlines.worst_late_s >= 3600
 
 
 def test_what_failed_is_asked_again_in_place(database: Database, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from jobs.clock import UTC
-from jobs.receipt import Part, Work, receipt
+from jobs.receipt import Deadlines, Part, Work, deadline_of_run, kept_deadline, receipt
 from scripts.command.receipt import receipt_text
 
 NOON = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
@@ -61,6 +61,33 @@ def test_deadlines_are_kept_missed_or_open() -> None:
     told = found.deadlines
     assert (told.kept, told.missed, told.open, told.worst_late_s) == (1, 3, 1, 7200.0)
     assert not found.is_final
+
+
+@pytest.mark.parametrize(
+    ("state", "due_in_h", "ended_in_h", "kept", "told"),
+    [
+        ("running", None, None, None, Deadlines()),
+        ("running", 0, None, None, Deadlines(open=1)),
+        ("waiting", -1, None, False, Deadlines(missed=1, worst_late_s=3600.0)),
+        ("delivering", -2, None, False, Deadlines(missed=1, worst_late_s=7200.0)),
+        ("completed", 0, 0, True, Deadlines(kept=1)),
+        ("completed", -2, -1, False, Deadlines(missed=1, worst_late_s=3600.0)),
+        ("failed", -2, -1, None, Deadlines()),
+        ("cancelled", -2, -1, None, Deadlines()),
+    ],
+)
+def test_a_runs_deadline_is_missed_as_soon_as_it_is_over(
+    state: str,
+    due_in_h: int | None,
+    ended_in_h: int | None,
+    kept: bool | None,
+    told: Deadlines,
+) -> None:
+    due_at, ended_at = (
+        None if hours is None else NOON + timedelta(hours=hours) for hours in (due_in_h, ended_in_h)
+    )
+    assert kept_deadline(state, due_at, ended_at, NOON) is kept
+    assert deadline_of_run(state, due_at, ended_at, NOON) == told
 
 
 def test_a_receipt_is_printed_with_what_saved_and_what_was_wasted() -> None:
