@@ -30,6 +30,28 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """How much less was paid than at list price: by lanes, by prompt caches, by answers that were there."""
+
+    lane_nanos: int = 0
+    cache_nanos: int = 0
+    reuse_nanos: int = 0
+
+    def __add__(self, other: "Saved") -> "Saved":
+        """Return both together."""
+        return Saved(
+            self.lane_nanos + other.lane_nanos,
+            self.cache_nanos + other.cache_nanos,
+            self.reuse_nanos + other.reuse_nanos,
+        )
+
+    @property
+    def nanos(self) -> int:
+        """All of it; below zero where caches cost more than they saved, and nothing else did."""
+        return self.lane_nanos + self.cache_nanos + self.reuse_nanos
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """A batch as far as its receipt goes; of its row."""
 
@@ -48,6 +70,11 @@ class Work:
     unpriced_jobs: int
     deadline: datetime | None
     finished_at: datetime | None
+
+    @property
+    def saved(self) -> Saved:
+        """What it saved."""
+        return Saved(self.lane_saved_nanos, self.cache_saved_nanos, self.reuse_saved_nanos)
 
     @property
     def late_s(self) -> float | None:
@@ -98,8 +125,8 @@ class Receipt:
 
     @property
     def saved_nanos(self) -> int:
-        """All that was saved; below zero where caches cost more than they saved, and nothing else did."""
-        return self.lane_saved_nanos + self.cache_saved_nanos + self.reuse_saved_nanos
+        """All that was saved, as `Saved.nanos`."""
+        return Saved(self.lane_saved_nanos, self.cache_saved_nanos, self.reuse_saved_nanos).nanos
 
     @property
     def list_nanos(self) -> int:
@@ -125,16 +152,16 @@ def receipt(
     `cache_saved_nanos` is given where the work's own sums are not those of the same calls.
     """
     parts = tuple(sorted(parts, key=lambda part: (-part.cost_nanos, part.provider, part.model)))
-    own_cache_nanos = sum(work.cache_saved_nanos for work in works)
+    saved = sum((work.saved for work in works), Saved())
     return Receipt(
         batches=len(works),
         jobs=sum(work.jobs for work in works),
         succeeded=sum(work.succeeded for work in works),
         not_called=sum(work.not_called for work in works),
         paid_nanos=sum(part.cost_nanos for part in parts),
-        lane_saved_nanos=sum(work.lane_saved_nanos for work in works),
-        cache_saved_nanos=own_cache_nanos if cache_saved_nanos is None else cache_saved_nanos,
-        reuse_saved_nanos=sum(work.reuse_saved_nanos for work in works),
+        lane_saved_nanos=saved.lane_nanos,
+        cache_saved_nanos=saved.cache_nanos if cache_saved_nanos is None else cache_saved_nanos,
+        reuse_saved_nanos=saved.reuse_nanos,
         bad_answers=sum(work.bad_answers for work in works),
         bad_nanos=sum(work.bad_nanos for work in works),
         unknown_calls=sum(part.unknown_calls for part in parts),

@@ -333,9 +333,9 @@ def _receipt(totals: StageTotals) -> ReceiptShape:
         reserved_usd=format_usd(totals.reserved),
         list_usd=format_usd(totals.list_price),
         saved=SavedShape(
-            lane_usd=format_usd(totals.lane_saved),
-            prompt_cache_usd=format_usd(totals.cache_saved),
-            same_jobs_usd=format_usd(totals.same_saved),
+            lane_usd=format_usd(totals.saved.lane_nanos),
+            prompt_cache_usd=format_usd(totals.saved.cache_nanos),
+            same_jobs_usd=format_usd(totals.saved.reuse_nanos),
         ),
         unpriced_jobs=totals.unpriced_jobs,
     )

@@ -7,22 +7,21 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from jobs.pipelines.files import Pipeline
+from jobs.receipt import Saved
 from jobs.states import RunState
+from jobs.store.receipts import work_of
 from jobs.tables import Batch, Run, RunBatch, RunStage
 
 
 @dataclass(slots=True)
 class StageTotals:
-    """The sums of a stage's batches, in nanos; `…_saved` are how much less than at list price."""
+    """The sums of a stage's batches, in nanos."""
 
     batches: list[str] = field(default_factory=list)
     spent: int = 0
     reserved: int = 0
     unpriced_jobs: int = 0
-    lane_saved: int = 0
-    cache_saved: int = 0
-    same_saved: int = 0
-    """By jobs that ask for the same as others, of the batch or of an earlier one."""
+    saved: Saved = field(default_factory=Saved)
 
     def add(self, other: "StageTotals") -> None:
         """Add another stage's sums."""
@@ -30,14 +29,12 @@ class StageTotals:
         self.spent += other.spent
         self.reserved += other.reserved
         self.unpriced_jobs += other.unpriced_jobs
-        self.lane_saved += other.lane_saved
-        self.cache_saved += other.cache_saved
-        self.same_saved += other.same_saved
+        self.saved += other.saved
 
     @property
     def list_price(self) -> int:
         """What it had cost live, without caches, each job for itself."""
-        return self.spent + self.lane_saved + self.cache_saved + self.same_saved
+        return self.spent + self.saved.nanos
 
 
 Totals = dict[int, StageTotals]
@@ -61,9 +58,7 @@ def totals_of(session: Session, run_ids: Collection[int]) -> dict[int, Totals]:
                 spent=batch.spent_nanos,
                 reserved=batch.reserved_nanos,
                 unpriced_jobs=batch.unpriced_jobs,
-                lane_saved=batch.lane_saved_nanos,
-                cache_saved=batch.cache_saved_nanos or 0,
-                same_saved=batch.saved_nanos,
+                saved=work_of(batch).saved,
             )
         )
     return found
