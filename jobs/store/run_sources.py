@@ -27,6 +27,8 @@ def done_before(session: Session, run: Run, digests: Mapping[str, str]) -> set[s
         col(failed.run_id) == col(item.run_id),
         col(failed.number) == col(item.number),
         col(failed.state) == ItemState.FAILED,
+        # Every branch is. Said, for else SQLite takes an index of states and reads all of the run's rows.
+        col(failed.branch) >= "",
     )
     rows = session.connection().execute(
         select(col(item.key), col(item.digest))
