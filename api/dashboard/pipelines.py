@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api.access.auth import Viewer
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
-from api.pipelines.shapes import failures_of, pipeline_shape, run_detail
+from api.pipelines.telling import failures_of, pipeline_shape, run_detail
 from api.services import ServicesDep
 from jobs.clock import utcnow
 from jobs.receipt import kept_deadline

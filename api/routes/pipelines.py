@@ -10,14 +10,8 @@ from api.access.audit import note
 from api.access.auth import ReaderProject, SubmitterProject
 from api.intake.bodies import StrictRoute
 from api.intake.idempotency import Key
-from api.pipelines.shapes import (
-    PipelineList,
-    RunDetail,
-    RunList,
-    pipeline_shape,
-    run_detail,
-    run_shape,
-)
+from api.pipelines.shapes import PipelineList, RunDetail, RunList
+from api.pipelines.telling import pipeline_shape, run_detail, run_shape
 from api.query import Day
 from api.services import Services, ServicesDep
 from jobs.clock import utcnow

@@ -7,16 +7,8 @@ from fastapi import APIRouter, Query
 from api.access.audit import note
 from api.access.auth import ReaderProject, SubmitterProject
 from api.intake.bodies import StrictRoute
-from api.pipelines.shapes import (
-    DiffShape,
-    FailureList,
-    RunDetail,
-    RunPage,
-    diff_shape,
-    failures_of,
-    run_detail,
-    run_shape,
-)
+from api.pipelines.shapes import DiffShape, FailureList, RunDetail, RunPage
+from api.pipelines.telling import diff_shape, failures_of, run_detail, run_shape
 from api.query import Flag, WholeNumber
 from api.routes.pipelines import named
 from api.services import COUNTING_S, ServicesDep

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 from sqlmodel import col
 
-from api.pipelines.shapes import run_shape
+from api.pipelines.telling import run_shape
 from jobs.clock import utcnow
 from jobs.errors import IllegalTransition, LeaseLost
 from jobs.pipelines.ends import SinkSection, SourceSection
