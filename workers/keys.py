@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import SecretStr
 
-from jobs.configuration import Configuration, read_key
+from jobs.configuration import Configuration
 from jobs.errors import AuthenticationFailed, ConfigurationError
+from jobs.key_references import read_key
 from workers.gate.gate import PoolId
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from jobs.money import format_usd
 from jobs.reconcile import ProviderAccount, require_provider
 from jobs.scopes import Scope
 from jobs.store import batches
-from jobs.store.balance import Balance, Charged, balance
+from jobs.store.attempt_groups import Charged
+from jobs.store.balance import Balance, balance
 from jobs.verdict import Verdict
 
 router = APIRouter(tags=["reconciliation"])

@@ -4,7 +4,7 @@ One pass over the attempts of the batch, and one over those of the project's oth
 asked of attempts is answered from these sums.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -19,6 +19,14 @@ from jobs.store.wide_sums import sum_of_possible
 from jobs.tables import Attempt, Batch, BigInt, Part, Result
 
 _STATUSES = tuple(ResultStatus)
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """Some attempts and what they are charged."""
+
+    attempts: int
+    cost_nanos: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,3 +216,10 @@ def _read(session: Session, statement: Any) -> Iterator[AttemptGroup]:
             tokens=tuple(map(int, tokens)),
             cache_saved_nanos=int(cache_saved_nanos),
         )
+
+
+def charged(groups: Iterable[AttemptGroup], condition: Callable[[AttemptGroup], bool]) -> Charged:
+    """Return those attempts that a condition holds of."""
+    some = [group for group in groups if condition(group)]
+    attempts = sum(group.attempts for group in some)
+    return Charged(attempts, sum(group.cost_nanos for group in some))

@@ -4,8 +4,9 @@ import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from jobs.configuration import Configuration, Pool, Provider, read_key
+from jobs.configuration import Configuration, Pool, Provider
 from jobs.errors import ConfigurationError
+from jobs.key_references import read_key
 
 
 def key_faults(configuration: Configuration) -> list[tuple[str, str]]:

@@ -13,9 +13,9 @@ from jobs.configuration import (
     ProtocolName,
     Provider,
     load_configuration,
-    read_key,
 )
 from jobs.errors import ConfigurationError
+from jobs.key_references import read_key
 
 WHOLE = """
 default_max_tokens = 300

@@ -1,6 +1,6 @@
 """What pipelines' files only name: addresses of databases, keys, secrets, as `env:NAME` or `file:PATH`."""
 
-from jobs.configuration import read_key
+from jobs.key_references import read_key
 from jobs.settings import with_driver
 
 
