@@ -79,7 +79,7 @@ OTHERWISE = {
     "/anthropic/v1/messages/batches/{batch_id}",
     "/anthropic/v1/messages/batches/{batch_id}/results",
     # It wasn't made by a run.
-    *("/api/runs/{run_id}", "/api/runs/{run_id}/failures", "/api/runs/{run_id}/diff"),
+    *(f"/api/runs/{{run_id}}{what}" for what in ("", "/failures", "/diff", "/receipt")),
 }
 
 

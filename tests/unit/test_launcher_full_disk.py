@@ -24,6 +24,10 @@ raise SystemExit(3)
 """
 
 
+FAILED = {1, 120}
+"""How Python ends whose error could not be told: 120 if its buffers can't be written at the end, either."""
+
+
 def said(folder: Path, program: str) -> tuple[int, str]:
     log = folder / "log"
     with log.open("ab") as output:
@@ -46,7 +50,8 @@ def test_what_finds_no_room_is_lost_and_counted(tmp_path: Path) -> None:
 
 def test_without_that_the_same_program_fails(tmp_path: Path) -> None:
     status, text = said(tmp_path, TALKER.replace("\noutlive_full_disk()\n", "\n"))
-    assert (status, text) == (1, "one\n")
+    assert status in FAILED
+    assert text == "one\n"
 
 
 PIPED = """
@@ -80,9 +85,10 @@ os._exit(3)
 
 
 @pytest.mark.parametrize(
-    ("program", "status"), [(UNREAD, 3), (UNREAD.replace("\noutlive_reader()\n", "\n"), 1)]
+    ("program", "statuses"),
+    [(UNREAD, {3}), (UNREAD.replace("\noutlive_reader()\n", "\n"), FAILED)],
 )
-def test_who_is_read_no_more_goes_on(program: str, status: int) -> None:
+def test_who_is_read_no_more_goes_on(program: str, statuses: set[int]) -> None:
     """And without that the same program fails."""
     talker = subprocess.Popen(  # noqa: S603 - a program of this test
         [sys.executable, "-c", program],
@@ -96,7 +102,7 @@ def test_who_is_read_no_more_goes_on(program: str, status: int) -> None:
     assert talker.stdout.readline() == b"one\n"
     talker.stdout.close()
     talker.stdin.close()
-    assert talker.wait(30.0) == status
+    assert talker.wait(30.0) in statuses
 
 
 def test_an_output_that_is_closed_is_no_obstacle() -> None:
