@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from api.quoting.shapes import QuoteShape, TargetTakings
+from api.routes import receipts
 from api.routes.budget import BudgetShape, PeriodShape
 from api.routes.retries import FIXED
 from api.routes.submissions import SubmissionQuery
@@ -20,7 +21,7 @@ from api.shapes import BatchPage, BatchShape, Counts, Eta, FinalCost, ForecastJu
 from jobs.states import FINAL_BATCH_STATES
 from jobs.store.ledger import SUM_NAMES
 from tests.support.system import ROOT
-from tidemill import errors, shapes
+from tidemill import errors, shapes, sums
 from tidemill.fixes import FIXES
 from tidemill.options import Options, RetryOptions
 
@@ -34,10 +35,15 @@ PAIRS: list[tuple[type[msgspec.Struct], type[BaseModel]]] = [
     (shapes.Eta, Eta),
     (shapes.UsdRange, FinalCost),
     (shapes.Forecast, ForecastJudged),
-    (shapes.Quote, QuoteShape),
-    (shapes.TargetTakings, TargetTakings),
-    (shapes.Budget, BudgetShape),
-    (shapes.Period, PeriodShape),
+    (sums.Quote, QuoteShape),
+    (sums.TargetTakings, TargetTakings),
+    (sums.Budget, BudgetShape),
+    (sums.Period, PeriodShape),
+    (sums.Receipt, receipts.ReceiptShape),
+    (sums.ReceiptPart, receipts.ReceiptPart),
+    (sums.ReceiptSavings, receipts.ReceiptSavings),
+    (sums.ReceiptWaste, receipts.ReceiptWaste),
+    (sums.ReceiptDeadlines, receipts.ReceiptDeadlines),
 ]
 
 
@@ -53,8 +59,8 @@ def test_a_shape_has_the_fields_that_the_server_sends(
 
 
 def test_a_row_of_usage_has_all_sums() -> None:
-    sums = {name.replace("_nanos", "_usd") for name in SUM_NAMES}
-    assert fields(shapes.UsageRow) == sums | set(DIMENSIONS)
+    names = {name.replace("_nanos", "_usd") for name in SUM_NAMES}
+    assert fields(sums.UsageRow) == names | set(DIMENSIONS)
 
 
 def test_a_batch_ends_in_the_servers_final_states() -> None:

@@ -94,7 +94,7 @@ def test_only_settings_and_entry_points_read_the_environment() -> None:
         if path.parts[len(ROOT.parts)] != "scripts" and _reads_environment(path)
     }
     client = "api/client/tidemill/connection.py"  # reads what says where the server is
-    assert readers <= {"jobs/configuration.py", "jobs/settings.py", client}
+    assert readers <= {"jobs/key_references.py", "jobs/settings.py", client}
 
 
 def _reads_environment(path: Path) -> bool:

@@ -17,20 +17,8 @@ from .errors import (
     SubmissionTooLarge,
     TidemillError,
 )
-from .shapes import (
-    Batch,
-    Budget,
-    Counts,
-    Eta,
-    Forecast,
-    Quote,
-    Receipt,
-    Result,
-    ResultError,
-    Usage,
-    UsageReport,
-    UsageRow,
-)
+from .shapes import Batch, Counts, Eta, Forecast, Result, ResultError, Usage
+from .sums import Budget, Quote, Receipt, UsageReport, UsageRow
 
 __all__ = [
     "AsyncResults",

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 from urllib.parse import quote as quoted
 
-from .shapes import Batch, BatchPage, Budget, Quote, Receipt, UsageReport
+from .shapes import Batch, BatchPage
+from .sums import Budget, Quote, Receipt, UsageReport
 from .upload import Upload
 
 T = TypeVar("T")

@@ -19,7 +19,8 @@ from .jobs import Jobs, opened
 from .options import Dollars, Options, RetryOptions, texts_of
 from .patience import judge_of, patience
 from .progress import display
-from .shapes import Batch, Budget, Quote, Receipt, Result, UsageReport
+from .shapes import Batch, Result
+from .sums import Budget, Quote, Receipt, UsageReport
 from .upload import Upload
 
 T = TypeVar("T")
