@@ -90,10 +90,6 @@ class Insistence:
             limits.append(min(2 * limits[-1], highest))
         return tuple(limits)
 
-    def most_calls(self, max_tokens: int, targets: int) -> int:
-        """Return how often one answer is asked for at most, where so many targets may serve it."""
-        return len(self.limits(max_tokens)) - 1 + self._turns(targets) * (1 + self.ask_again)
-
     def worst_nanos(self, call: CallRange, prices: Sequence[Price]) -> int:
         """Return what one answer costs at most: every call is bad, and as dear as can be.
 

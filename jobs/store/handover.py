@@ -9,19 +9,17 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import bindparam, insert, update
-from sqlmodel import Session, col, select
+from sqlalchemy import bindparam, update
+from sqlmodel import Session, col
 
 from jobs.errors import LeaseLost
 from jobs.lines import JobLine
 from jobs.pipelines.files import Pipeline
 from jobs.states import ItemState, RunState
-from jobs.store import batches, open_batches, run_claims, runs
+from jobs.store import batches, open_batches, run_batches, run_claims, runs
 from jobs.store.bulk import insert_rows
 from jobs.store.run_items import SOURCE_STAGE
-from jobs.store.run_shares import share_out
-from jobs.store.uploads import BatchDraft
-from jobs.tables import Batch, Run, RunBatch, RunItem, RunStage
+from jobs.tables import Run, RunBatch, RunItem, RunStage
 
 ITEM_COLUMNS = (
     *("run_id", "number", "stage_no", "branch", "state", "batch_id", "seq", "key", "document"),
@@ -109,17 +107,6 @@ def write(
     queues = _begin(session, run, pipeline, step.begun, counts, slice_size)
     _count(session, run_id, counts)
     return queues
-
-
-def batches_of(session: Session, run_id: int) -> list[tuple[RunBatch, Batch]]:
-    """Return the batches of a run with what is known of them, in the order of their ids."""
-    rows = session.exec(
-        select(RunBatch, Batch)
-        .join(Batch, col(Batch.id) == col(RunBatch.batch_id))
-        .where(RunBatch.run_id == run_id)
-        .order_by(col(RunBatch.batch_id))
-    )
-    return [(mine, batch) for mine, batch in rows]
 
 
 def _count(session: Session, run_id: int, counts: dict[int, Counter[ItemState]]) -> None:
@@ -246,7 +233,7 @@ def _begin(
         if item.job is not None:
             by_stage[item.stage_no].append((item, item.job))
     # All that are missing are made before one is locked: who makes one waits for its project's row.
-    of_stage = _batches_for(session, run, pipeline, sorted(by_stage))
+    of_stage = run_batches.batches_for(session, run, pipeline, sorted(by_stage))
     for stage_no, batch_id in sorted(of_stage.items(), key=lambda pair: pair[1]):
         batch = batches.lock(session, batch_id)
         if not open_batches.takes_jobs(batch):
@@ -291,47 +278,6 @@ def _insert_items(
             for item, batch_id, seq in items
         ],
     )
-
-
-def _batches_for(
-    session: Session, run: Run, pipeline: Pipeline, stage_nos: Sequence[int]
-) -> dict[int, int]:
-    """Return the batches that jobs of some stages are added to in this round, made where there is none."""
-    rows = session.exec(
-        select(RunBatch.stage_no, RunBatch.batch_id).where(
-            RunBatch.run_id == run.id, RunBatch.round == run.round
-        )
-    )
-    found = dict(rows.all())
-    missing = [stage_no for stage_no in stage_nos if stage_no not in found]
-    for stage_no in missing:
-        found[stage_no] = _make_batch(session, run, pipeline, stage_no)
-    if missing:
-        share_out(session, run)
-    return {stage_no: found[stage_no] for stage_no in stage_nos}
-
-
-def _make_batch(session: Session, run: Run, pipeline: Pipeline, stage_no: int) -> int:
-    stage = pipeline.stages[stage_no]
-    draft = BatchDraft(
-        project_id=run.project_id,
-        defaults=pipeline.defaults_of(stage).to_json(),
-        name=f"{pipeline.name} {run.day}: {stage.name}",
-        priority=pipeline.priority,
-        max_cost_nanos=0 if run.budget_nanos is not None else None,
-        lane=pipeline.lane,
-        deadline=run.deadline,
-        after_deadline=pipeline.after_deadline,
-        run_window=pipeline.window,
-    )
-    batch = open_batches.begin(session, draft)
-    assert batch.id is not None  # it was flushed
-    session.connection().execute(
-        insert(RunBatch).values(
-            run_id=run.id, batch_id=batch.id, stage_no=stage_no, round=run.round, handed_over=0
-        )
-    )
-    return batch.id
 
 
 def _place(run_id: int, item: Change | Begun, was: ItemState) -> dict[str, object]:

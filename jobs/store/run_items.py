@@ -22,9 +22,6 @@ Place = tuple[int, str]
 JobKey = tuple[int, int]
 """A batch's id and a job's number."""
 
-OUTPUT_BYTES = 8 << 20
-"""Of outputs that one step looks at: the next ones are the next step's."""
-
 
 @dataclass(frozen=True, slots=True)
 class Ended:

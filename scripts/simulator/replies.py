@@ -8,7 +8,6 @@ from scripts.simulator.troubles import Trouble
 
 JSON = "application/json"
 EVENTS = "text/event-stream"
-JSON_LINES = "application/jsonl"
 
 
 class Reply(NamedTuple):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from jobs.pipelines.flow import Place
 from jobs.states import ItemState, RunState
-from jobs.store import Database, Session, handover, run_claims, run_endings, runs
+from jobs.store import Database, Session, handover, run_batches, run_claims, run_endings, runs
 from jobs.store.handover import BatchGone, Begun, Change, Step
 from jobs.store.run_items import Ended, ended_after, items_of, rows_of, to_ask_again
 from jobs.tables import Batch, Run, RunBatch
@@ -41,7 +41,7 @@ def advance(turn: Turn) -> bool:
     """
     moved = False
     with turn.database.read() as session:
-        mine = handover.batches_of(session, turn.run_id)
+        mine = run_batches.of_run(session, turn.run_id)
     for of_run, batch in mine:
         moved = _hand_over(turn, of_run, batch) or moved
     for stage_no in range(len(turn.stages.pipeline.stages)):
