@@ -94,13 +94,16 @@ class PipelineScheduler(RedBeatScheduler):  # type: ignore[misc] # it has no typ
     def tick(self, **kwargs: Any) -> float:
         """Store what the files say now, if that is something else, and send what is due."""
         wanted = entries(self.app, self._schedules())
-        # A flush while it waited for the lock took the entries, and not the lock that would tell of it.
-        is_lost = wanted and not get_redis(self.app).exists(self.app.redbeat_conf.statics_key)
-        if is_lost or wanted != self.app.redbeat_conf.schedule:
+        # A flush before it had the lock, or while it stored the entries, leaves a lock that tells of nothing.
+        if wanted != self.app.redbeat_conf.schedule or not self._are_stored(wanted):
             self.app.redbeat_conf.schedule = wanted
             self.setup_schedule()
         waits_s: float = super().tick(**kwargs)
         return waits_s
+
+    def _are_stored(self, wanted: Mapping[str, Any]) -> bool:
+        keys = [self.Entry.generate_key(self.app, name) for name in wanted]
+        return not keys or get_redis(self.app).exists(*keys) == len(keys)
 
 
 def entries(app: Celery, schedules: Schedules) -> dict[str, Any]:
