@@ -11,9 +11,14 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from jobs.clock import UTC, utcnow
 from jobs.configuration import Configuration, Limits, Pool
+from jobs.errors import ServiceUnavailable
+
+PATIENCE_S = 2.0
+"""How long the gate's Redis is waited for by who only looks."""
 
 PERIODS_S = {"rps": 1, "rpm": 60, "rph": 3600, "tpm": 60, "itpm": 60, "otpm": 60}
 """The dimensions that are paced, and over how many seconds their limits go."""
@@ -89,6 +94,26 @@ class _Place(NamedTuple):
     pool: str
     models: str | None
     limits: Limits
+
+
+async def ask_pools(url: str, configuration: Configuration) -> list[PoolState]:
+    """Return what `read_pools` does, over a connection of its own to the gate's Redis.
+
+    Raises:
+        ServiceUnavailable: it doesn't answer.
+    """
+    redis = Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=PATIENCE_S,
+        socket_connect_timeout=PATIENCE_S,
+    )
+    try:
+        return await read_pools(redis, configuration)
+    except (RedisError, OSError) as error:
+        raise ServiceUnavailable("the gate's Redis does not answer") from error
+    finally:
+        await redis.aclose()
 
 
 async def read_pools(redis: Redis, configuration: Configuration) -> list[PoolState]:

@@ -100,6 +100,8 @@ class Deadlines:
     missed: int = 0
     open: int = 0
     worst_late_s: float = 0.0
+    unreachable: str | None = None
+    """Of a run: why its deadline surely couldn't be met, as it was told when its source was read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,25 @@ class Prospect(StrEnum):
     """Nothing can be said of its end yet."""
 
 
+MEASURED_SHARE, MEASURED_S = 0.05, 60.0
+"""So much of a run's work must have been done, and for so long, to tell its pace."""
+
+
+def run_left_s(
+    quoted_s: float | None, quoted_jobs: int, left_jobs: int, worked_s: float
+) -> float | None:
+    """Return the seconds of work that are left of a run in all of its stages; None where nobody can tell.
+
+    By the pace that it had for `worked_s`; at the beginning by what its jobs take at the limits.
+    """
+    if not quoted_jobs:
+        return None
+    done = quoted_jobs - left_jobs
+    if worked_s >= MEASURED_S and done >= MEASURED_SHARE * quoted_jobs:
+        return worked_s * left_jobs / done
+    return None if quoted_s is None else quoted_s * left_jobs / quoted_jobs
+
+
 def urgency(times: Times, now: datetime) -> Priority | None:
     """Return the priority that a batch has by its deadline; None while its own is enough.
 

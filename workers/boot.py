@@ -38,6 +38,7 @@ from workers.keys import Keyring
 from workers.live.switchboard import Switchboard
 from workers.parts import Parts
 from workers.pipelines.conductor import Conductor, Doors
+from workers.pipelines.judging import Judge, limits_of_gate
 from workers.pipelines.rows_ahead import stages_of
 from workers.pipelines.sinks import Sinks
 from workers.pipelines.sources import Sources
@@ -182,9 +183,11 @@ def build_conductor(
 ) -> Conductor:
     """Build what looks after the runs of pipelines, not started yet."""
     base = settings.pipelines_folder().parent
+    catalogue = Catalogue(configuration)
     return Conductor(
         database,
-        partial(stages_of, Catalogue(configuration), PriceBook(configuration)),
+        partial(stages_of, catalogue, PriceBook(configuration)),
         Doors(Sources(database, base), Sinks(base), Feeder(database, celery).feed),
+        Judge(configuration, catalogue, partial(limits_of_gate, settings, configuration)),
         slice_size=settings.slice_size,
     )

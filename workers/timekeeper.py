@@ -10,6 +10,7 @@ from jobs.errors import ServiceUnavailable
 from jobs.exchange import Usage
 from jobs.prices import PriceBook
 from jobs.store import Database, Session, now, timed
+from jobs.store.run_times import KnownFlows, RunTimes
 from jobs.store.timed import Steering
 from jobs.tables import Batch
 from jobs.timing import (
@@ -30,24 +31,28 @@ log = logging.getLogger(__name__)
 class Timekeeper:
     """Holds batches outside of their hours, hurries those that are short of time, ends those that are late.
 
-    It remembers nothing: every look starts from the rows, and a write is made only where they are to
-    change. Without such batches a look is one query.
+    It remembers nothing but how the stages of runs follow each other: every look starts from the rows, and
+    a write is made only where they are to change. Without such batches a look is one query.
     """
 
     def __init__(self, database: Database, prices: PriceBook | None = None) -> None:
         """Keep the time of the batches of a database; without `prices` none waits for a lower one."""
         self._database = database
         self._prices = prices
+        self._flows = KnownFlows()
 
     def look(self) -> None:
         """Look at every batch that time has a say in."""
         with self._database.read() as session:
             moment = now(session)
             late, changes = [], []
-            for batch in timed.timed(session):
+            found = timed.timed(session)
+            runs = self._flows.times_of_batches(session, moment) if found else {}
+            for batch in found:
+                of_run = runs.get(batch.id or 0)
                 if _is_over(batch, moment):
                     late.append(batch)
-                elif (change := self._change_of(session, batch, moment)) is not None:
+                elif (change := self._change_of(session, batch, moment, of_run)) is not None:
                     changes.append(change)
         for batch in late:
             self._expire(batch)
@@ -56,14 +61,16 @@ class Timekeeper:
                 timed.steer(session, change)
                 log.info("%s: %s", change.ref, change)
 
-    def _change_of(self, session: Session, batch: Batch, moment: datetime) -> Steering | None:
+    def _change_of(
+        self, session: Session, batch: Batch, moment: datetime, of_run: RunTimes | None
+    ) -> Steering | None:
         """Return what is to be noted with a batch; None where it is noted."""
         window = timed.window_of(batch)
         held_until = held_by_window(window, moment)
         reason = None
         if window is not None and held_until is not None:
             reason = hours_sentence(window, held_until)
-        times = timed.times_of(session, batch, moment)
+        times = timed.times_of(session, batch, moment, of_run)
         wanted = None if times is None else urgency(times, moment)
         if held_until is None and times is not None and batch.clocked_model is not None:
             held_until = self._held_for_price(batch, batch.clocked_model, times, moment)

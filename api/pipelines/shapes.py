@@ -66,7 +66,10 @@ class RunRows(BaseModel):
 
 
 class RunShape(BaseModel):
-    """A run. `kept_deadline` is null while that is open, and where there is no deadline."""
+    """A run. `kept_deadline` is null while that is open, and where there is no deadline.
+
+    `deadline_unreachable` says why that surely can't be met, as it was reckoned when the source was read.
+    """
 
     id: str
     pipeline: str
@@ -79,6 +82,7 @@ class RunShape(BaseModel):
     finished_at: str | None
     deadline: str | None
     kept_deadline: bool | None
+    deadline_unreachable: str | None
     budget_usd: str | None
     rows: RunRows
     retries: int

@@ -69,6 +69,7 @@ def run_shape(
         finished_at=_moment(run.finished_at),
         deadline=_moment(run.deadline),
         kept_deadline=kept_deadline(run.state, run.deadline, run.finished_at, now),
+        deadline_unreachable=run.unreachable,
         budget_usd=None if run.budget_nanos is None else format_usd(run.budget_nanos),
         rows=RunRows(
             taken=run.rows,

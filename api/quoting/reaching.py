@@ -9,10 +9,10 @@ from jobs.clock import utcnow
 from jobs.defaults import JobDefaults
 from jobs.errors import DeadlineUnreachable, ServiceUnavailable
 from jobs.quote import Insistence, Known, Ratings, Tally, Tallying, kept_answers, known_states
-from jobs.quote.reach import Other, Reach, Wish, fields, reach
+from jobs.quote.beside import others_at_work
+from jobs.quote.reach import Reach, Wish, fields, reach
 from jobs.reading import Chunk
-from jobs.states import WEIGHTS, Priority
-from jobs.store import now, timed
+from jobs.store import now
 from jobs.store.timed import Inspected
 
 HOUR = timedelta(hours=1)
@@ -31,16 +31,7 @@ def reach_of(services: Services, tallies: tuple[Tally, ...], wish: Wish, known: 
     queues = {tally.target.provider for tally in tallies}
     with services.database.read() as session:
         moment = now(session)
-        others = [
-            Other(
-                each.queue,
-                each.jobs,
-                Priority(each.priority) if each.priority in WEIGHTS else Priority.NORMAL,
-                has_deadline=each.deadline is not None,
-                left_s=each.left_s,
-            )
-            for each in timed.at_work(session, queues, wish.deadline)
-        ]
+        others = others_at_work(session, queues, wish.deadline)
     return reach(tallies, wish, moment, services.configuration, known, others)
 
 

@@ -58,13 +58,15 @@ class ReceiptWaste(BaseModel):
 class ReceiptDeadlines(BaseModel):
     """How many batches kept their deadline, missed it, and have it before them; the worst miss in seconds.
 
-    One that expired has missed it, whatever its `worst_late_s`.
+    One that expired has missed it, whatever its `worst_late_s`. `unreachable` is of a run: why its deadline
+    surely couldn't be met, as it was told when its source was read.
     """
 
     kept: int
     missed: int
     open: int
     worst_late_s: float
+    unreachable: str | None
 
 
 class ReceiptShape(BaseModel):
@@ -178,6 +180,7 @@ def receipt_shape(
             missed=found.deadlines.missed,
             open=found.deadlines.open,
             worst_late_s=round(found.deadlines.worst_late_s, 1),
+            unreachable=found.deadlines.unreachable,
         ),
         parts=[_part(part) for part in found.parts],
     )

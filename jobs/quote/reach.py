@@ -70,22 +70,27 @@ class Reach:
         return self.earliest is None or self.earliest <= self.deadline
 
     def sentence(self) -> str:
-        """Return why it can't be met, and what would."""
+        """Return why a submission can't meet it, and what would."""
+        fewer = f"at most {self.most_jobs:,} jobs" if self.most_jobs else None
+        told = self.why(f"{self.jobs:,} jobs", fewer)
+        return f"{told}. With `accept_late=true` it is accepted, and late"
+
+    def why(self, what: str, fewer: str | None) -> str:
+        """Return why it can't be met, of jobs that are called `what`, and what would; `fewer` of them do."""
         assert self.earliest is not None
         beside = ""
         if self.beside:
             beside = f" beside {self.beside:,} other batch{'es' if self.beside > 1 else ''}"
         remedies = [f"a deadline from {_told(self.earliest)} on"]
-        if self.most_jobs:
-            remedies.append(f"at most {self.most_jobs:,} jobs")
+        if fewer is not None:
+            remedies.append(fewer)
         if self.limit is not None and self.needed is not None:
             remedies.append(
                 f"{self.limit.name} at {self.needed:,.4g} instead of {self.limit.value:,.4g}"
             )
         return (
-            f"{self.jobs:,} jobs can't be ready by {_told(self.deadline)}: at the present limits{beside} "
-            f"the earliest is {_told(self.earliest)}. What would meet it: {', or '.join(remedies)}. "
-            "With `accept_late=true` it is accepted, and late"
+            f"{what} can't be ready by {_told(self.deadline)}: at the present limits{beside} "
+            f"the earliest is {_told(self.earliest)}. What would meet it: {', or '.join(remedies)}"
         )
 
 

@@ -15,6 +15,7 @@ from jobs.receipt import Part, Receipt, Work, deadline_of_run, receipt
 from jobs.states import BILLED_OUTCOMES, FINAL_RUN_STATES, Outcome
 from jobs.store.batches import by_ids
 from jobs.store.database import now
+from jobs.store.light_rows import without
 from jobs.store.wide_sums import sum_of_possible
 from jobs.tables import Attempt, Batch, LedgerDay, Run, RunBatch
 
@@ -72,6 +73,7 @@ def of_run(session: Session, run: Run) -> Receipt:
     of_it = select(col(RunBatch.batch_id)).where(col(RunBatch.run_id) == run.id)
     found = of_batches(session, list(session.execute(of_it).scalars()))
     deadlines = deadline_of_run(run.state, run.deadline, run.finished_at, now(session))
+    deadlines = replace(deadlines, unreachable=run.unreachable)
     return replace(found, deadlines=deadlines, is_final=run.state in FINAL_RUN_STATES)
 
 
@@ -111,10 +113,14 @@ def of_month(session: Session, project_id: int, first_day: date) -> Receipt:
     for provider, model, *sums, saved in session.connection().execute(days):
         parts.append(Part(provider, model, None, *map(int, sums)))
         cache_saved_nanos += int(saved)
-    ended = select(Batch).where(
-        col(Batch.project_id) == project_id,
-        col(Batch.finished_at) >= _midnight(first_day),
-        col(Batch.finished_at) < _midnight(end),
+    ended = (
+        select(Batch)
+        .where(
+            col(Batch.project_id) == project_id,
+            col(Batch.finished_at) >= _midnight(first_day),
+            col(Batch.finished_at) < _midnight(end),
+        )
+        .options(*without(Batch.defaults, Batch.columns))
     )
     works = [work_of(batch) for batch in session.execute(ended).scalars()]
     return receipt(works, parts, cache_saved_nanos=cache_saved_nanos)

@@ -165,6 +165,7 @@ def retry(
         run.budget_nanos = pipeline.budget_nanos
     run.state, run.trouble, run.finished_at = RunState.RUNNING, None, None
     run.round, run.tries, run.next_try_at = run.round + 1, 0, None
+    run.judged_at, run.unreachable, run.quoted_s, run.quoted_jobs = None, None, None, 0
     if run.deadline is not None and run.deadline <= now(session):
         run.deadline = None  # it is over, and what is asked again would expire at once
     session.add(run)

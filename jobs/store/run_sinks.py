@@ -9,6 +9,7 @@ from jobs.pipelines.rows import Written
 from jobs.states import RunState, SinkState
 from jobs.store import run_claims, runs
 from jobs.store.database import now
+from jobs.store.light_rows import without
 from jobs.tables import Run, RunSink
 
 FIRST_WAIT = timedelta(seconds=5)
@@ -119,7 +120,7 @@ def _set(session: Session, run_id: int, sink_no: int, **values: object) -> None:
 
 
 def due_to_read(session: Session) -> list[Run]:
-    """Return the running runs whose source is to be read now."""
+    """Return the running runs whose source is to be read now, without their definitions."""
     moment = now(session)
     return list(
         session.exec(
@@ -130,5 +131,6 @@ def due_to_read(session: Session) -> list[Run]:
                 col(Run.next_try_at).is_(None) | (col(Run.next_try_at) <= moment),
             )
             .order_by(col(Run.id))
+            .options(*without(Run.definition))
         )
     )

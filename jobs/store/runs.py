@@ -13,6 +13,7 @@ from jobs.pipelines.files import Pipeline
 from jobs.pipelines.turns import Other, first_state
 from jobs.states import FINAL_RUN_STATES, RunKind, RunState, SinkState, run_sources
 from jobs.store.database import now
+from jobs.store.light_rows import without
 from jobs.store.refs import new_ref
 from jobs.tables import Run, RunSink, RunStage
 
@@ -152,14 +153,20 @@ def newest_completed(session: Session, project_id: int, pipeline: str) -> Run | 
 
 
 def in_states(session: Session, states: Sequence[RunState]) -> list[Run]:
-    """Return the unfinished runs in one of these states, oldest first."""
+    """Return the unfinished runs in one of these states, oldest first, without their definitions."""
     return list(
         session.exec(
             select(Run)
             .where(col(Run.state).in_(states), col(Run.finished_at).is_(None))
             .order_by(col(Run.id))
+            .options(*without(Run.definition))
         )
     )
+
+
+def definition_of(session: Session, run_id: int) -> str:
+    """Return the definition of a run."""
+    return session.exec(select(Run.definition).where(Run.id == run_id)).one()
 
 
 def lock(session: Session, run_id: int) -> Run:

@@ -13,6 +13,7 @@ from jobs.deadlines import AfterDeadline, RunWindow
 from jobs.states import FED_BATCH_STATES, BatchState, SliceState, sources
 from jobs.store import batches
 from jobs.store.database import now
+from jobs.store.run_times import RunTimes
 from jobs.tables import Batch, Progress, Slice
 from jobs.timing import CHEAPER, HOURS, Times, held_by_window, hours_sentence
 
@@ -82,17 +83,25 @@ def window_of(batch: Batch) -> RunWindow | None:
     return None if batch.run_window is None else RunWindow.of(batch.run_window)
 
 
-def times_of(session: Session, batch: Batch, moment: datetime) -> Times | None:
-    """Return a batch as far as time goes; None without a deadline."""
+def times_of(
+    session: Session, batch: Batch, moment: datetime, run: RunTimes | None = None
+) -> Times | None:
+    """Return a batch as far as time goes; None without a deadline.
+
+    The deadline of one of a run is the run's, whose stages after it take time as well.
+    """
     if batch.deadline is None:
         return None
+    work_s = left_s(session, batch, moment)
+    if run is not None:
+        work_s = max((each for each in (work_s, run.left_s) if each is not None), default=None)
     return Times(
-        created_at=batch.created_at,
+        created_at=batch.created_at if run is None else run.began_at,
         deadline=batch.deadline,
         window=window_of(batch),
         priority=batch.priority,
         urgency=batch.urgency,
-        left_s=left_s(session, batch, moment),
+        left_s=work_s,
     )
 
 
@@ -131,8 +140,10 @@ class Sharing(NamedTuple):
     left_s: float | None
 
 
-def at_work(session: Session, queues: Collection[str], until: datetime) -> list[Sharing]:
-    """Return the batches with open slices in these queues that are fed before a moment."""
+def at_work(
+    session: Session, queues: Collection[str], until: datetime, besides: Collection[int] = ()
+) -> list[Sharing]:
+    """Return the batches with open slices in these queues that are fed before a moment, but for `besides`."""
     statement = (
         sa_select(Batch, col(Slice.queue), func.sum(col(Slice.jobs)))
         .join(Slice, col(Slice.batch_id) == col(Batch.id))
@@ -142,6 +153,7 @@ def at_work(session: Session, queues: Collection[str], until: datetime) -> list[
             col(Batch.state).in_(FED_BATCH_STATES),
             col(Batch.finished_at).is_(None),
             col(Batch.is_live).is_(False),
+            col(Batch.id).not_in(besides),
             or_(col(Batch.held_until).is_(None), col(Batch.held_until) < until),
         )
         .group_by(col(Batch.id), col(Slice.queue))

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import ClassVar
 
-from sqlalchemy import Date, Index, Integer, Text, UniqueConstraint, text
+from sqlalchemy import Date, Double, Index, Integer, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from jobs.states import ItemState, RunKind, RunState, SinkState
@@ -54,6 +54,14 @@ class Run(SQLModel, table=True):
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     read_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     """When its source was wholly read; null before."""
+    judged_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When it was reckoned whether its deadline can be met, which is soon after its source was read."""
+    unreachable: str | None = Field(default=None, sa_type=Text)
+    """One sentence: why its deadline surely can't be met; null where it may be, or nobody can tell."""
+    quoted_jobs: int = Field(default=0, sa_type=BigInt, sa_column_kwargs={"server_default": "0"})
+    """How many of its jobs were to come then, in all stages, if no row is left out or fails."""
+    quoted_s: float | None = Field(default=None, sa_type=Double)
+    """How long those take at the limits that there were; null where nobody can tell."""
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     rows: int = Field(default=0, sa_type=BigInt)
     """Rows of the source that were taken; the last one's number."""

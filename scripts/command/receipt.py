@@ -56,6 +56,7 @@ def receipt_text(found: JsonObject) -> Group:
         ("without price", f"{found['unpriced_calls']:,} calls" if found["unpriced_calls"] else ""),
         ("of it wasted", _waste(wasted)),
         ("deadlines", _deadlines(found["deadlines"])),
+        ("", found["deadlines"].get("unreachable") or ""),
     ]
     table = Table.grid(padding=(0, 2))
     for name, value in rows:

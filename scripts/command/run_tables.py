@@ -48,6 +48,8 @@ def run_line(run: JsonObject) -> str:
     trouble = f"  {printable(run['trouble'])}" if run["trouble"] else ""
     if (nothing := came_to_nothing(run)) is not None:
         trouble += f"  {nothing.plain}"
+    if run["deadline_unreachable"] is not None:
+        trouble += "  its deadline can't be met"
     cost = dollars(run["receipt"]["cost_usd"])
     return f"{run['state']}  {run['rows']['taken']:,} rows  {stages}  {cost}{trouble}"
 
@@ -147,6 +149,7 @@ def _head(run: JsonObject) -> Table:
         ("state", how(run)),
         ("", came_to_nothing(run) or ""),
         ("trouble", printable(run["trouble"] or "")),
+        ("deadline", Text(printable(run["deadline_unreachable"] or ""), style="red")),
         ("rows", taken),
         ("retries", str(run["retries"] or "")),
         ("due", local_time(run["due_at"])),

@@ -28,6 +28,7 @@ from jobs.store.settlement import flush
 from jobs.tables import Batch, Job, Run, RunBatch, RunClaim, RunItem, RunSink, Slice
 from tests.support.rows import journal_of
 from workers.pipelines.conductor import Conductor, Doors
+from workers.pipelines.judging import Judge
 from workers.pipelines.rows_ahead import stages_of
 
 Answer = Callable[[dict[str, Any]], Any]
@@ -56,11 +57,18 @@ class AtOnce(Executor):
 class Night:
     """One pipeline, its conductor, and what its sinks got."""
 
-    def __init__(self, database: Database, pipeline: Pipeline, rows: list[SourceRow]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        pipeline: Pipeline,
+        rows: list[SourceRow],
+        configuration: Configuration = CONFIGURATION,
+    ) -> None:
         self.database = database
         self.pipeline = pipeline
         self.rows = rows
         self.delivered: dict[str, list[OutputRow]] = {}
+        self.configuration = configuration
         self.conductor = self.another_conductor()
 
     def another_conductor(
@@ -72,8 +80,9 @@ class Night:
         """Return a conductor of the same rows."""
         return Conductor(
             database or self.database,
-            partial(stages_of, Catalogue(CONFIGURATION), PriceBook(CONFIGURATION)),
+            partial(stages_of, Catalogue(self.configuration), PriceBook(self.configuration)),
             Doors(read or self._read, write or self._write, feed=repr),
+            Judge(self.configuration, Catalogue(self.configuration), dict),
             slice_size=3,
             pool=AtOnce(),
         )
@@ -171,12 +180,18 @@ class Night:
         return Written(len(written), sink.ndjson or "")
 
 
-def night(database: Database, folder: Path, toml: str, rows: list[dict[str, Any]]) -> Night:
+def night(
+    database: Database,
+    folder: Path,
+    toml: str,
+    rows: list[dict[str, Any]],
+    configuration: Configuration = CONFIGURATION,
+) -> Night:
     """Return a night with a pipeline from its text, and a source with these rows, by `id`."""
     path = folder / "pipeline.toml"
     path.write_text(toml)
     given = [SourceRow(str(row["id"]), row) for row in rows]
-    return Night(database, load_pipeline(path), given)
+    return Night(database, load_pipeline(path), given, configuration)
 
 
 def answer_all(database: Database, answer: Answer) -> int:

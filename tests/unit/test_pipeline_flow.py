@@ -1,6 +1,7 @@
 """What a row of a run is ready for, given what is there of it."""
 
 from jobs.pipelines.flow import Flow, Node
+from jobs.pipelines.standing import StageCounts, jobs_to_come
 from jobs.states import ItemState
 
 DONE, SENT, FAILED, LEFT_OUT = (
@@ -54,3 +55,16 @@ def test_what_was_left_out_is_missed_by_no_join_and_what_failed_is() -> None:
 def test_values_of_a_branch_have_names() -> None:
     assert FLOW.values(2, "fr/plain") == {"target": "fr", "tone": "plain"}
     assert FLOW.variables(2) == {"row", "key", "summary", "translations", "target", "tone"}
+
+
+def test_jobs_to_come_are_those_of_rows_that_are_not_lost() -> None:
+    none = StageCounts(0, 0)
+    assert jobs_to_come(FLOW, 10, [none] * 5) == [10, 20, 40, 10, 10]
+    half_way = [
+        StageCounts(sent=2, again=0, done=3, failed=5),  # of ten rows five are lost
+        StageCounts(sent=4, again=0, done=2),
+        none,
+        StageCounts(sent=0, again=1, done=9),
+        none,
+    ]
+    assert jobs_to_come(FLOW, 10, half_way) == [2, 8, 20, 1, 5]

@@ -14,6 +14,7 @@ from jobs.timing import (
     held_for_price,
     prospect,
     ready_at,
+    run_left_s,
     urgency,
 )
 
@@ -140,3 +141,21 @@ def test_a_batch_with_time_enough_waits_for_a_lower_price(
 def test_the_cheap_hours_are_used_at_once() -> None:
     evening = NOW.replace(hour=17)
     assert held_for_price(times(30, 1), evening, cost_at, is_held=False) is None
+
+
+@pytest.mark.parametrize(
+    ("quoted_s", "quoted_jobs", "left_jobs", "worked_s", "left_s"),
+    [
+        (100.0, 50, 50, 0, 100.0),
+        (100.0, 50, 25, 59, 50.0),  # too soon to tell a pace
+        (100.0, 50, 25, 600, 600.0),  # it takes six times as long
+        (100.0, 50, 48, 600, 96.0),  # too little was done to tell one
+        (None, 50, 25, 600, 600.0),
+        (None, 50, 50, 600, None),
+        (100.0, 0, 0, 600, None),
+    ],
+)
+def test_what_is_left_of_a_run_is_told_by_its_pace_and_before_that_by_the_limits(
+    quoted_s: float | None, quoted_jobs: int, left_jobs: int, worked_s: float, left_s: float | None
+) -> None:
+    assert run_left_s(quoted_s, quoted_jobs, left_jobs, worked_s) == left_s

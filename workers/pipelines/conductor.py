@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from jobs.errors import ConfigurationError, LeaseLost, ServiceUnavailable, TidemillError
-from jobs.pipelines.files import Pipeline
 from jobs.pipelines.rows import ReadSource, WriteSink
 from jobs.pipelines.turns import Other, may_start
 from jobs.states import RunKind, RunState
@@ -20,6 +19,7 @@ from jobs.store import Database, run_claims, run_endings, run_sinks, runs
 from jobs.tables import Run
 from workers.pipelines.advancing import Turn, advance
 from workers.pipelines.delivery import deliver
+from workers.pipelines.judging import Judge
 from workers.pipelines.keeping import kept
 from workers.pipelines.reading import read_source
 from workers.pipelines.rows_ahead import Stages
@@ -58,6 +58,7 @@ class Conductor:
         database: Database,
         prepare: Callable[[str], Stages],
         doors: Doors,
+        judge: Judge,
         *,
         slice_size: int,
         pool: Executor | None = None,
@@ -68,12 +69,14 @@ class Conductor:
             database: where they are.
             prepare: makes a run's stages ready from its definition (`rows_ahead.stages_of`).
             doors: how sources are read and sinks are written.
+            judge: reckons whether a run's deadline can be met.
             slice_size: jobs per slice at most.
             pool: in which sources are read and sinks are written; None for threads of its own.
         """
         self._database = database
         self._prepare = prepare
         self._doors = doors
+        self._judge = judge
         self._slice_size = slice_size
         self._stopped = threading.Event()
         self._pool = pool or ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pipelines")
@@ -120,7 +123,7 @@ class Conductor:
     def _begin(self, run: Run) -> bool:
         """Begin a waiting run if it has its turn; return whether it has."""
         assert run.id is not None  # a stored row has its key
-        schedule = Pipeline.from_json(run.definition).schedule
+        schedule = self._stages(run).pipeline.schedule
         overlap = schedule.overlap if schedule else "queue"
         me = Other(run.id, RunKind(run.kind), RunState.WAITING, run.group_ref)
         with self._database.read() as session:
@@ -154,6 +157,7 @@ class Conductor:
             if turn is None:
                 continue
             try:
+                self._judge.judge_if_due(self._database, run, turn.stages.pipeline)
                 moved = advance(turn) or moved
             except LeaseLost as error:
                 log.info("run %s: %s", run.ref, error)
@@ -263,7 +267,9 @@ class Conductor:
         if place not in self._known:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[place] = self._prepare(run.definition)
+            with self._database.read() as session:
+                definition = runs.definition_of(session, run.id)
+            self._known[place] = self._prepare(definition)
         return self._known[place]
 
     def _feed(self, queues: set[str]) -> None:

@@ -20,7 +20,7 @@ class RetryOptions(TypedDict, total=False):
     """
 
     name: str | None
-    priority: Literal["low", "normal", "high", "interactive"] | None
+    priority: Literal["bulk", "normal", "high", "interactive"] | None
     lane: Literal["live", "auto", "batch"] | None
     max_cost_usd: Dollars | None
     deadline: str | datetime | None

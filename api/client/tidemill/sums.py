@@ -126,12 +126,16 @@ class ReceiptWaste(Shape, frozen=True, kw_only=True):
 
 
 class ReceiptDeadlines(Shape, frozen=True, kw_only=True):
-    """How many deadlines were kept, missed, and are still open; the worst miss in seconds."""
+    """How many deadlines were kept, missed, and are still open; the worst miss in seconds.
+
+    `unreachable` is of a run: why its deadline surely couldn't be met, as it was told at its beginning.
+    """
 
     kept: int = 0
     missed: int = 0
     open: int = 0
     worst_late_s: float = 0.0
+    unreachable: str | None = None
 
 
 class Receipt(Shape, frozen=True, kw_only=True):

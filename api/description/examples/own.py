@@ -86,7 +86,7 @@ _RECEIPT = {
         "unknown_calls_usd": "0.000000000",
         "total_usd": "0.000180000",
     },
-    "deadlines": {"kept": 1, "missed": 0, "open": 0, "worst_late_s": 0.0},
+    "deadlines": {"kept": 1, "missed": 0, "open": 0, "worst_late_s": 0.0, "unreachable": None},
     "parts": [
         {
             "provider": "openai",

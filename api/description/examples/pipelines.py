@@ -28,6 +28,7 @@ _RUN = {
     "finished_at": "2026-11-28T02:10:00+00:00",
     "deadline": "2026-11-28T05:00:00+00:00",
     "kept_deadline": True,
+    "deadline_unreachable": None,
     "budget_usd": "20.00",
     "rows": {"taken": 1000, "done_before": 20, "doubled": 0, "failed": 2, "none_came_out": False},
     "retries": 0,
