@@ -27,7 +27,11 @@ from scripts.command.ending import Commands, end_unexpectedly, wants_json
 from scripts.command.sample import SampleCommand
 
 app = typer.Typer(
-    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    rich_markup_mode="markdown",
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 

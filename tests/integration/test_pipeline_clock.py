@@ -100,10 +100,14 @@ def test_entries_are_stored_again_after_a_flush_while_a_beat_waits_for_its_turn(
     eventually(lambda: entries(redis) == ["nightly"], what="the entry is back")
 
 
-def test_an_entry_that_a_flush_took_while_it_was_stored_is_stored_again(redis: Any, started: Started) -> None:
+def test_an_entry_that_a_flush_took_while_it_was_stored_is_stored_again(
+    redis: Any, started: Started
+) -> None:
     redis.set(f"{KEYS}:lock", "somebody else")
     started(lambda: NIGHTLY)
-    eventually(lambda: redis.smembers(f"{KEYS}:statics") == {"nightly"}, what="stored before it waits")
+    eventually(
+        lambda: redis.smembers(f"{KEYS}:statics") == {"nightly"}, what="stored before it waits"
+    )
     # As a flush leaves it that comes after the entry, and before the note that it was stored.
     redis.delete(f"{KEYS}nightly", f"{KEYS}:schedule", f"{KEYS}:lock")
     eventually(lambda: entries(redis) == ["nightly"], what="the entry is back")
