@@ -25,6 +25,7 @@ from jobs.exchange import Endpoint
 from jobs.key_references import KeyReference
 from jobs.money import read_decimal
 from jobs.sources import check_prefix
+from jobs.states import LaneWish
 
 
 class ProtocolName(StrEnum):
@@ -297,6 +298,8 @@ class Configuration(Section):
     prices: dict[str, PriceOverride] = {}
     sources: Sources = Sources()
     default_max_tokens: PositiveInt = 1024
+    surface_lane: LaneWish = LaneWish.LIVE
+    """The lane of batches of the OpenAI and Anthropic surfaces that don't say one."""
     max_image_tokens: PositiveInt | None = None
     """The most that one picture is billed as, by any model in use; without it no budget takes pictures."""
 

@@ -44,6 +44,17 @@ class LaneTimes:
     look_every_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How a batch may reach its providers, and by when it is wanted."""
+
+    lane: LaneWish = LaneWish.LIVE
+    deadline: datetime | None = None
+
+
+LIVE_AT_ANY_TIME = Wanted()
+
+
 def live_s(work: LiveWork, limits: Limits) -> float:
     """Return how long work takes live, at a pool's limits alone and with some slack."""
     if work.jobs <= 0:

@@ -13,7 +13,7 @@ from jobs.deadlines import AfterDeadline, Deadline, RunWindow
 from jobs.defaults import JobDefaults
 from jobs.errors import IllegalTransition, InvalidParameter
 from jobs.ingest import Intake
-from jobs.states import FINAL_BATCH_STATES, Priority
+from jobs.states import FINAL_BATCH_STATES, LaneWish, Priority
 from jobs.store import Database, Session, batches, now, retried, timed
 from jobs.store.uploads import BatchDraft
 from jobs.tables import Batch
@@ -36,6 +36,7 @@ class Retry:
     max_cost_nanos: int | None = None
     after_deadline: AfterDeadline | None = None
     run_window: RunWindow | None = None
+    lane: LaneWish | None = None
     deadline: Deadline | None = None
     """Without one there is none: that of the batch before is over."""
 
@@ -100,6 +101,7 @@ def _draft(batch: Batch, defaults: JobDefaults, wanted: Retry) -> BatchDraft:
         if wanted.after_deadline is None
         else wanted.after_deadline,
         run_window=timed.window_of(batch) if wanted.run_window is None else wanted.run_window,
+        lane=LaneWish(batch.lane) if wanted.lane is None else wanted.lane,
         retry_of=batch.ref,
         retry_codes=",".join(sorted({*wanted.codes})) or None,
         columns=batch.columns,

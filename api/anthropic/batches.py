@@ -27,12 +27,13 @@ from api.intake.json_body import ListForm
 from api.intake.upload import BodyForm, form_of, receive
 from api.query import WholeNumber
 from api.services import Services, ServicesDep
+from api.surface_lanes import wish_of
 from jobs.defaults import JobDefaults
 from jobs.errors import IllegalTransition, UnsupportedMedia
 from jobs.ingest import Intake
 from jobs.kinds.messages import Messages
 from jobs.lines import LineReader
-from jobs.states import FINAL_BATCH_STATES, Priority
+from jobs.states import FINAL_BATCH_STATES, LaneWish, Priority
 from jobs.store import Session, batches, idempotency, message_batches
 from jobs.store.idempotency import AlreadyAccepted, Claim, Receipt
 from jobs.store.message_batches import new_message_batch_ref
@@ -101,6 +102,8 @@ class OfTheBatch(BaseModel):
     beta: str | None = None
     priority: Priority = Priority.NORMAL
     max_cost_usd: UsdOrNone = None
+    lane: LaneWish | None = None
+    deadline: str | None = None
 
 
 @router.post("/messages/batches", response_model=MessageBatchShape, openapi_extra=DESCRIBED)
@@ -121,7 +124,7 @@ async def create(
     claim = None if idempotency_key is None else Claim.of(project_id, idempotency_key)
     ref = new_message_batch_ref()
     body = Body(request, is_digested=True, about="batch of messages\n")
-    begun = await run_in_threadpool(_begin, services, _draft(project_id, ref, query), claim)
+    begun = await run_in_threadpool(_begin, services, query, _draft(project_id, ref, query), claim)
     if isinstance(begun, Receipt):
         await body.drain(form.max_bytes)
         begun.check(body.digest())
@@ -163,11 +166,14 @@ def _draft(project_id: int, ref: str, query: OfTheBatch) -> BatchDraft:
     )
 
 
-def _begin(services: Services, draft: BatchDraft, claim: Claim | None) -> Intake | Receipt:
+def _begin(
+    services: Services, query: OfTheBatch, draft: BatchDraft, claim: Claim | None
+) -> Intake | Receipt:
     with services.database.read() as session:
         if claim is not None and (receipt := idempotency.receipt(session, claim)) is not None:
             return receipt
         prices = services.prices_if_budgeted(session, draft.project_id, draft.max_cost_nanos)
+    wish = wish_of(services, query.lane, query.deadline)
     reader = LineReader(
         JobDefaults.from_json(draft.defaults),
         services.catalogue,
@@ -177,7 +183,7 @@ def _begin(services: Services, draft: BatchDraft, claim: Claim | None) -> Intake
     )
     return Intake(
         services.database,
-        draft,
+        replace(draft, lane=wish.lane, deadline=wish.deadline),
         reader,
         slice_size=services.settings.slice_size,
         max_jobs=services.settings.max_jobs_per_batch,

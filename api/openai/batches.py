@@ -1,6 +1,7 @@
 """Batches of a file's lines: made at once, read in the background, watched, cancelled."""
 
 import hashlib
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -16,9 +17,10 @@ from api.openai.readers import Readers
 from api.openai.shapes import BatchPage, FileBatchShape, batch_shape, page_of
 from api.query import WholeNumber
 from api.services import Services, ServicesDep
+from api.surface_lanes import wish_of
 from jobs.defaults import JobDefaults
 from jobs.errors import InvalidParameter, NotFound
-from jobs.states import FileContent, Priority
+from jobs.states import FileContent, LaneWish, Priority
 from jobs.store import Session, file_batches, files
 from jobs.store.file_batches import FileBatchDraft
 
@@ -28,7 +30,7 @@ KINDS = {"/v1/chat/completions": "chat", "/v1/responses": "responses"}
 """The kind of jobs that the lines for an endpoint are."""
 
 WINDOW = "24h"
-"""The one window that OpenAI knows; here a batch runs as fast as limits and money allow."""
+"""The one window that OpenAI knows; here it is a deadline where the batch may take a batch lane."""
 
 USUAL_MAX_TOKENS = 4096
 """Of an answer whose line has no bound, which OpenAI's own batches don't ask for: money is reserved for so
@@ -55,7 +57,7 @@ class ExpiresAfter(BaseModel):
 
 
 class BatchRequest(BaseModel):
-    """What makes a batch. The last three are this server's own (`extra_body` of the clients).
+    """What makes a batch. The last five are this server's own (`extra_body` of the clients).
 
     `max_tokens` bounds the answers to lines without a bound.
     """
@@ -69,6 +71,8 @@ class BatchRequest(BaseModel):
     output_expires_after: ExpiresAfter | None = None
     priority: Priority = Priority.NORMAL
     max_cost_usd: UsdOrNone = None
+    lane: LaneWish | None = None
+    deadline: str | None = None
     max_tokens: Annotated[int | None, Field(ge=1, le=1_000_000, strict=True)] = None
 
     @field_validator("endpoint")
@@ -108,7 +112,8 @@ def create(
             response.headers["idempotent-replayed"] = "true"
         else:
             _require_input(session, project_id, wanted.input_file_id)
-            ref = file_batches.begin(session, draft)
+            wish = wish_of(services, wanted.lane, wanted.deadline)
+            ref = file_batches.begin(session, replace(draft, wish=wish))
         shape = batch_shape(file_batches.find(session, project_id, ref))
     note("batch_created", project_id, batch=ref, file=wanted.input_file_id)
     readers: Readers = request.app.state.readers
@@ -136,8 +141,18 @@ def _draft(
         max_cost_nanos=nanos_of(wanted.max_cost_usd),
         output_lifetime_s=None if expires is None else expires.seconds,
         key_hash=None if key is None else hashlib.sha256(key.encode()).digest(),
-        request_digest=hashlib.sha256(_json(wanted.model_dump())).digest(),
+        request_digest=hashlib.sha256(_json(_what_was_said(wanted))).digest(),
     )
+
+
+def _what_was_said(wanted: BatchRequest) -> dict[str, Any]:
+    """Return what makes two requests the same: they were so before there were the newest fields."""
+    said = wanted.model_dump()
+    return {
+        name: value
+        for name, value in said.items()
+        if value is not None or name not in {"lane", "deadline"}
+    }
 
 
 def _json(value: Any) -> bytes:

@@ -113,6 +113,8 @@ class FileReading:
             name=claim.ref,
             priority=claim.priority,
             max_cost_nanos=claim.max_cost_nanos,
+            lane=claim.wish.lane,
+            deadline=claim.wish.deadline,
         )
         return Intake(
             services.database,

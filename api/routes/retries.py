@@ -90,6 +90,7 @@ def _wanted(project_id: int, batch_id: str, query: RetryQuery) -> Retry:
         max_cost_nanos=nanos_of(query.max_cost_usd),
         after_deadline=given.get("after_deadline"),
         run_window=query.window,
+        lane=given.get("lane"),
         deadline=None if query.deadline is None else Deadline.of(query.deadline),
     )
 

@@ -19,6 +19,7 @@ from jobs.errors import (
     NotFound,
     RequestInProgress,
 )
+from jobs.lanes import LIVE_AT_ANY_TIME, Wanted
 from jobs.states import BatchState, FileBatchState, Priority
 from jobs.store import batches
 from jobs.store.database import now
@@ -51,6 +52,7 @@ class FileBatchDraft:
     max_cost_nanos: int | None = None
     output_lifetime_s: int | None = None
     key_hash: bytes | None = None
+    wish: Wanted = LIVE_AT_ANY_TIME
 
 
 Seen = tuple[FileBatch, Batch | None]
@@ -73,6 +75,8 @@ def begin(session: Session, draft: FileBatchDraft) -> str:
         defaults=draft.defaults,
         priority=draft.priority,
         max_cost_nanos=draft.max_cost_nanos,
+        lane=draft.wish.lane,
+        deadline=draft.wish.deadline,
         output_lifetime_s=draft.output_lifetime_s,
         state=FileBatchState.VALIDATING,
         touched_at=DEAD,

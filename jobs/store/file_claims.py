@@ -13,7 +13,8 @@ from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from jobs.errors import IllegalTransition
-from jobs.states import FileBatchState, FileContent, Priority
+from jobs.lanes import Wanted
+from jobs.states import FileBatchState, FileContent, LaneWish, Priority
 from jobs.store import batches, files
 from jobs.store.database import now
 from jobs.store.file_batches import BatchFault
@@ -39,6 +40,7 @@ class Claim:
     priority: Priority
     max_cost_nanos: int | None
     output_lifetime_s: int | None
+    wish: Wanted
 
 
 def is_any_waiting(session: Session) -> bool:
@@ -69,6 +71,7 @@ def claim_next(session: Session) -> Claim | None:
         priority=Priority(waiting.priority),
         max_cost_nanos=waiting.max_cost_nanos,
         output_lifetime_s=waiting.output_lifetime_s,
+        wish=Wanted(LaneWish(waiting.lane), waiting.deadline),
     )
 
 

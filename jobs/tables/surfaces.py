@@ -17,6 +17,7 @@ from sqlmodel import Field, SQLModel
 from jobs.states import (
     FileBatchState,
     FileContent,
+    LaneWish,
     Priority,
 )
 from jobs.tables.columns import BigInt, UtcDateTime, one_of
@@ -66,6 +67,7 @@ class FileBatch(SQLModel, table=True):
     __table_args__ = (
         one_of("state", FileBatchState),
         one_of("priority", Priority),
+        one_of("lane", LaneWish),
         CheckConstraint(
             "(state = 'accepted') = (batch_id IS NOT NULL)", name="accepted_as_a_batch"
         ),
@@ -92,6 +94,11 @@ class FileBatch(SQLModel, table=True):
     defaults: str = Field(sa_type=Text)
     priority: str = Field(sa_type=Text)
     max_cost_nanos: int | None = Field(default=None, sa_type=BigInt)
+    lane: str = Field(
+        default=LaneWish.LIVE, sa_type=Text, sa_column_kwargs={"server_default": "live"}
+    )
+    """A `LaneWish`."""
+    deadline: datetime | None = Field(default=None, sa_type=UtcDateTime)
     output_lifetime_s: int | None = Field(default=None, sa_type=BigInt)
     """Of the files with its results, from their making; null for ever."""
     state: str = Field(sa_type=Text)

@@ -9,6 +9,7 @@ import typer
 from jobs import deadlines
 from jobs.characters import IDEMPOTENCY_KEY, is_idempotency_key
 from jobs.money import parse_usd
+from jobs.states import LaneWish
 from scripts.command.client import Client
 from scripts.command.ending import say
 from scripts.command.render import JsonObject
@@ -80,6 +81,12 @@ Deadline = Annotated[
 AfterDeadline = Annotated[
     deadlines.AfterDeadline | None,
     typer.Option(help="Of jobs that are open then: finish runs them late, expire ends them."),
+]
+Lane = Annotated[
+    LaneWish | None,
+    typer.Option(
+        help="Live calls, or half the price through batch APIs. Default: live, of a retry as before."
+    ),
 ]
 RunWindow = Annotated[
     str | None,

@@ -10,6 +10,7 @@ from scripts.command.options import (
     AfterDeadline,
     Deadline,
     IdempotencyKey,
+    Lane,
     MaxCost,
     Output,
     RunWindow,
@@ -36,6 +37,7 @@ def retry(  # noqa: PLR0913 - a command's options are its parameters
     settings: Settings = None,
     name: Annotated[str | None, typer.Option(help="What the new batch is called.")] = None,
     priority: Annotated[Priority | None, typer.Option(help="Share of a busy queue.")] = None,
+    lane: Lane = None,
     max_cost_usd: MaxCost = None,
     deadline: Deadline = None,
     after_deadline: AfterDeadline = None,
@@ -58,6 +60,7 @@ def retry(  # noqa: PLR0913 - a command's options are its parameters
     given = {
         "name": name,
         "priority": priority,
+        "lane": lane,
         "max_cost_usd": max_cost_usd,
         "deadline": deadline,
         "after_deadline": after_deadline,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from api.formats import Format
-from jobs.states import LaneWish, Priority
+from jobs.states import Priority
 from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
 from scripts.command.ending import ExitStatus
 from scripts.command.job_files import JobFiles
@@ -14,6 +14,7 @@ from scripts.command.options import (
     AfterDeadline,
     Deadline,
     IdempotencyKey,
+    Lane,
     MaxCost,
     Output,
     RunWindow,
@@ -80,10 +81,7 @@ def submit(  # noqa: PLR0913 - a command's options are its parameters
         float | None, typer.Option(min=0, max=2, help="Default temperature.")
     ] = None,
     priority: Annotated[Priority | None, typer.Option(help="Share of a busy queue.")] = None,
-    lane: Annotated[
-        LaneWish | None,
-        typer.Option(help="Live calls, or half the price through batch APIs. Default: live."),
-    ] = None,
+    lane: Lane = None,
     max_cost_usd: MaxCost = None,
     deadline: Deadline = None,
     after_deadline: AfterDeadline = None,

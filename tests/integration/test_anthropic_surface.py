@@ -24,7 +24,7 @@ from jobs.store.results import cancel_jobs
 from jobs.store.settlement import flush
 from jobs.tables import Batch, Job, MessageBatch
 from tests.support.anthropic_surface import PATH, body_of, make, request
-from tests.support.rows import journal_of, lease_of
+from tests.support.rows import batch_of, journal_of, lease_of
 
 USED = Usage(input_tokens=5, cached_input_tokens=2, output_tokens=3, reasoning_tokens=1)
 MESSAGE = '{"id":"msg_1","type":"message","content":[]}'
@@ -481,3 +481,38 @@ async def test_what_is_not_there_is_told_in_anthropics_shape(client: httpx.Async
         assert reply.status_code == status
         assert reply.json()["type"] == "error"
         assert reply.headers["request-id"].startswith("req_")
+
+
+OF_THE_OPERATOR = Configuration.model_validate(
+    {
+        "surface_lane": "batch",
+        "providers": {
+            "claude": {
+                "protocol": "anthropic",
+                "base_url": "http://127.0.0.1:9",
+                "models": ["c"],
+            }
+        },
+    }
+)
+
+
+@pytest.mark.parametrize("configuration", [OF_THE_OPERATOR])
+async def test_its_lane_is_the_operators_unless_it_says_one_and_so_is_its_deadline(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    begun = datetime.now(UTC)
+    seen = []
+    for query in ({}, {"lane": "live"}, {"lane": "auto", "deadline": "06:00 Europe/Paris"}):
+        reply = (await make(client, request(), query=query)).raise_for_status()
+        batch = batch_of(database, native(database, reply.json()["id"]))
+        seen.append((batch.lane, batch.deadline))
+    assert [lane for lane, _ in seen] == ["batch", "live", "auto"]
+    (_, within_a_day), (_, none), (_, six) = seen
+    assert none is None
+    assert within_a_day is not None
+    assert within_a_day - begun > timedelta(hours=23, minutes=59)
+    assert six is not None
+    assert (six.minute, six.second) == (0, 0)
+    refused = await make(client, request(), query={"deadline": "yesterday"})
+    assert (refused.status_code, "deadline" in refused.text) == (400, True)

@@ -8,6 +8,7 @@ import pytest
 from sqlmodel import col, select
 
 from api.app import create_app
+from jobs.clock import utcnow
 from jobs.configuration import Configuration
 from jobs.defaults import JobDefaults
 from jobs.exchange import Usage
@@ -19,7 +20,7 @@ from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.retried import LINES_AT_ONCE, earlier_jobs, lines_after, retried
 from jobs.store.settlement import flush
 from jobs.tables import Batch, Job, Result
-from tests.support.rows import batch_of, claimed, journal_of, lease_of
+from tests.support.rows import batch_of, claimed, journal_of, lease_of, set_batch
 from tests.support.system import Json, ndjson
 from workers.recheck import Recheck
 
@@ -219,3 +220,17 @@ async def test_lines_are_read_some_at_a_time(
         monkeypatch.setattr("jobs.store.retried.CHARACTERS_AT_ONCE", 1)
         assert lines_after(session, batch_id, 5) == everything[6:]
         assert lines_after(session, batch_id, 6) == []
+
+
+async def test_a_retry_keeps_the_lane_or_says_another_and_has_a_deadline_if_it_says_one(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    first = await submitted(client, lane="auto", deadline="06:00 Europe/Paris")
+    (await client.post(f"/api/batches/{first}/cancel")).raise_for_status()
+    set_batch(database, first, state="cancelled", finished_at=utcnow())
+    seen = []
+    for query in ({}, {"lane": "batch", "deadline": "07:00 Europe/Paris"}, {"lane": "live"}):
+        reply = await client.post(f"/api/batches/{first}/retry", params=query)
+        batch = batch_of(database, reply.raise_for_status().json()["id"])
+        seen.append((batch.lane, batch.deadline is not None, batch.lane_due_at is not None))
+    assert seen == [("auto", False, True), ("batch", True, True), ("live", False, False)]

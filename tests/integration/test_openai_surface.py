@@ -17,6 +17,7 @@ from sqlmodel import Session
 from api.openai import reading
 from api.openai.readers import Readers
 from api.openai.tidying import tidy
+from jobs.clock import utcnow
 from jobs.configuration import Configuration
 from jobs.errors import IllegalTransition, ServiceUnavailable, StorageFull
 from jobs.exchange import Usage
@@ -31,7 +32,7 @@ from jobs.store.results import cancel_jobs
 from jobs.store.settlement import flush
 from tests.support.eventually import eventually_async
 from tests.support.openai_surface import ENDPOINT, make, put, request_line, show, validated
-from tests.support.rows import journal_of, lease_of
+from tests.support.rows import batch_of, journal_of, lease_of
 
 USED = Usage(input_tokens=5, cached_input_tokens=2, output_tokens=3, reasoning_tokens=1)
 COMPLETION = '{"id":"chatcmpl-1","choices":[]}'
@@ -544,3 +545,36 @@ async def test_without_a_key_or_with_a_weak_one_the_shape_is_the_same(
     assert (await client.get("/v1/files", headers=bearer)).status_code == 200
     reply = await client.post("/v1/batches", json={}, headers=bearer)
     assert (reply.status_code, reply.json()["error"]["code"]) == (403, "insufficient_scope")
+
+
+async def test_a_batch_that_may_take_a_lane_is_wanted_within_its_window(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    made = await accepted(client, request_line(), lane="batch")
+    batch = batch_of(database, native(database, made["id"]))
+    assert (batch.lane, batch.lane_due_at is not None, made["expires_at"]) == ("batch", True, None)
+    assert batch.deadline is not None
+    assert int(batch.deadline.timestamp()) - made["created_at"] in {86_400, 86_399}
+    plain = batch_of(database, native(database, (await accepted(client, request_line()))["id"]))
+    assert (plain.lane, plain.deadline) == ("live", None)
+
+
+async def test_a_deadline_that_is_over_makes_no_batch_and_is_repeated_under_its_key(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    file_id = (await put(client, request_line())).json()["id"]
+    over = (utcnow() - timedelta(hours=1)).isoformat()
+    refused = await make(client, file_id, deadline=over)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "deadline")
+    soon = (utcnow() + timedelta(hours=1)).isoformat()
+    keyed = {"deadline": soon, "headers": {"idempotency-key": "k1"}}
+    first = (await make(client, file_id, **keyed)).raise_for_status()
+    with database.write() as session:
+        made, _ = file_batches.find(session, 1, first.json()["id"])
+        assert made.deadline is not None
+        assert made.deadline.isoformat() == soon
+    again = (await make(client, file_id, **keyed)).raise_for_status()
+    assert (again.json()["id"], again.headers["idempotent-replayed"]) == (
+        first.json()["id"],
+        "true",
+    )
