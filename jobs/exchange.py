@@ -24,6 +24,75 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content: str
 
 
+class Picture(msgspec.Struct, frozen=True):
+    """A picture: its address, or `data`, its bytes in Base64, of that `media_type`."""
+
+    url: str = ""
+    media_type: str = ""
+    data: str = ""
+
+
+class ToolCall(msgspec.Struct, frozen=True):
+    """A call of one of the caller's tools, by the model. `arguments` is JSON text, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolResult(msgspec.Struct, frozen=True):
+    """What the call with this id has brought, as a text."""
+
+    call_id: str
+    text: str
+
+
+Piece = str | Picture | ToolCall | ToolResult
+"""Of a turn; a `str` is a text."""
+
+
+class Turn(Message, frozen=True, forbid_unknown_fields=True):
+    """A turn of more than text: `pieces` is what it consists of, and `content` the texts among them.
+
+    Calls are the assistant's; pictures and what calls have brought are the user's, the latter first.
+    """
+
+    pieces: tuple[Piece, ...] = ()
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A tool that the caller runs. `parameters` is the JSON Schema of its arguments, as it was written.
+
+    `is_strict`: the model is to be held to the schema; None where nothing is said.
+    """
+
+    name: str
+    parameters: msgspec.Raw
+    description: str | None = None
+    is_strict: bool | None = None
+
+
+class Choice(StrEnum):
+    """Whether tools are called."""
+
+    AUTO = "auto"
+    """As the model likes; what is usual."""
+    NONE = "none"
+    SOME = "some"
+    """One at least."""
+    NAMED = "named"
+    """The one that is named."""
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """The tools of a request; at least one. With `one_by_one` an answer calls one at most."""
+
+    tools: tuple[Tool, ...]
+    choice: Choice = Choice.AUTO
+    named: str = ""
+    one_by_one: bool = False
+
+
 class Endpoint(StrEnum):
     """What a body was written for, by its path at its maker's: OpenAI's, and Anthropic's."""
 
@@ -49,12 +118,28 @@ class Lane(StrEnum):
     BATCH = "batch"
 
 
+class Ability(StrEnum):
+    """What can be said, beside texts, in the formats of some providers."""
+
+    TOOLS = "tools"
+    """The caller's own, calls of them, and what these brought."""
+    PICTURES = "pictures"
+    """By address, or themselves."""
+
+
+class Need(msgspec.Struct, frozen=True):
+    """What a provider must be able to be told, and the path in the line of what it is for."""
+
+    ability: Ability
+    path: str
+
+
 class Passed(msgspec.Struct, frozen=True):
     """A body that a provider with the endpoint that it was written for gets as it is.
 
     Only the model's name and the bound of the output are put in. For all other providers the rest of
     the request says the same, but for the fields that `unmapped` names: with one of those no provider
-    without the endpoint can be asked.
+    without the endpoint can be asked; and with one of `needs` none whose format lacks the ability.
 
     Attributes:
         body: the JSON object, byte by byte.
@@ -62,6 +147,7 @@ class Passed(msgspec.Struct, frozen=True):
         unmapped: paths in the line, such as `body.tools`.
         unbounded: paths of what may cost more than can be reckoned beforehand, or of which nothing is
             known: under a budget nobody is asked with one.
+        needs: paths of what is more than text.
         in_chat: what it is as a body of chat completions, for providers that have these alone; None where
             they can be asked in words of our own, or can't be asked at all.
         samples: answers to the one request, each of up to `max_tokens`.
@@ -69,22 +155,27 @@ class Passed(msgspec.Struct, frozen=True):
         images: how many there are.
         image_bytes: of the body that are pictures, not text.
         added_tokens: of the input that the provider writes itself, at most.
+        foreign_tokens: the same of a provider of another format, for which alone money is reserved.
     """
 
     body: msgspec.Raw
     endpoint: Endpoint = Endpoint.CHAT
     unmapped: tuple[str, ...] = ()
     unbounded: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
     in_chat: msgspec.Raw | None = None
     samples: int = 1
     beside: str = ""
     images: int = 0
     image_bytes: int = 0
     added_tokens: int = 0
+    foreign_tokens: int = 0
 
 
 class ModelRequest(msgspec.Struct, frozen=True):
     """One call's content. `system` is apart from `messages`, which are user and assistant turns only.
+
+    One that is more than text is a `Turn`. `tools` are the caller's own, which the model may call.
 
     `max_tokens` bounds the output, hidden reasoning included. `schema` is a JSON Schema that the
     answer must satisfy. `passed` is the request as a provider of its own format gets it, where it
@@ -102,6 +193,7 @@ class ModelRequest(msgspec.Struct, frozen=True):
     seed: int | None = None
     schema: Mapping[str, Any] | None = None
     goes_on: str | None = None
+    tools: Tools | None = None
     passed: Passed | None = None
 
     @property
@@ -157,6 +249,8 @@ class Usage(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True):
     """A provider's complete answer. `usage` is None where the provider did not report a credible one.
 
+    `calls` are those of the caller's tools.
+
     `reply` is the whole of it as it came, from a provider of a format that bodies are written for;
     `endpoint` is whose reply it is.
     """
@@ -167,6 +261,7 @@ class Answer(msgspec.Struct, frozen=True):
     model: str | None = None
     request_id: str | None = None
     refusal: str | None = None
+    calls: tuple[ToolCall, ...] = ()
     headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     reply: bytes | None = None
     endpoint: Endpoint = Endpoint.CHAT

@@ -190,13 +190,14 @@ class LineReader:
 
     def _check_mapped(self, resolved: Resolved, passed: Passed) -> FieldFault | None:
         """Find what a target can't be asked that has not the endpoint of the request."""
-        if not passed.unmapped:
+        if not (passed.unmapped or passed.needs):
             return None
         for target in resolved.targets:
-            if not self._catalogue.takes(target.provider, passed):
+            path = self._catalogue.untold(target.provider, passed)
+            if path is not None:
                 return FieldFault(
                     "unsupported_parameter",
-                    passed.unmapped[0],
+                    path,
                     f"can't be said to {target.provider}, which does not speak "
                     f"{passed.endpoint.maker}'s {passed.endpoint}",
                 )

@@ -5,15 +5,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from jobs.configuration import FAILOVER_AFTER_S, Configuration, Route
+from jobs.configuration import FAILOVER_AFTER_S, Configuration, ProtocolName, Provider, Route
 from jobs.errors import UnknownModel
-from jobs.exchange import Endpoint, Passed
+from jobs.exchange import Ability, Endpoint, Passed
 
 KNOWN_NAMES = 1024
 """Resolved names that are kept. A batch shares a few; a hostile one could invent a million."""
 
 COMPARED_CHARACTERS = 200
 """Of an unknown name that are compared with known ones; comparing takes the square of it."""
+
+
+ABILITIES: dict[ProtocolName, frozenset[Ability]] = {
+    ProtocolName.ANTHROPIC: frozenset(Ability),
+    ProtocolName.MISTRAL: frozenset(Ability),
+}
+"""What formats have words for, beside texts. OpenAI's gets such a body as a chat completion, and Gemini's
+words for it are not known here well enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +94,9 @@ class Catalogue:
             return resolution
         raise UnknownModel(model, resolution, has_providers=bool(self._providers))
 
-    def takes(self, provider: str, passed: Passed) -> bool:
-        """Whether a configured provider can be asked all that a body says in its own format."""
-        configured = self._providers[provider]
-        return configured.takes(passed.endpoint) or (
-            passed.in_chat is not None and configured.takes(Endpoint.CHAT)
-        )
+    def untold(self, provider: str, passed: Passed) -> str | None:
+        """See `untold`, of a provider by its name."""
+        return untold(self._providers[provider], passed)
 
     def names(self) -> dict[str, str]:
         """Return the names that can be listed, each with who serves it: a provider, or `tidemill`.
@@ -131,6 +136,18 @@ class Catalogue:
                 yield f"{target.provider}/{target.model}"
                 if self._providers[target.provider].serves(target.model):
                     yield target.model
+
+
+def untold(provider: Provider, passed: Passed) -> str | None:
+    """Return the path of what a provider can't be asked of a body; None where it can be asked all."""
+    if provider.takes(passed.endpoint) or (
+        passed.in_chat is not None and provider.takes(Endpoint.CHAT)
+    ):
+        return None
+    if passed.unmapped:
+        return passed.unmapped[0]
+    able = ABILITIES.get(provider.protocol, frozenset())
+    return next((need.path for need in passed.needs if need.ability not in able), None)
 
 
 def _resolved(route: Route) -> Resolved:

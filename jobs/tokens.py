@@ -144,7 +144,8 @@ def most_tokens(request: ModelRequest, max_image_tokens: int | None = None) -> i
     if (passed := request.passed) is None:
         return most
     written = len(bytes(passed.body)) - passed.image_bytes + 2 * TOKENS_PER_MESSAGE * len(texts)
-    beside = (max_image_tokens or MOST_TOKENS_PER_IMAGE) * passed.images + passed.added_tokens
+    beside = (max_image_tokens or MOST_TOKENS_PER_IMAGE) * passed.images
+    beside += max(passed.added_tokens, passed.foreign_tokens)
     return max(most, written + beside)
 
 

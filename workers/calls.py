@@ -19,6 +19,7 @@ from jobs.errors import (
     SchemaRefused,
 )
 from jobs.exchange import Answer, Endpoint, ModelRequest
+from jobs.routing import untold
 from workers.deadline import Deadline
 from workers.failures import failure_of
 from workers.gate.gate import Reading
@@ -215,8 +216,8 @@ def said(provider: Provider, request: ModelRequest) -> ModelRequest:
     if passed.in_chat is not None and provider.takes(Endpoint.CHAT):
         in_chat = msgspec.structs.replace(passed, body=passed.in_chat, endpoint=Endpoint.CHAT)
         return msgspec.structs.replace(request, passed=in_chat)
-    if passed.unmapped:
-        raise RequestRejected(f"{passed.unmapped[0]} can't be said to a provider of another format")
+    if (path := untold(provider, passed)) is not None:
+        raise RequestRejected(f"{path} can't be said to a provider of another format")
     return msgspec.structs.replace(request, passed=None)
 
 

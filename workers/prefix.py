@@ -1,6 +1,6 @@
 """How a request begins that others may begin with as well: what the providers' prompt caches hold.
 
-Providers put a schema first, then the system text, then the turns, and cache from the front.
+Providers put tools and a schema first, then the system text, then the turns, and cache from the front.
 """
 
 from functools import lru_cache
@@ -50,6 +50,8 @@ def prefix_of(request: ModelRequest, head_characters: int = 0) -> Prefix | None:
         return None
     if request.schema is not None:
         digest = _digest(digest, msgspec.json.encode(request.schema))
+    if request.tools is not None:
+        digest = _digest(digest, msgspec.json.encode(request.tools))
     return Prefix(digest.hex(), tokens, len(head))
 
 

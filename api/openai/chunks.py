@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from api.openai.errors import error_of
-from jobs.kinds.chat.completion import REASONS, usage
+from jobs.kinds.chat.completion import REASONS, call_of, usage
 from jobs.live import Answered, Event, Piece, Text
 
 DONE = b"data: [DONE]\n\n"
@@ -71,6 +71,9 @@ class Chunks:
         told = self._begun()
         if answer.refusal is not None:
             told += self._chunk({"refusal": answer.refusal})
+        if answer.calls:
+            calls = [{"index": index, **call_of(call)} for index, call in enumerate(answer.calls)]
+            told += self._chunk({"tool_calls": calls})
         reason = "stop" if answer.refusal is not None else REASONS[answer.finish]
         told += self._chunk({}, reason)
         if self._wants_usage and answer.usage is not None:

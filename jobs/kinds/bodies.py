@@ -23,6 +23,9 @@ WITHOUT_EFFECT = frozenset(
 
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+INSTRUCTIONS_TOKENS = 1000
+"""Of the instructions that Anthropic writes itself where there are tools: 300 to 800, by model."""
+
 ANY_OBJECT = b'{"type":"object"}'
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -97,23 +100,6 @@ def text_of(answer: Answer, schema: Schema | None) -> Good | Bad:
     if verdict.mended is None:
         return Good(answer.text)
     return Good(msgspec.json.encode(verdict.output).decode(), verdict.mended)
-
-
-def calls_in(reply: bytes | None) -> Iterator[dict[str, str]]:
-    """Yield the calls of tools in a chat completion; none where there is none."""
-    match None if reply is None else msgspec.json.decode(reply):
-        case {"choices": [{"message": {"tool_calls": [*found]}}, *_]}:
-            for call in found:
-                match call:
-                    case {
-                        "id": str(call_id),
-                        "function": {"name": str(name), "arguments": str(arguments)},
-                    }:
-                        yield {"call_id": call_id, "name": name, "arguments": arguments}
-                    case _:
-                        pass
-        case _:
-            pass
 
 
 def one_line(reply: bytes) -> msgspec.Raw:

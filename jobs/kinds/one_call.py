@@ -46,16 +46,16 @@ class OneCall(Plan):
         """Return the reply: the provider's own, or one that is made of its answer."""
         if (reply := answer.reply_of(self.endpoint)) is not None:
             return Good(one_line(reply))
-        verdict = text_of(answer, self._schema)
+        verdict = text_of(answer, self._schema_for(answer))
         if not isinstance(verdict, Good):
             return verdict
         return Good(self._made(answer, verdict.output), verdict.mended)
 
-    @property
-    def _schema(self) -> Schema | None:
-        """The schema that is looked after here: none where a server got the format as it was written."""
+    def _schema_for(self, answer: Answer) -> Schema | None:
+        """Return the schema that is looked after here: none where a server got the format itself."""
         passed = self._request.passed
-        if passed is not None and passed.in_chat is not None:
+        is_in_chat = passed is not None and passed.in_chat is not None
+        if is_in_chat and answer.reply_of(Endpoint.CHAT) is not None:
             return None
         return self._asked_schema()
 

@@ -23,6 +23,20 @@ TOKEN_DIMENSIONS = frozenset({"tpm", "itpm", "otpm", "tpd"})
 DAILY_DIMENSIONS = frozenset({"rpd", "tpd"})
 
 
+class Tool(NamedTuple):
+    """One of the caller's tools, with the JSON Schema of its arguments."""
+
+    name: str
+    parameters: Mapping[str, Any]
+
+
+class Called(NamedTuple):
+    """A call of a tool."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
 @dataclass(slots=True)
 class Call:
     """One request, read. `text` is every message's text; `max_tokens` is None where none was named.
@@ -31,7 +45,7 @@ class Call:
     answered: the last turn, or if that complains of an answer (`is_told`), what stood before it. `marked`
     is the beginning of the text that the provider is asked to keep in its prompt cache, None where it
     isn't. One that `is_streamed` is answered in events; `tells_usage`, whether their end has the usage where
-    that is the caller's choice.
+    that is the caller's choice. `tool` is the one that the model calls instead of saying something.
     """
 
     model: str
@@ -46,6 +60,7 @@ class Call:
     marked: str | None = None
     is_streamed: bool = False
     tells_usage: bool = True
+    tool: Tool | None = None
 
 
 def read_call(
@@ -93,6 +108,7 @@ class Finish(StrEnum):
     COMPLETE = "complete"
     TRUNCATED = "truncated"
     REFUSED = "refused"
+    TOOL_CALL = "tool_call"
 
 
 @dataclass(slots=True)
@@ -113,6 +129,7 @@ class Answer:
     cache_write_tokens: int = 0
     truth: int = 0
     lie: str = ""
+    called: Called | None = None
 
 
 class FailureKind(StrEnum):

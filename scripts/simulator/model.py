@@ -5,7 +5,7 @@ from zlib import crc32
 
 import orjson
 
-from scripts.simulator.calls import CHARACTERS_PER_TOKEN, Answer, Call, Finish
+from scripts.simulator.calls import CHARACTERS_PER_TOKEN, Answer, Call, Called, Finish, Tool
 from scripts.simulator.evidence import has_evidence, quotes_of
 from scripts.simulator.lies import Honest, lie
 from scripts.simulator.options import OutputTokens
@@ -34,6 +34,8 @@ def think(call: Call, lengths: OutputTokens, trouble: Trouble | None) -> Answer:
     wanted = _length(call.job_id, lengths)
     most = call.max_tokens or wanted
     tokens = min(wanted, most)
+    if call.tool is not None and trouble is not Trouble.REFUSAL:
+        return _calls(call, call.tool, tokens)
     honest = _honest(call, tokens)
     answer = Answer(honest.text, Finish.COMPLETE, call.input_tokens, 0, tokens, 0)
     answer.truth = fingerprint(honest.text if call.schema is None else honest.document)
@@ -51,6 +53,18 @@ def think(call: Call, lengths: OutputTokens, trouble: Trouble | None) -> Answer:
     if trouble is not None and answer.text != honest.text:
         answer.lie = trouble
     return answer
+
+
+def _calls(call: Call, tool: Tool, tokens: int) -> Answer:
+    """Return a call of a tool, with arguments as its schema demands."""
+    called = Called(tool.name, satisfy(tool.parameters, _label(call)))
+    answer = Answer("", Finish.TOOL_CALL, call.input_tokens, 0, tokens, 0, called=called)
+    answer.truth = fingerprint(called.arguments)
+    return answer
+
+
+def _label(call: Call) -> str:
+    return f"[job:{call.job_id}] {crc32(call.text.encode(errors='surrogatepass')):08x}"
 
 
 def fingerprint(output: Any) -> int:
@@ -77,7 +91,7 @@ def _honest(call: Call, tokens: int) -> Honest:
     if call.translation is not None:
         text = translate(call.translation)
         return Honest(text, None if call.schema is None else orjson.loads(text))
-    label = f"[job:{call.job_id}] {crc32(call.text.encode(errors='surrogatepass')):08x}"
+    label = _label(call)
     if call.schema is not None:
         document = satisfy(call.schema, label)
         if has_evidence(document):

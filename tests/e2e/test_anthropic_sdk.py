@@ -120,6 +120,27 @@ def test_messages_come_back_from_every_provider_with_usage_and_right_books(
     books_agree(system, shown, simulator)
 
 
+def test_tools_are_called_in_a_batch_by_every_provider_that_knows_them(
+    client: Anthropic, system: System, simulator: "Simulator"
+) -> None:
+    schema = {"type": "object", "properties": {"where": {"type": "string"}}, "required": ["where"]}
+    tools = [{"name": "tide", "input_schema": schema}]
+    models = [f"{name}/{SMALL}" for name in PATHS if name != "gemini"]
+    batch = client.messages.batches.create(
+        requests=[request(number, model, tools=tools) for number, model in enumerate(models)]
+    )
+    ended(client, batch.id)
+    lines = list(client.messages.batches.results(batch.id))
+    assert len(lines) == len(models)
+    for line in lines:
+        assert line.result.type == "succeeded"
+        (call,) = line.result.message.content
+        assert line.result.message.stop_reason == "tool_use"
+        assert call.type == "tool_use"
+        assert str(call.input["where"]).startswith(f"[job:{line.custom_id}]")
+    books_agree(system, native(system, batch.id), simulator)
+
+
 def test_a_claude_models_usage_is_in_openais_arithmetic_on_openais_surface(system: System) -> None:
     with OpenAI(base_url=f"{system.url}/v1", api_key=system.key) as client:
         line = (

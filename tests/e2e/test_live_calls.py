@@ -1,5 +1,6 @@
 """Live calls by OpenAI's and Anthropic's own clients, unmodified, against `tidemill up`."""
 
+import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -144,12 +145,64 @@ async def test_the_asynchronous_clients_work_alike(system: System) -> None:
             assert (await stream.get_final_text()).startswith("[job:f] ")
 
 
-def test_tools_pass_to_a_provider_of_the_format_and_are_refused_for_others(system: System) -> None:
-    tools = [{"type": "function", "function": {"name": "tide", "parameters": {"type": "object"}}}]
+PARAMETERS = {"type": "object", "properties": {"where": {"type": "string"}}, "required": ["where"]}
+CHAT_TOOLS = [{"type": "function", "function": {"name": "tide", "parameters": PARAMETERS}}]
+TOOLS = [{"name": "tide", "input_schema": PARAMETERS}]
+WITH_TOOLS = [model for model in MODELS if not model.startswith("gemini/")]
+
+
+@pytest.mark.parametrize("model", WITH_TOOLS)
+def test_openais_client_has_tools_called_by_every_provider_that_knows_them(
+    system: System, model: str
+) -> None:
     with openai_client(system) as client:
-        assert client.chat.completions.create(**asked("g", tools=tools)).choices
-        with pytest.raises(openai.BadRequestError) as refused:
-            client.chat.completions.create(**asked("g", MODELS[2], tools=tools))
+        question = asked("g", model, tools=CHAT_TOOLS)
+        (choice,) = client.chat.completions.create(**question).choices
+        assert choice.finish_reason == "tool_calls"
+        (call,) = choice.message.tool_calls
+        assert call.function.name == "tide"
+        assert json.loads(call.function.arguments)["where"].startswith("[job:g]")
+
+        with client.chat.completions.stream(**question) as stream:
+            streamed = stream.get_final_completion().choices[0].message.tool_calls
+        assert [made.function.arguments for made in streamed] == [call.function.arguments]
+
+        brought = {"role": "tool", "tool_call_id": call.id, "content": "at six"}
+        question["messages"] += [choice.message.model_dump(exclude_none=True), brought]
+        (choice,) = client.chat.completions.create(**question).choices
+    assert choice.message.content.startswith("[job:g] ")
+
+
+@pytest.mark.parametrize("model", WITH_TOOLS)
+def test_anthropics_client_has_tools_called_by_every_provider_that_knows_them(
+    system: System, model: str
+) -> None:
+    with anthropic_client(system) as client:
+        question = asked("g", model, tools=TOOLS, tool_choice={"type": "auto"})
+        message = client.messages.create(**question)
+        assert message.stop_reason == "tool_use"
+        (call,) = message.content
+        assert (call.type, call.name) == ("tool_use", "tide")
+        assert call.input["where"].startswith("[job:g]")
+
+        with client.messages.stream(**question) as stream:
+            (streamed,) = stream.get_final_message().content
+        assert streamed.input == call.input
+
+        brought = {"type": "tool_result", "tool_use_id": call.id, "content": "at six"}
+        question["messages"] += [
+            {"role": "assistant", "content": [block.model_dump() for block in message.content]},
+            {"role": "user", "content": [brought]},
+        ]
+        message = client.messages.create(**question)
+    assert message.content[0].text.startswith("[job:g] ")
+
+
+def test_tools_are_refused_for_a_provider_whose_words_for_them_are_not_known(
+    system: System,
+) -> None:
+    with openai_client(system) as client, pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(**asked("g", MODELS[2], tools=CHAT_TOOLS))
     assert refused.value.param == "tools"
 
 

@@ -158,6 +158,28 @@ def test_responses_come_from_every_protocol_with_the_usage_of_that_endpoint(
     books_agree(one_machine, native(one_machine, batch.id), simulator)
 
 
+def test_tools_are_called_in_a_batch_by_every_provider_that_knows_them(
+    client: OpenAI, one_machine: System, simulator: "Simulator"
+) -> None:
+    schema = {"type": "object", "properties": {"where": {"type": "string"}}, "required": ["where"]}
+    tools = [{"type": "function", "function": {"name": "tide", "parameters": schema}}]
+    models = [f"{name}/{SMALL}" for name in PATHS if name != "gemini"]
+    says = [[{"role": "user", "content": f"[job:request-{number}] When?"}] for number in range(3)]
+    lines = [
+        request_line(number, model=model, tools=tools, messages=says[number])
+        for number, model in enumerate(models)
+    ]
+    batch = ended(client, batch_of(client, jsonl(*lines)).id)
+    assert (batch.request_counts.completed, batch.request_counts.failed) == (len(models), 0)
+    for text in client.files.content(batch.output_file_id).text.splitlines():
+        (choice,) = json.loads(text)["response"]["body"]["choices"]
+        assert choice["finish_reason"] == "tool_calls"
+        (call,) = choice["message"]["tool_calls"]
+        assert call["function"]["name"] == "tide"
+        assert json.loads(call["function"]["arguments"])["where"]
+    books_agree(one_machine, native(one_machine, batch.id), simulator)
+
+
 def test_what_cant_be_said_to_a_provider_or_be_held_in_a_budget_is_told_by_line(
     client: OpenAI,
 ) -> None:

@@ -225,7 +225,7 @@ def test_other_formats_are_asked_in_their_own_words() -> None:
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"tools": [TOOL]}, "tools"),
+        ({"tools": [{**TOOL, "new": 1}]}, "tools"),
         ({"n": 2}, "n"),
         ({"logprobs": True}, "logprobs"),
         ({"reasoning_effort": "low"}, "reasoning_effort"),
@@ -234,12 +234,12 @@ def test_other_formats_are_asked_in_their_own_words() -> None:
         ({"messages": [SAY, {"role": "system", "content": "x"}]}, "messages[1].role"),
         (
             {"messages": [SAY, {"role": "tool", "content": "x", "tool_call_id": "c"}]},
-            "messages[1].role",
+            "messages[1].tool_call_id",
         ),
         ({"messages": [SAY, {"role": "assistant", "tool_calls": [{}]}]}, "messages[1].tool_calls"),
         ({"messages": [{**SAY, "name": "Ann"}]}, "messages[0].name"),
         ({"messages": [{**SAY, "of_tomorrow": 1}]}, "messages[0].of_tomorrow"),
-        ({"messages": [{"role": "user", "content": [PICTURE]}]}, "messages[0].content"),
+        ({"messages": [{"role": "assistant", "content": [PICTURE]}]}, "messages[0].content"),
         ({"response_format": {"type": "grammar"}}, "response_format"),
     ],
 )
@@ -260,8 +260,8 @@ async def test_nothing_is_left_out_of_a_request_after_the_configuration_has_chan
     caller = Caller(httpx.MockTransport(reply), deadline_s=1)
     other = CONFIGURATION.providers["second"]
     assert other.protocol is ProtocolName.ANTHROPIC
-    with pytest.raises(RequestRejected, match=r"body\.tools"):
-        await caller.call(other, None, "tiny", request_of(small(tools=[TOOL])))
+    with pytest.raises(RequestRejected, match=r"body\.n"):
+        await caller.call(other, None, "tiny", request_of(small(n=2)))
 
 
 @pytest.mark.parametrize(

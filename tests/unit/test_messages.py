@@ -13,10 +13,10 @@ from jobs.defaults import JobDefaults
 from jobs.errors import LineFault, RequestRejected
 from jobs.exchange import Answer, Endpoint, Finish, Message, ModelRequest, Usage
 from jobs.kinds import KINDS
+from jobs.kinds.bodies import INSTRUCTIONS_TOKENS
 from jobs.kinds.chat.completion import completion
 from jobs.kinds.kind import Bad, Good
 from jobs.kinds.messages.body import Body
-from jobs.kinds.messages.mapping import TOOLS_TOKENS
 from jobs.kinds.messages.unbounded import faults_of
 from jobs.lines import JobLine, LineReader, rebuild
 from jobs.prices import PriceBook
@@ -133,7 +133,7 @@ def test_a_picture_counts_as_one_and_not_by_its_bytes_wherever_it_is() -> None:
 
 def test_tools_calls_of_them_and_what_they_brought_count_as_input() -> None:
     plain = estimate_request(request_of(tiny()))
-    assert estimate_request(request_of(tiny(tools=[TOOL]))) - plain > TOOLS_TOKENS
+    assert estimate_request(request_of(tiny(tools=[TOOL]))) - plain > INSTRUCTIONS_TOKENS
     called = tiny(messages=[SAY, {"role": "assistant", "content": [CALL]}, SAY])
     assert estimate_request(request_of(called)) - plain > 50
     assert estimate_request(request_of(content(BROUGHT))) - plain > 80
@@ -269,7 +269,7 @@ def test_what_only_anthropics_format_can_say_is_refused_for_a_route_with_another
         ({"output_config": {"effort": "low"}}, "output_config.effort", {"reasoning_effort": "low"}),
         (
             {"messages": [{"role": "system", "content": "x"}, SAY]},
-            "messages[0].role",
+            "",
             {"messages": [{"role": "system", "content": "x"}, SAY]},
         ),
         (
@@ -337,7 +337,8 @@ def test_servers_of_chat_completions_are_told_tools_their_calls_and_pictures(
     params = tiny(temperature=0.5, stop_sequences=["END"], **fields)
     passed = request_of(params).passed
     assert passed is not None
-    assert f"params.{field}" in passed.unmapped
+    paths = {*passed.unmapped, *(need.path for need in passed.needs)}
+    assert paths == ({f"params.{field}"} if field else set())
     assert passed.in_chat is not None
     document = json.loads(bytes(passed.in_chat))
     assert {name: document[name] for name in said} == said

@@ -119,11 +119,9 @@ def test_a_body_without_a_bound_gets_one() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"tools": [TOOL]},
-        {"tools": [TOOL], "tool_choice": {"type": "function", "name": "look"}},
         {"reasoning": {"effort": "low"}},
-        {"input": [{"role": "user", "content": "a"}, CALLED, LOOKED]},
-        {"input": [says(PICTURE)]},
+        {"tools": [TOOL], "reasoning": {"effort": "low"}},
+        {"input": [says({**PICTURE, "detail": "low"})]},
     ],
 )
 def test_what_chat_completions_can_say_is_refused_for_other_formats_alone(
@@ -428,9 +426,15 @@ def test_a_format_is_looked_after_where_the_provider_has_another() -> None:
     bad = judged(body, Answer('{"a": "x"}', Finish.COMPLETE, USED))
     assert isinstance(bad, Bad)
     assert bad.code == "schema_violation"
-    as_it_came = judged(body | {"tools": [TOOL]}, Answer('{"a": "x"}', Finish.COMPLETE, USED))
+    equipped, of_chat = (
+        body | {"tools": [TOOL]},
+        Answer('{"a": "x"}', Finish.COMPLETE, USED, reply=b"{}"),
+    )
+    as_it_came = judged(equipped, of_chat)
     assert isinstance(as_it_came, Good)
     assert parsed(as_it_came.output).output_text == '{"a": "x"}'
+    elsewhere = judged(equipped, msgspec.structs.replace(of_chat, reply=None))
+    assert isinstance(elsewhere, Bad)
 
 
 @pytest.mark.parametrize(

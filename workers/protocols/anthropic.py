@@ -22,6 +22,7 @@ from jobs.exchange import Answer, Endpoint, Finish, Message, ModelRequest, Passe
 from workers.gate.gate import Reading
 from workers.prefix import Prefix
 from workers.protocols import dialects, readings
+from workers.protocols.blocks import Block, about_tools, calls_of, messages_of, text_of
 from workers.protocols.counts import NotCredibleError, optional, part, required
 from workers.protocols.encoding import json_body, key_value, with_fields
 from workers.protocols.faults import (
@@ -75,13 +76,8 @@ CACHE_CONTROL = {"type": "ephemeral"}
 """Keeps what stands before it for five minutes from its last use."""
 
 
-class _Block(msgspec.Struct):
-    type: Any = None
-    text: Any = None
-
-
 class _Reply(msgspec.Struct):
-    content: list[_Block]
+    content: list[Block]
     stop_reason: Any = None
     stop_details: Any = None
     model: Any = None
@@ -139,18 +135,13 @@ class Anthropic:
         reason = reply.stop_reason
         finish = FINISHES.get(reason, Finish.OTHER) if isinstance(reason, str) else Finish.OTHER
         return Answer(
-            text="".join(
-                [
-                    block.text
-                    for block in reply.content
-                    if block.type == "text" and isinstance(block.text, str)
-                ]
-            ),
+            text=text_of(reply.content),
             finish=finish,
             usage=usage_of(reply.usage),
             model=reply.model if isinstance(reply.model, str) else None,
             request_id=request_id,
             refusal=refusal_of(reply.stop_details) if finish is Finish.REFUSED else None,
+            calls=tuple(calls_of(reply.content)),
             headers=headers,
             reply=body,
             endpoint=Endpoint.MESSAGES,
@@ -171,8 +162,10 @@ def _written(request: ModelRequest, model: str, kept: Prefix | None) -> dict[str
     document: dict[str, object] = {
         "model": model,
         "max_tokens": request.max_tokens,
-        "messages": request.messages,
+        "messages": messages_of(request.messages),
     }
+    if request.tools is not None:
+        document |= about_tools(request.tools)
     form = None if request.schema is None else form_of(request.schema, dialects.ANTHROPIC)
     system = request.system if form is None else form.told(request.system)
     if system is not None:

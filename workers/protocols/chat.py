@@ -12,12 +12,14 @@ from jobs.exchange import Answer, Finish, Usage
 from workers.protocols.counts import NotCredibleError, disjoint, optional, part, required
 from workers.protocols.events import DONE, read_event
 from workers.protocols.faults import UNREADABLE, malformed
+from workers.protocols.functions import CallAssembly, calls_of
 from workers.protocols.schemas import Form
 
 
 class _Message(msgspec.Struct):
     content: Any = None
     refusal: Any = None
+    tool_calls: Any = None
 
 
 class _Choice(msgspec.Struct):
@@ -55,7 +57,10 @@ def read_answer(
     text = text_of(choice.message.content)
     refusal = choice.message.refusal
     refusal = refusal if isinstance(refusal, str) and refusal else None
+    calls = tuple(calls_of(choice.message.tool_calls))
     finish = Finish.REFUSED if refusal else finish_of(choice.finish_reason, finishes)
+    if calls and finish is Finish.COMPLETE:
+        finish = Finish.TOOL_CALL  # a call that was demanded by name ends with `stop`
     if text is None and finish is Finish.COMPLETE:
         raise malformed("no content", body, headers, request_id)
     return Answer(
@@ -65,6 +70,7 @@ def read_answer(
         model=reply.model if isinstance(reply.model, str) else None,
         request_id=request_id or (reply.id if isinstance(reply.id, str) else None),
         refusal=refusal,
+        calls=calls,
         headers=headers,
     )
 
@@ -76,6 +82,7 @@ class ChatAssembly:
         self.is_complete = False
         self._reply: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
+        self._calls: dict[int, CallAssembly] = {}
 
     def add(self, data: bytes) -> str:
         """Take a chunk; return the text that it adds to the first choice."""
@@ -97,6 +104,8 @@ class ChatAssembly:
         if piece.get("finish_reason") is not None:
             choice["finish_reason"] = piece["finish_reason"]
         delta = part(piece, "delta")
+        if "tool_calls" in delta:
+            self._calls.setdefault(index, CallAssembly()).add(delta["tool_calls"])
         text = text_of(delta.get("content"))
         for name, more in (("content", text), ("refusal", delta.get("refusal"))):
             if isinstance(more, str):
@@ -105,6 +114,8 @@ class ChatAssembly:
 
     def body(self) -> bytes:
         """Return the completion."""
+        for index, assembly in self._calls.items():
+            self._choices[index]["message"]["tool_calls"] = assembly.calls()
         choices = [self._choices[index] for index in sorted(self._choices)]
         return msgspec.json.encode({**self._reply, "choices": choices})
 

@@ -1,5 +1,6 @@
 """Mistral's chat completions: OpenAI's format with names of its own, which it insists on."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from workers.protocols import dialects, readings
 from workers.protocols.chat import ChatAssembly, read_answer, strict_format
 from workers.protocols.encoding import bearer, json_body, with_fields
 from workers.protocols.faults import Fault, kind_by_status, read_fault
+from workers.protocols.functions import about_tools, messages_of
 from workers.protocols.protocol import WireRequest
 from workers.protocols.schemas import form_of
 
@@ -31,6 +33,10 @@ CODES: dict[str, type[ProviderError]] = {"1300": RateLimited, "3505": Overloaded
 """Its own numbers that decide before the status does: our rate; the model's capacity."""
 
 _ID_HEADER = "mistral-correlation-id"
+
+CALL_ID_CHARACTERS = 9
+
+_CALL_ID = re.compile(rf"[a-zA-Z0-9]{{{CALL_ID_CHARACTERS}}}")
 
 _CONTEXT = re.compile(r"context (?:length|size|window)|too many tokens", re.IGNORECASE)
 
@@ -52,9 +58,11 @@ class Mistral:
         system = () if told is None else (Message("system", told),)
         document: dict[str, object] = {
             "model": model,
-            "messages": (*system, *request.messages),
+            "messages": [*system, *messages_of(request.messages, id_of)],
             "max_tokens": request.max_tokens,
         }
+        if request.tools is not None:
+            document |= about_tools(request.tools)
         if request.temperature is not None:
             document["temperature"] = request.temperature
         if request.top_p is not None:
@@ -87,6 +95,13 @@ class Mistral:
     def readings(self, headers: Mapping[str, str], now: datetime) -> tuple[Reading, ...]:
         """Return what the headers say of limits."""
         return readings.MISTRAL.read(headers, now)
+
+
+def id_of(call_id: str) -> str:
+    """Return an id of a call that is taken here, of one from elsewhere: it has nine letters and digits."""
+    if _CALL_ID.fullmatch(call_id):
+        return call_id
+    return hashlib.sha256(call_id.encode()).hexdigest()[:CALL_ID_CHARACTERS]
 
 
 def kind_of(status: int, fault: Fault) -> type[ProviderError]:

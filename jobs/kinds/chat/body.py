@@ -12,9 +12,10 @@ Samples = Annotated[int, msgspec.Meta(ge=1, le=128)]
 
 
 class ImageUrl(msgspec.Struct, frozen=True):
-    """Where a picture is: an address, or the picture itself as a `data:` URL."""
+    """Where a picture is: an address, or the picture itself as a `data:` URL; and how closely to look."""
 
     url: str
+    detail: str | None = None
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -32,6 +33,7 @@ class Turn(msgspec.Struct, frozen=True):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | tuple[Piece, ...] | None = None
     name: str | None = None
+    tool_call_id: str | None = None
     tool_calls: msgspec.Raw = ABSENT
     function_call: msgspec.Raw = ABSENT
 

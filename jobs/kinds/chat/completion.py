@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from jobs.exchange import Answer, Finish, Usage
+from jobs.exchange import Answer, Finish, ToolCall, Usage
 
 REASONS = {
     Finish.COMPLETE: "stop",
@@ -35,8 +35,13 @@ def completion(answer: Answer, text: str, finished_at: datetime) -> dict[str, An
                 "index": 0,
                 "message": {
                     "role": "assistant",
-                    "content": None if is_told else text,
+                    "content": None if is_told or (answer.calls and not text) else text,
                     "refusal": answer.refusal,
+                    **(
+                        {"tool_calls": [call_of(call) for call in answer.calls]}
+                        if answer.calls
+                        else {}
+                    ),
                 },
                 "finish_reason": "stop" if is_told else REASONS[answer.finish],
                 "logprobs": None,
@@ -44,6 +49,12 @@ def completion(answer: Answer, text: str, finished_at: datetime) -> dict[str, An
         ],
         "usage": None if answer.usage is None else usage(answer.usage),
     }
+
+
+def call_of(call: ToolCall) -> dict[str, Any]:
+    """Return a call of a tool."""
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}
 
 
 def usage(used: Usage) -> dict[str, Any]:

@@ -4,9 +4,19 @@ from collections.abc import Iterator
 
 import msgspec
 
-from jobs.exchange import Message, ModelRequest, Passed
-from jobs.kinds.bodies import WITHOUT_EFFECT, is_there, schema_of, spoken, unreckoned_tools
+from jobs.exchange import Ability, ModelRequest, Need, Passed, Tools
+from jobs.kinds.bodies import (
+    INSTRUCTIONS_TOKENS,
+    WITHOUT_EFFECT,
+    fields_of,
+    is_there,
+    schema_of,
+    spoken,
+    unreckoned_tools,
+)
 from jobs.kinds.chat.body import Body, ResponseFormat, Turn
+from jobs.kinds.chat.tools import FIELDS, Unreadable, read_tools
+from jobs.kinds.chat.turns import Conversation
 from jobs.kinds.schemas import Schema
 
 MAPPED = frozenset(
@@ -58,6 +68,7 @@ class _Messages(msgspec.Struct):
     messages: list[dict[str, msgspec.Raw]]
 
 
+_body = msgspec.json.Decoder(Body)
 _messages = msgspec.json.Decoder(_Messages)
 
 
@@ -70,19 +81,22 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
         default_max_tokens: the bound of the output where the body has none.
     """
     schema, is_usable = _schema_of(body.response_format)
-    told = _leading_system(body.messages)
-    turns = body.messages[told:]
+    told = leading_system(body.messages)
+    conversation = Conversation(body.messages, told)
     said = spoken(raw, NEUTRAL)
-    unmapped = [f"body.{name}" for name in sorted(said - MAPPED - SILENT)]
+    tools, about_tools, unmapped = _tools_of(raw)
+    unmapped += [f"body.{name}" for name in sorted(said - MAPPED - SILENT - about_tools)]
     unmapped += _unmapped_turns(body.messages, told)
+    unmapped += conversation.unmapped
     unknown = _unknown_of_turns(raw)
     unmapped += unknown
     if not is_usable:
         unmapped.append("body.response_format")
     pictures = [url for turn in body.messages for url in turn.pictures]
     system = "\n\n".join(turn.text for turn in body.messages[:told])
+    needs = [] if tools is None else [Need(Ability.TOOLS, "body.tools")]
     return ModelRequest(
-        messages=tuple(_message(turn) for turn in turns),
+        messages=tuple(conversation.messages),
         max_tokens=body.max_completion_tokens or body.max_tokens or default_max_tokens,
         system=system if told else None,
         temperature=body.temperature,
@@ -90,6 +104,7 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
         stop=(body.stop,) if isinstance(body.stop, str) else body.stop or (),
         seed=body.seed,
         schema=None if schema is None else schema.document,
+        tools=tools,
         passed=Passed(
             body=raw,
             unmapped=tuple(unmapped),
@@ -98,12 +113,19 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
                 *unknown,
                 *unreckoned_tools(body.tools, TOOLS),
             ),
+            needs=(*needs, *conversation.needs),
             samples=body.n or 1,
             beside=_beside(body),
             images=len(pictures),
             image_bytes=sum(len(url) for url in pictures if url.startswith("data:")),
+            foreign_tokens=0 if tools is None else INSTRUCTIONS_TOKENS,
         ),
     )
+
+
+def reread(raw: msgspec.Raw, max_tokens: int) -> ModelRequest:
+    """Return what a body asks that was written for another endpoint, and is said in this one's words."""
+    return request_of(raw, _body.decode(raw), max_tokens)
 
 
 def asked_schema(body: Body) -> Schema | None:
@@ -119,7 +141,7 @@ def _schema_of(wanted: ResponseFormat | None) -> tuple[Schema | None, bool]:
     return schema_of(wanted.type, None if named is None else named.schema)
 
 
-def _leading_system(turns: tuple[Turn, ...]) -> int:
+def leading_system(turns: tuple[Turn, ...]) -> int:
     """Return how many messages of the system stand before the first turn."""
     for place, turn in enumerate(turns):
         if turn.role not in {"system", "developer"}:
@@ -127,8 +149,13 @@ def _leading_system(turns: tuple[Turn, ...]) -> int:
     return len(turns)
 
 
-def _message(turn: Turn) -> Message:
-    return Message("assistant" if turn.role == "assistant" else "user", turn.text)
+def _tools_of(raw: msgspec.Raw) -> tuple[Tools | None, frozenset[str], list[str]]:
+    """Return the tools of a body, the fields that say all about them, and what can't be read of it."""
+    try:
+        tools = read_tools(fields_of(raw))
+    except Unreadable as error:
+        return None, FIELDS, [error.path]
+    return tools, frozenset() if tools is None else FIELDS, []
 
 
 def _unknown_of_turns(raw: msgspec.Raw) -> list[str]:
@@ -145,14 +172,10 @@ def _unmapped_turns(turns: tuple[Turn, ...], told: int) -> Iterator[str]:
         yield "body.messages"  # nobody else is asked without a turn of the user
     for place, turn in enumerate(turns):
         where = f"body.messages[{place}]"
-        if place >= told and turn.role not in {"user", "assistant"}:
-            yield f"{where}.role"
         if turn.name is not None:
             yield f"{where}.name"
-        if turn.pictures:
+        if place < told and turn.pictures:
             yield f"{where}.content"
-        if is_there(turn.tool_calls):
-            yield f"{where}.tool_calls"
         if is_there(turn.function_call):
             yield f"{where}.function_call"
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import msgspec
 
 from jobs.exchange import Endpoint, Message, ModelRequest, Passed
-from jobs.kinds.bodies import schema_of, spoken
+from jobs.kinds.bodies import INSTRUCTIONS_TOKENS, schema_of, spoken
 from jobs.kinds.messages.body import Body, OutputConfig, Turn, blocks_of, text_of
 from jobs.kinds.messages.chat_body import IN_CHAT, Unsayable, chat_body
 from jobs.kinds.schemas import Schema
+from jobs.kinds.through_chat import through_chat
 
 MAPPED = frozenset(
     {
@@ -37,9 +38,6 @@ NEUTRAL_TYPES = {"tool_choice": ("auto", "none"), "thinking": ("disabled",)}
 MOST_STOPS = 4
 """Texts that end an answer, at providers of other formats."""
 
-TOOLS_TOKENS = 1000
-"""Of the instructions that Anthropic writes itself where there are tools: 300 to 800, by model."""
-
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -64,7 +62,7 @@ def request_of(raw: msgspec.Raw, body: Body) -> ModelRequest:
         unmapped.append("params.output_config.format")
     in_chat = _in_chat(raw, body, said) if unmapped and is_usable else None
     blocks = [block for _, block in body.blocks()]
-    return ModelRequest(
+    request = ModelRequest(
         messages=tuple(_message(turn) for turn in body.messages),
         max_tokens=body.max_tokens,
         system=text_of(body.system) or None,
@@ -81,9 +79,10 @@ def request_of(raw: msgspec.Raw, body: Body) -> ModelRequest:
             beside="\n".join(_beside(raw, body)),
             images=sum(block.type == "image" for block in blocks),
             image_bytes=sum(block.picture_bytes for block in blocks),
-            added_tokens=TOOLS_TOKENS if body.tools else 0,
+            added_tokens=INSTRUCTIONS_TOKENS if body.tools else 0,
         ),
     )
+    return through_chat(request)
 
 
 def _in_chat(raw: msgspec.Raw, body: Body, said: frozenset[str]) -> msgspec.Raw | None:

@@ -6,8 +6,7 @@ from typing import Any
 
 import msgspec
 
-from jobs.exchange import Answer, Endpoint, Finish, Usage
-from jobs.kinds.bodies import calls_in
+from jobs.exchange import Answer, Finish, Usage
 
 REASONS = {
     Finish.COMPLETE: "end_turn",
@@ -44,12 +43,12 @@ def message(answer: Answer, text: str) -> dict[str, Any]:
 def _blocks(answer: Answer, text: str) -> Iterator[dict[str, Any]]:
     if text:
         yield {"type": "text", "text": text}
-    for call in calls_in(answer.reply_of(Endpoint.CHAT)):
+    for call in answer.calls:
         yield {
             "type": "tool_use",
-            "id": call["call_id"],
-            "name": call["name"],
-            "input": _arguments(call["arguments"]),
+            "id": call.id,
+            "name": call.name,
+            "input": _arguments(call.arguments),
         }
 
 

@@ -1,6 +1,7 @@
 """A response's body as one of chat completions says it, for servers of OpenAI's format without `/responses`.
 
-Wanted only for what no other format can be told: tools and their calls, pictures, the effort of reasoning.
+Wanted only for what is more than text: tools and their calls, pictures, the effort of reasoning. What of
+these other formats can be told is read from here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,12 +20,16 @@ class Unsayable(Exception):
 
 
 def chat_body(raw: Mapping[str, msgspec.Raw], body: Body) -> msgspec.Raw:
-    """Return the body; the model's name and the bound of the output are put in where it is sent.
+    """Return the body; the model's own name and the bound of the output are put in where it is sent.
 
     Raises:
         Unsayable: a part of it has no place there.
     """
-    document: dict[str, Any] = {"messages": list(_messages(body)), **_about_tools(raw)}
+    document: dict[str, Any] = {
+        "model": body.model,
+        "messages": list(_messages(body)),
+        **_about_tools(raw),
+    }
     if (effort := _effort(_value(raw, "reasoning"))) is not None:
         document["reasoning_effort"] = effort
     for name in ("temperature", "top_p"):

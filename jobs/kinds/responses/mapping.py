@@ -17,6 +17,7 @@ from jobs.kinds.responses.body import Body
 from jobs.kinds.responses.chat_body import IN_CHAT, Unsayable, chat_body
 from jobs.kinds.responses.items import SYSTEM, Item, message_of, read_items
 from jobs.kinds.schemas import Schema
+from jobs.kinds.through_chat import through_chat
 
 MAPPED = frozenset(
     {"model", "input", "instructions", "max_output_tokens", "temperature", "top_p", "text"}
@@ -79,7 +80,7 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
     unmapped += _unmapped_items(items, told)
     system = [body.instructions or "", *(item.text for item in items[:told])]
     pictures = [url for item in items for url in item.pictures]
-    return ModelRequest(
+    request = ModelRequest(
         messages=tuple(message_of(item) for item in items[told:]),
         max_tokens=body.max_output_tokens or default_max_tokens,
         system="\n\n".join(filter(None, system)) or None,
@@ -97,6 +98,7 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
             image_bytes=sum(len(url) for url in pictures if url.startswith("data:")),
         ),
     )
+    return through_chat(request)
 
 
 def _in_chat(raw: msgspec.Raw, body: Body) -> msgspec.Raw | None:

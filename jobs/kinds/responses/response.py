@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from jobs.exchange import Answer, Endpoint, Finish, Usage
-from jobs.kinds.bodies import calls_in, is_there
+from jobs.exchange import Answer, Finish, Usage
+from jobs.kinds.bodies import is_there
 from jobs.kinds.responses.body import Body
 
 REASONS = {
@@ -70,8 +70,7 @@ def response(
 
 def _items(answer: Answer, text: str, number: str, status: str) -> Iterator[dict[str, Any]]:
     """Yield the message, if there is one beside calls of the caller's tools, and these."""
-    calls = [*calls_in(answer.reply_of(Endpoint.CHAT))]
-    if text or answer.refusal is not None or not calls:
+    if text or answer.refusal is not None or not answer.calls:
         yield {
             "id": f"msg_{number}",
             "type": "message",
@@ -79,8 +78,15 @@ def _items(answer: Answer, text: str, number: str, status: str) -> Iterator[dict
             "status": status,
             "content": [_piece(answer.refusal, text)],
         }
-    for call in calls:
-        yield {"type": "function_call", "id": f"fc_{call['call_id']}", "status": status, **call}
+    for call in answer.calls:
+        yield {
+            "type": "function_call",
+            "id": f"fc_{call.id}",
+            "status": status,
+            "call_id": call.id,
+            "name": call.name,
+            "arguments": call.arguments,
+        }
 
 
 def _piece(refusal: str | None, text: str) -> dict[str, Any]:

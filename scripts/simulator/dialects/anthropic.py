@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import orjson
 
 from scripts.simulator.buckets import Reading
 from scripts.simulator.calls import (
@@ -16,11 +17,13 @@ from scripts.simulator.calls import (
     FailureKind,
     Finish,
     Rejected,
+    Tool,
     read_call,
     words_of,
 )
 from scripts.simulator.dialects.reading import Content, Part, decode, texts_of, whole_seconds
 from scripts.simulator.dialects.streaming import event
+from scripts.simulator.dialects.tools import choose
 from scripts.simulator.schemas import is_closed
 
 NAME = "anthropic"
@@ -32,7 +35,11 @@ STOP_REASONS = {
     Finish.COMPLETE: "end_turn",
     Finish.TRUNCATED: "max_tokens",
     Finish.REFUSED: "refusal",
+    Finish.TOOL_CALL: "tool_use",
 }
+
+SOME = {"any": "some", "auto": "auto", "none": "none"}
+"""How tools may be called, by `tool_choice.type`."""
 
 VERSION_WITHOUT_SAMPLING = "2026-10-21"
 """From this `anthropic-version` on, temperature, top_p and top_k are a 400."""
@@ -81,6 +88,20 @@ class OutputConfig(msgspec.Struct):
     format: Format | None = None
 
 
+class OwnTool(msgspec.Struct):
+    """A tool that the caller runs."""
+
+    name: str
+    input_schema: dict[str, Any]
+
+
+class ToolChoice(msgspec.Struct):
+    """`tool_choice`."""
+
+    type: str
+    name: str = ""
+
+
 class Request(msgspec.Struct):
     """The fields of a request that matter here."""
 
@@ -93,6 +114,8 @@ class Request(msgspec.Struct):
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
+    tools: list[OwnTool] | None = None
+    tool_choice: ToolChoice | None = None
 
 
 _decoder = msgspec.json.Decoder(Request)
@@ -116,7 +139,29 @@ def read(body: bytes, model: str, version: str) -> Call:  # noqa: ARG001 - the d
     call = read_call(request.model, turns, request.max_tokens, schema)
     call.marked = _marked(contents)
     call.is_streamed = bool(request.stream)
+    choice = request.tool_choice or ToolChoice("auto")
+    tools = [Tool(tool.name, tool.input_schema) for tool in request.tools or ()]
+    has_results = _check_blocks(request.messages)
+    choose(call, tools, SOME.get(choice.type, choice.name), has_results=has_results)
     return call
+
+
+def _check_blocks(messages: list[Message]) -> bool:
+    """Return whether the last message has what calls have brought."""
+    called: set[str] = set()
+    brought: set[str] = set()
+    for message in messages:
+        parts = message.content if isinstance(message.content, list) else []
+        brought = {part.tool_use_id for part in parts if part.type == "tool_result"}
+        if called != brought:
+            raise Rejected("tool_use blocks need a tool_result block each, immediately after")
+        called = {part.id for part in parts if part.type == "tool_use"}
+        for part in parts:
+            if part.type == "image" and (part.source or {}).get("type") not in {"base64", "url"}:
+                raise Rejected("image.source: Input should be a valid source")
+            if part.type == "text" and not part.text:
+                raise Rejected("text content blocks must be non-empty")
+    return bool(brought)
 
 
 def _marked(contents: Iterable[Content]) -> str:
@@ -158,7 +203,7 @@ def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
         "type": "message",
         "role": "assistant",
         "model": call.model,
-        "content": [] if is_refused else [{"type": "text", "text": answer.text}],
+        "content": [] if is_refused else [_block(answer, number)],
         "stop_reason": STOP_REASONS[answer.finish],
         "stop_sequence": None,
         "stop_details": refusal if is_refused else None,
@@ -180,6 +225,13 @@ def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
     }
 
 
+def _block(answer: Answer, number: int) -> dict[str, Any]:
+    if answer.called is None:
+        return {"type": "text", "text": answer.text}
+    name, called = answer.called
+    return {"type": "tool_use", "id": f"toolu_{number:024x}", "name": name, "input": called}
+
+
 def events(body: dict[str, Any], call: Call) -> Iterator[bytes]:  # noqa: ARG001 - the signature
     """Yield the events of a message; the counts of the last one are the whole ones."""
     usage = body.get(USAGE_FIELD)
@@ -188,17 +240,27 @@ def events(body: dict[str, Any], call: Call) -> Iterator[bytes]:  # noqa: ARG001
         start[USAGE_FIELD] = {**usage, "output_tokens": 1}
     yield _event("message_start", message=start)
     for index, block in enumerate(body["content"]):
-        empty = {**block, "text": ""}
+        empty, deltas = _pieces(block)
         yield _event("content_block_start", index=index, content_block=empty)
         yield _event("ping")
-        for word in words_of(block["text"]):
-            delta = {"type": "text_delta", "text": word}
+        for delta in deltas:
             yield _event("content_block_delta", index=index, delta=delta)
         yield _event("content_block_stop", index=index)
     told = {} if usage is None else {"usage": {"output_tokens": usage["output_tokens"]}}
     names = ("stop_reason", "stop_sequence", "stop_details")
     yield _event("message_delta", delta={name: body[name] for name in names}, **told)
     yield _event("message_stop")
+
+
+def _pieces(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """Return how a block begins, and its content word by word."""
+    if block["type"] == "tool_use":
+        words = words_of(orjson.dumps(block["input"]).decode())
+        return {**block, "input": {}}, [
+            {"type": "input_json_delta", "partial_json": word} for word in words
+        ]
+    words = words_of(block["text"])
+    return {**block, "text": ""}, [{"type": "text_delta", "text": word} for word in words]
 
 
 def _event(name: str, **fields: Any) -> bytes:

@@ -1,5 +1,6 @@
 """Mistral's chat completions: like OpenAI's, but for unknown fields, headers and errors."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,6 +26,14 @@ from scripts.simulator.dialects.reading import (
     whole_seconds,
 )
 from scripts.simulator.dialects.streaming import DONE, chunks_of, event
+from scripts.simulator.dialects.tools import (
+    ChatMessage,
+    check_results,
+    choice_of,
+    choose,
+    function_of,
+    tool_call,
+)
 
 NAME = "mistral"
 USAGE_FIELD = "usage"
@@ -35,7 +44,11 @@ FINISH_REASONS = {
     Finish.COMPLETE: "stop",
     Finish.TRUNCATED: "length",
     Finish.REFUSED: "content_filter",
+    Finish.TOOL_CALL: "tool_calls",
 }
+
+CALL_ID = re.compile(r"[a-zA-Z0-9]{9}")
+"""The ids of calls that it takes."""
 
 ERRORS: dict[FailureKind, tuple[int, str, str | None, str]] = {
     FailureKind.BAD_REQUEST: (400, "invalid_request_error", None, "Invalid request."),
@@ -62,15 +75,12 @@ ERRORS: dict[FailureKind, tuple[int, str, str | None, str]] = {
 }
 
 
-class Message(msgspec.Struct, forbid_unknown_fields=True):
+class Message(ChatMessage, kw_only=True, forbid_unknown_fields=True):
     """One message."""
 
-    role: str
     content: Content = None
     name: Any = None
     prefix: Any = None
-    tool_calls: Any = None
-    tool_call_id: Any = None
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -88,7 +98,7 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     n: Any = None
     presence_penalty: Any = None
     frequency_penalty: Any = None
-    tools: Any = None
+    tools: list[Any] | None = None
     tool_choice: Any = None
     parallel_tool_calls: Any = None
     prediction: Any = None
@@ -114,12 +124,28 @@ def read(body: bytes, model: str, version: str) -> Call:  # noqa: ARG001 - the d
     schema = None if wanted is None else wanted.schema()
     call = read_call(request.model, turns, request.max_tokens, schema)
     call.is_streamed = bool(request.stream)
+    _check_ids(request.messages)
+    tools, choice = (
+        map(function_of, request.tools or ()),
+        choice_of(request.tool_choice, "required"),
+    )
+    choose(call, tools, choice, has_results=check_results(request.messages))
     return call
+
+
+def _check_ids(messages: list[Message]) -> None:
+    for message in messages:
+        for call_id in [called.get("id") for called in message.tool_calls or ()]:
+            if not (isinstance(call_id, str) and CALL_ID.fullmatch(call_id)):
+                raise Rejected(
+                    f"Tool call id was {call_id} but must be a-z, A-Z, 0-9, with a length of 9."
+                )
 
 
 def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
     """Return a `chat.completion`, which has no field for a refusal or for reasoning."""
-    text = "" if answer.finish is Finish.REFUSED else answer.text
+    text, called = "" if answer.finish is Finish.REFUSED else answer.text, answer.called
+    calls = [tool_call(called, f"{number:09x}"[-9:])] if called else None
     return {
         "id": f"{number:032x}",
         "object": "chat.completion",
@@ -128,7 +154,7 @@ def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": text, "tool_calls": None},
+                "message": {"role": "assistant", "content": text, "tool_calls": calls},
                 "finish_reason": FINISH_REASONS[answer.finish],
             }
         ],

@@ -26,6 +26,14 @@ from scripts.simulator.dialects.reading import (
     whole_seconds,
 )
 from scripts.simulator.dialects.streaming import DONE, chunks_of, event
+from scripts.simulator.dialects.tools import (
+    ChatMessage,
+    check_results,
+    choice_of,
+    choose,
+    function_of,
+    tool_call,
+)
 from scripts.simulator.schemas import is_closed, requires_everything
 
 NAME = "openai"
@@ -37,6 +45,7 @@ FINISH_REASONS = {
     Finish.COMPLETE: "stop",
     Finish.TRUNCATED: "length",
     Finish.REFUSED: "stop",
+    Finish.TOOL_CALL: "tool_calls",
 }
 
 PERIODS = {"s": "sec", "m": "min", "h": "hour", "d": "day"}
@@ -103,10 +112,9 @@ ERRORS: dict[FailureKind, tuple[int, str, str | None, str]] = {
 }
 
 
-class Message(msgspec.Struct):
+class Message(ChatMessage, kw_only=True):
     """One message; other fields are accepted and not looked at."""
 
-    role: str
     content: Content = None
 
 
@@ -120,6 +128,8 @@ class Request(msgspec.Struct):
     response_format: ResponseFormat | None = None
     stream: bool | None = False
     stream_options: dict[str, Any] | None = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
 
 
 _decoder = msgspec.json.Decoder(Request)
@@ -139,6 +149,11 @@ def read(body: bytes, model: str, version: str) -> Call:  # noqa: ARG001 - the d
         _check_format(wanted, turns)
         schema = wanted.schema()
     call = read_call(request.model, turns, max_tokens, schema)
+    tools, choice = (
+        map(function_of, request.tools or ()),
+        choice_of(request.tool_choice, "required"),
+    )
+    choose(call, tools, choice, has_results=check_results(request.messages))
     if request.stream:
         call.is_streamed = True
         call.tells_usage = bool((request.stream_options or {}).get("include_usage"))
@@ -173,7 +188,7 @@ def check_strict(field: str, name: str, schema: dict[str, Any]) -> None:
 
 def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
     """Return a `chat.completion`; a refusal has its own field, and no content."""
-    is_refused = answer.finish is Finish.REFUSED
+    is_refused, called = answer.finish is Finish.REFUSED, answer.called
     return {
         "id": f"chatcmpl-{number}",
         "object": "chat.completion",
@@ -184,8 +199,11 @@ def answer(call: Call, answer: Answer, number: int) -> dict[str, Any]:
                 "index": 0,
                 "message": {
                     "role": "assistant",
-                    "content": None if is_refused else answer.text,
+                    "content": None if is_refused or called else answer.text,
                     "refusal": answer.text if is_refused else None,
+                    **(
+                        {"tool_calls": [tool_call(called, f"call_{number:024x}")]} if called else {}
+                    ),
                 },
                 "finish_reason": FINISH_REASONS[answer.finish],
                 "logprobs": None,

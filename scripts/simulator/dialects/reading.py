@@ -18,6 +18,10 @@ class Part(msgspec.Struct):
     text: str = ""
     cache_control: dict[str, Any] | None = None
     """Anthropic's mark: what stands up to here is to be kept in the prompt cache."""
+    id: str = ""
+    tool_use_id: str = ""
+    source: dict[str, Any] | None = None
+    """Of a call of a tool, of what one has brought, and of a picture, at Anthropic."""
 
 
 Content = str | list[Part] | None

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from scripts.simulator.calls import words_of
+from scripts.simulator.dialects.tools import deltas_of
 
 DONE = b"data: [DONE]\n\n"
 
@@ -29,6 +30,8 @@ def chunks_of(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield chunk({"role": "assistant", "content": ""})
     for word in words_of(message["content"] or ""):
         yield chunk({"content": word})
+    for pieces in deltas_of(message.get("tool_calls") or ()):
+        yield chunk({"tool_calls": pieces})
     if message.get("refusal"):
         yield chunk({"refusal": message["refusal"]})
     yield chunk({}, choice["finish_reason"])
