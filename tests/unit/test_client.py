@@ -239,7 +239,7 @@ def test_what_is_not_tidemill_is_not_taken_for_it() -> None:
 def test_a_wait_ends_in_time_and_says_how_far_the_batch_is() -> None:
     answers = [httpx.Response(200, json=batch(succeeded=4)) for _ in range(1000)]
     with pytest.raises(
-        TimeoutError, match=r"bat_1 is running after 0\.05 s, with 4 of 10 jobs done"
+        TimeoutError, match=r"bat_1 is running, with 4 of 10 jobs done, after 0\.05 s"
     ):
         Server(*answers).client().wait("bat_1", timeout_s=0.05)
 

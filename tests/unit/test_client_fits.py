@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
+from api.pipelines import shapes as pipelines
 from api.quoting.shapes import QuoteShape, TargetTakings
 from api.routes import receipts
 from api.routes.budget import BudgetShape, PeriodShape
@@ -18,10 +19,10 @@ from api.routes.retries import FIXED
 from api.routes.submissions import SubmissionQuery
 from api.routes.usage import DIMENSIONS
 from api.shapes import BatchPage, BatchShape, Counts, Eta, FinalCost, ForecastJudged, Tokens
-from jobs.states import FINAL_BATCH_STATES
+from jobs.states import FINAL_BATCH_STATES, FINAL_RUN_STATES
 from jobs.store.ledger import SUM_NAMES
 from tests.support.system import ROOT
-from tidemill import errors, shapes, sums
+from tidemill import errors, run_shapes, shapes, sums
 from tidemill.fixes import FIXES
 from tidemill.options import Options, RetryOptions
 
@@ -44,6 +45,16 @@ PAIRS: list[tuple[type[msgspec.Struct], type[BaseModel]]] = [
     (sums.ReceiptSavings, receipts.ReceiptSavings),
     (sums.ReceiptWaste, receipts.ReceiptWaste),
     (sums.ReceiptDeadlines, receipts.ReceiptDeadlines),
+    (run_shapes.Schedule, pipelines.ScheduleShape),
+    (run_shapes.Pipeline, pipelines.PipelineShape),
+    (run_shapes.Saved, pipelines.SavedShape),
+    (run_shapes.RunReceipt, pipelines.ReceiptShape),
+    (run_shapes.RunRows, pipelines.RunRows),
+    (run_shapes.Run, pipelines.RunDetail),
+    (run_shapes.Stage, pipelines.StageShape),
+    (run_shapes.Sink, pipelines.SinkShape),
+    (run_shapes.RunPage, pipelines.RunPage),
+    (run_shapes.Failure, pipelines.FailureShape),
 ]
 
 
@@ -63,8 +74,9 @@ def test_a_row_of_usage_has_all_sums() -> None:
     assert fields(sums.UsageRow) == names | set(DIMENSIONS)
 
 
-def test_a_batch_ends_in_the_servers_final_states() -> None:
+def test_a_batch_and_a_run_end_in_the_servers_final_states() -> None:
     assert set(map(str, FINAL_BATCH_STATES)) == shapes.FINAL_STATES
+    assert set(map(str, FINAL_RUN_STATES)) == run_shapes.FINAL_RUN_STATES
 
 
 def test_the_options_are_the_servers_parameters() -> None:

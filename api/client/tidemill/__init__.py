@@ -17,6 +17,7 @@ from .errors import (
     SubmissionTooLarge,
     TidemillError,
 )
+from .run_shapes import Pipeline, Run
 from .shapes import Batch, Counts, Eta, Forecast, Result, ResultError, Usage
 from .sums import Budget, Quote, Receipt, UsageReport, UsageRow
 
@@ -34,11 +35,13 @@ __all__ = [
     "LineFault",
     "NotAuthorised",
     "NotFound",
+    "Pipeline",
     "Quote",
     "Receipt",
     "Result",
     "ResultError",
     "Results",
+    "Run",
     "ServiceUnavailable",
     "SubmissionError",
     "SubmissionTooLarge",

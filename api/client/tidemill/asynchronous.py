@@ -12,8 +12,9 @@ from tenacity import AsyncRetrying
 from . import asks
 from .answers import answer_of, id_of
 from .asks import Ask
+from .asynchronous_pipelines import AsyncPipelines
 from .connection import key_of_environment, open_async_http, send_async, url_of_environment
-from .deadline import Deadline
+from .deadline import Deadline, standing_of
 from .feed import Feed, Order, Pauses
 from .jobs import Jobs, opened
 from .options import Dollars, Options, RetryOptions, texts_of
@@ -74,6 +75,7 @@ class AsyncTidemill:
             url or url_of_environment(), key or key_of_environment()
         )
         self._retry_for_s = retry_for_s
+        self.pipelines = AsyncPipelines(self._ask)
 
     async def __aenter__(self) -> Self:
         return self
@@ -142,7 +144,7 @@ class AsyncTidemill:
                     return found
                 if found.counts.finished != finished:
                     pauses, finished = Pauses(), found.counts.finished
-                await asyncio.sleep(deadline.pause_s(pauses, found))
+                await asyncio.sleep(deadline.pause_s(pauses, standing_of(found)))
 
     async def pause(self, batch: Batch | str) -> Batch:
         """Let a batch send no more calls; those in flight end."""

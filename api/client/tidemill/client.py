@@ -13,11 +13,12 @@ from . import asks
 from .answers import answer_of, id_of
 from .asks import Ask
 from .connection import key_of_environment, open_http, send, url_of_environment
-from .deadline import Deadline
+from .deadline import Deadline, standing_of
 from .feed import Feed, Order, Pauses
 from .jobs import Jobs, opened
 from .options import Dollars, Options, RetryOptions, texts_of
 from .patience import judge_of, patience
+from .pipelines import Pipelines
 from .progress import display
 from .shapes import Batch, Result
 from .sums import Budget, Quote, Receipt, UsageReport
@@ -86,6 +87,8 @@ class Tidemill:
         """
         self._http = http or open_http(url or url_of_environment(), key or key_of_environment())
         self._retry_for_s = retry_for_s
+        self.pipelines = Pipelines(self._ask)
+        """What is done with pipelines and their runs."""
 
     def __enter__(self) -> Self:
         return self
@@ -184,7 +187,7 @@ class Tidemill:
                     return found
                 if found.counts.finished != finished:
                     pauses, finished = Pauses(), found.counts.finished
-                time.sleep(deadline.pause_s(pauses, found))
+                time.sleep(deadline.pause_s(pauses, standing_of(found)))
 
     def pause(self, batch: Batch | str) -> Batch:
         """Let a batch send no more calls; those in flight end. Raises `Conflict` if it has ended."""

@@ -18,16 +18,18 @@ class Deadline:
         """Return the seconds that are left, 0 when it is over."""
         return max(0.0, self._ends_at_s - time.monotonic())
 
-    def pause_s(self, pauses: Pauses, batch: Batch) -> float:
-        """Return how long to pause before the next look at a batch that has not ended.
+    def pause_s(self, pauses: Pauses, standing: str) -> float:
+        """Return how long to pause before the next look at what has not ended, and where that stands.
 
         Raises:
             TimeoutError: there is no time left.
         """
         if (left_s := self.left_s()) <= 0:
-            counts = batch.counts
-            raise TimeoutError(
-                f"batch {batch.id} is {batch.state} after {self._timeout_s:g} s, with "
-                f"{counts.finished:,} of {counts.total:,} jobs done; it runs on"
-            )
+            raise TimeoutError(f"{standing}, after {self._timeout_s:g} s; it runs on")
         return min(pauses.next_s(), left_s)
+
+
+def standing_of(batch: Batch) -> str:
+    """Return where a batch stands, for who waits no longer."""
+    done = f"{batch.counts.finished:,} of {batch.counts.total:,} jobs done"
+    return f"batch {batch.id} is {batch.state}, with {done}"
