@@ -192,7 +192,10 @@ def cancel(session: Session, project_id: int, ref: str) -> None:
         if made.state != FileBatchState.CANCELLED:
             raise IllegalTransition(f"batch {ref} has failed, so it can't be cancelled")
         return
-    batches.move(session, project_id, batch.ref, BatchState.CANCELLING)
+    try:
+        batches.move(session, project_id, batch.ref, BatchState.CANCELLING)
+    except IllegalTransition:  # which has the name of `/api` for it
+        raise IllegalTransition(f"batch {ref} has ended, so it can't be cancelled") from None
     session.connection().execute(
         update(FileBatch)
         .where(col(FileBatch.id) == made.id, col(FileBatch.cancelling_at).is_(None))

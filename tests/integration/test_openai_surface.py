@@ -382,7 +382,9 @@ async def test_a_batch_that_has_ended_cant_be_cancelled_and_clients_dont_ask_aga
     finish(database, ref, [ANSWERED])
     close(database, ref)
     reply = await client.post(f"/v1/batches/{made['id']}/cancel")
-    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "illegal_transition")
+    error = reply.json()["error"]
+    assert (reply.status_code, error["code"]) == (400, "illegal_transition")
+    assert f"batch {made['id']} has ended" in error["message"]
 
 
 async def test_a_batch_is_cancelled_while_its_file_is_read(
