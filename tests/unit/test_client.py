@@ -1,7 +1,7 @@
 """The client for programs: what is sent again, what is read once, and what refusals become."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -282,3 +282,28 @@ def test_a_wrong_key_is_not_tried_again() -> None:
         server.client().get("b")
     assert caught.value.code == "unauthorised"
     assert len(server.requests) == 1
+
+
+async def test_jobs_that_are_waited_for_are_sent_and_sent_again() -> None:
+    async def jobs() -> AsyncIterator[dict[str, str]]:
+        for job in JOBS:
+            yield job
+
+    server = Server(problem(503), httpx.ConnectError("refused"))
+    async with server.async_client() as client:
+        assert (await client.submit(jobs(), model="m")).id == "bat_1"
+    assert server.bodies == [SENT] * 3
+    assert {request.headers["content-length"] for request in server.requests} == {str(len(SENT))}
+    assert len(server.keys) == 1
+
+
+async def test_nothing_is_sent_where_fetching_a_job_fails() -> None:
+    async def jobs() -> AsyncIterator[dict[str, str]]:
+        yield JOBS[0]
+        raise LookupError("no more rows")
+
+    server = Server()
+    async with server.async_client() as client:
+        with pytest.raises(LookupError):
+            await client.submit(jobs(), model="m")
+    assert server.requests == []

@@ -16,7 +16,7 @@ from .asynchronous_pipelines import AsyncPipelines
 from .connection import key_of_environment, open_async_http, send_async, url_of_environment
 from .deadline import Deadline, standing_of
 from .feed import Feed, Order, Pauses
-from .jobs import Jobs, opened
+from .jobs import AsyncJobs, opened_async
 from .options import Dollars, Options, RetryOptions, texts_of
 from .patience import judge_of, patience
 from .progress import display
@@ -93,16 +93,19 @@ class AsyncTidemill:
         await self._http.aclose()
 
     async def submit(
-        self, jobs: Jobs, *, idempotency_key: str | None = None, **options: Unpack[Options]
+        self, jobs: AsyncJobs, *, idempotency_key: str | None = None, **options: Unpack[Options]
     ) -> Batch:
-        """Submit jobs as one batch. They are read in threads, block by block."""
+        """Submit jobs as one batch. They are read in threads, block by block.
+
+        Those of an asynchronous iterable are all waited for before the first one is sent.
+        """
         key = idempotency_key or secrets.token_urlsafe(18)
-        with opened(jobs) as upload:
+        async with opened_async(jobs) as upload:
             return await self._ask(asks.submission(upload, texts_of(options), key))
 
-    async def quote(self, jobs: Jobs, **options: Unpack[Options]) -> Quote:
+    async def quote(self, jobs: AsyncJobs, **options: Unpack[Options]) -> Quote:
         """Return what jobs would take; nothing is stored or sent."""
-        with opened(jobs) as upload:
+        async with opened_async(jobs) as upload:
             return await self._ask(asks.quote(upload, texts_of(options)))
 
     async def get(self, batch: Batch | str) -> Batch:

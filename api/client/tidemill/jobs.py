@@ -1,13 +1,14 @@
 """What may be submitted: a file, a DataFrame, or any iterable of jobs."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import tempfile
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from .lines import Job, blocks_of, is_frame, rows_of
-from .upload import Upload, open_upload, upload_of
+from .lines import Job, blocks_of, is_frame, line_of, rows_of
+from .upload import BLOCK_BYTES, Upload, open_upload, upload_of, upload_of_copy
 
 
 class Frame(Protocol):
@@ -25,6 +26,9 @@ class Frame(Protocol):
 
 Jobs = str | os.PathLike[str] | Iterable[Job] | Frame
 """A path, jobs one by one, or a DataFrame."""
+
+AsyncJobs = Jobs | AsyncIterable[Job]
+"""The same, or jobs that are waited for one by one."""
 
 
 @contextmanager
@@ -50,3 +54,19 @@ def opened(jobs: Jobs) -> Iterator[Upload]:
         entering = upload_of(lambda: blocks_of(one_by_one), is_once=is_once)
     with entering as upload:
         yield upload
+
+
+@asynccontextmanager
+async def opened_async(jobs: AsyncJobs) -> AsyncIterator[Upload]:
+    """Open jobs as `opened` does. Those that are waited for are all fetched first, into a temporary file.
+
+    Raises as `opened`, and what fetching them raises.
+    """
+    if not isinstance(jobs, AsyncIterable):
+        with opened(jobs) as upload:
+            yield upload
+        return
+    with tempfile.TemporaryFile(buffering=BLOCK_BYTES) as copy:
+        async for job in jobs:
+            copy.write(line_of(job))
+        yield upload_of_copy(copy)

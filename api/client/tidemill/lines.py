@@ -22,7 +22,7 @@ def blocks_of(jobs: Iterable[Job]) -> Iterator[bytes]:
     """
     block = bytearray()
     for job in jobs:
-        block += _line(job)
+        block += line_of(job)
         if len(block) >= BLOCK_BYTES:
             yield bytes(block)
             block.clear()
@@ -30,7 +30,12 @@ def blocks_of(jobs: Iterable[Job]) -> Iterator[bytes]:
         yield bytes(block)
 
 
-def _line(job: Job) -> bytes:
+def line_of(job: Job) -> bytes:
+    """Return a job as a line of NDJSON.
+
+    Raises:
+        TypeError: it is none, or holds what JSON can't.
+    """
     match job:
         case bytes():
             return job.rstrip(b"\r\n") + b"\n"

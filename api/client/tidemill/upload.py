@@ -87,6 +87,13 @@ def upload_of(blocks: Callable[[], Iterator[bytes]], *, is_once: bool) -> Iterat
         yield Upload(partial(_copied, blocks(), copy), describe(""), None)
 
 
+def upload_of_copy(copy: IO[bytes]) -> Upload:
+    """Return the lines that were written to a file, up to where it stands, as something that is sent."""
+    size_bytes = copy.tell()
+    headers = {**describe(""), "content-length": str(size_bytes)}
+    return Upload(partial(_from_start, copy), headers, size_bytes)
+
+
 def _from_start(file: IO[bytes]) -> Iterator[bytes]:
     file.seek(0)
     yield from _blocks(file)
