@@ -11,7 +11,7 @@ from jobs.exchange import Usage
 from jobs.money import format_known, format_usd
 from jobs.outlook import Judgement, Outlook
 from jobs.store.results import ResultRow
-from jobs.tables import Batch
+from jobs.tables import Batch, NativeBatch
 from jobs.timing import Timing
 
 
@@ -79,6 +79,26 @@ class TimingShape(BaseModel):
     late_s: float
 
 
+class NativeBatchShape(BaseModel):
+    """A batch at a provider that holds jobs of one of ours.
+
+    `state` is `packing`, `sending`, `running`, `cancelling`, `ingesting`, or `lost` while it is only looked
+    after. `done` of its `lines` have an answer there, null where the provider doesn't tell. At `rescue_at` it
+    is cancelled, so that the rest is run live in time.
+    """
+
+    id: str
+    provider: str
+    pool: str
+    model: str
+    state: str
+    lines: int
+    done: int | None
+    submitted_at: str | None
+    rescue_at: str | None
+    trouble: str | None
+
+
 class BatchShape(BaseModel):
     """A batch, as it is read.
 
@@ -94,6 +114,7 @@ class BatchShape(BaseModel):
     `expire`. Outside of its `run_window` it waits. `urgency` is its priority by now: its own, or a
     higher one as time runs out. `timing` holds its forecast against its deadline; null without one.
     `lane_saved_usd` is how much less the lines of native batches cost than they had live.
+    `native_batches` are those that are open, up to a hundred; null in lists.
     `eta` and `final_cost_usd` are there while it runs, after some seconds; `forecast` once it has ended.
     """
 
@@ -124,6 +145,7 @@ class BatchShape(BaseModel):
     saved_usd: str
     cache_saved_usd: str | None
     lane_saved_usd: str
+    native_batches: list[NativeBatchShape] | None
     retry_of: str | None
     waiting_for: str | None
     eta: Eta | None
@@ -178,11 +200,28 @@ def batch_shape(batch: Batch, project: str, told: Told = NOTHING) -> BatchShape:
         saved_usd=format_usd(batch.saved_nanos),
         cache_saved_usd=_usd_or_none(batch.cache_saved_nanos),
         lane_saved_usd=format_usd(batch.lane_saved_nanos),
+        native_batches=None,
         retry_of=batch.retry_of,
         waiting_for=batch.waiting_for,
         eta=None if told.outlook is None else eta_of(told.outlook),
         final_cost_usd=None if told.outlook is None else final_cost_of(batch, told.outlook),
         forecast=None if told.judgement is None else _judged(told.judgement),
+    )
+
+
+def native_shape(of: NativeBatch) -> NativeBatchShape:
+    """Return a native batch as it is read."""
+    return NativeBatchShape(
+        id=of.ref,
+        provider=of.provider,
+        pool=of.pool,
+        model=of.model,
+        state=of.state,
+        lines=of.jobs,
+        done=of.done,
+        submitted_at=of.submitted_at.isoformat() if of.submitted_at else None,
+        rescue_at=of.rescue_at.isoformat() if of.rescue_at else None,
+        trouble=of.trouble,
     )
 
 

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse
 
 from api.access.auth import Steerer, Viewer
 from api.access.logins import read_form, token_of
+from api.batch_reading import natives_of
 from api.dashboard import charts
 from api.dashboard.batches import standings_of
 from api.dashboard.holdups import explained
@@ -28,7 +29,7 @@ from jobs.store import arrivals, batches, failures
 from jobs.store.arrivals import Arrival
 from jobs.store.failures import Reason
 from jobs.store.samples import Sample, SampledCall, sample
-from jobs.tables import Batch
+from jobs.tables import Batch, NativeBatch
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -54,7 +55,7 @@ async def batch_page(
 ) -> Response:
     """Show a batch."""
     course = await run_in_threadpool(_course, services, visitor.caller.project_id, batch_id)
-    standing, curve, calls, reasons = course
+    standing, curve, calls, reasons, natives = course
     (standing,) = await explained(services, [standing])
     batch = standing.batch
     began = batch.started_at or batch.created_at
@@ -83,6 +84,7 @@ async def batch_page(
         models=_by_model(batch, calls),
         outcomes=_outcomes(calls.calls),
         reasons=reasons,
+        natives=natives,
         can=_possible(batch),
         once=_once(request, batch),
     )
@@ -90,8 +92,8 @@ async def batch_page(
 
 def _course(
     services: Services, project_id: int, ref: str
-) -> tuple[Standing, list[Arrival], Sample, list[Reason]]:
-    """Return how a batch stands, how it went on, a sample of its calls, and what went wrong."""
+) -> tuple[Standing, list[Arrival], Sample, list[Reason], Sequence[NativeBatch]]:
+    """Return how a batch stands, how it went on, a sample of its calls, what went wrong, what is away."""
     with services.database.read() as session:
         batch = batches.find(session, project_id, ref)
         (standing,) = standings_of(session, [batch])
@@ -100,6 +102,7 @@ def _course(
             arrivals.curve(session, batch, POINTS),
             sample(session, batch),
             failures.reasons(session, batch),
+            natives_of(session, batch),
         )
 
 

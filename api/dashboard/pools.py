@@ -11,7 +11,7 @@ from api.dashboard import charts
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
 from api.dashboard.standing import Tone
-from api.gate import pools_of_gate
+from api.gate import enqueued_by_pool, pools_of_gate
 from api.services import Services, ServicesDep
 from jobs.clock import utcnow
 from jobs.errors import ServiceUnavailable
@@ -66,6 +66,7 @@ async def pools_page(request: Request, services: ServicesDep, visitor: Viewer) -
     except ServiceUnavailable as error:
         pools, fault = [], error.message
     project_id = visitor.caller.project_id
+    enqueued = await run_in_threadpool(enqueued_by_pool, services)
     days, calls, refused = await run_in_threadpool(_by_day, services, project_id)
     times, lately = await run_in_threadpool(_lately, services, project_id, list(calls))
     return render(
@@ -74,6 +75,7 @@ async def pools_page(request: Request, services: ServicesDep, visitor: Viewer) -
         "pools.html",
         pools=[(pool, tone_of(pool), models) for pool, models in _grouped(pools)],
         fault=fault,
+        enqueued=enqueued,
         dimensions=DIMENSIONS,
         refused_today={name: numbers[-1] for name, numbers in refused.items()},
         calls_today={name: numbers[-1] for name, numbers in calls.items()},

@@ -46,6 +46,17 @@ def pauses(pools: Sequence[JsonObject]) -> Iterator[str]:
             yield f"{_name(pool)} is {_state(pool)}{when}: {printable(pool['reason'])}"
 
 
+def enqueued(pools: Sequence[JsonObject]) -> Iterator[str]:
+    """Yield what native batches have at each pool."""
+    for pool in pools:
+        for of in pool.get("enqueued", ()):
+            limit = f" of {of['limit']:,}" if of["limit"] else ""
+            yield (
+                f"{_name(pool)} has {of['lines']:,} lines of {printable(of['model'])} in native batches "
+                f"({of['native_batches']:,}): {of['input_tokens']:,}{limit} input tokens are enqueued"
+            )
+
+
 def _name(pool: JsonObject) -> str:
     words = (pool["provider"], pool["pool"], pool["models"])
     return printable("/".join(word for word in words if word))

@@ -1,7 +1,7 @@
 """`tidemill pools`: at what pace the pools run, and what blocks them until when."""
 
 from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
-from scripts.command.pool_list import pauses, pool_table
+from scripts.command.pool_list import enqueued, pauses, pool_table
 from scripts.command.render import print_json, stdout
 
 
@@ -13,5 +13,5 @@ def pools(url: Url = DEFAULT_URL, key: Key = None, as_json: Json = False) -> Non
         print_json(found)
     else:
         stdout().print(pool_table(found["data"]))
-        for pause in pauses(found["data"]):
+        for pause in (*pauses(found["data"]), *enqueued(found["data"])):
             stdout().print(pause, soft_wrap=True)

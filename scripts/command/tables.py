@@ -1,7 +1,7 @@
 """The tables that commands print: a batch, results, usage, a submission's faults."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from rich.box import SIMPLE
@@ -62,6 +62,7 @@ def batch_summary(batch: JsonObject) -> Table:
         ("forecasts", how_good(batch)),
         ("bad answers", _bad_answers(batch)),
         ("batch lane", _saved_by_lane(batch)),
+        *((place, text) for place, text in _natives(batch.get("native_batches") or ())),
         ("prompt caches", saved_by_caches(batch.get("cache_saved_usd"))),
         ("without price", f"{_jobs(unpriced)}, which the cost leaves out" if unpriced else ""),
         ("unknown", f"{_calls(unknown)}, charged at the worst case" if unknown else ""),
@@ -97,6 +98,17 @@ def _saved_by_lane(batch: JsonObject) -> str:
     if batch.get("lane", "live") == "live":
         return ""
     return f"{batch['lane']}, which saved {dollars(batch['lane_saved_usd'])}"
+
+
+def _natives(natives: Sequence[JsonObject]) -> Iterator[tuple[str, str]]:
+    """Yield a row for each native batch that is open: where, how far, since when, and its trouble."""
+    for of in natives:
+        done = "" if of["done"] is None else f", {of['done'] / max(of['lines'], 1):.0%} done"
+        since = f", since {local_time(of['submitted_at'])}" if of["submitted_at"] else ""
+        trouble = f": {of['trouble']}" if of["trouble"] else ""
+        where = f"{of['provider']}/{of['pool']}, {of['model']}"
+        told = f"{of['state']} at {where}, {of['lines']:,} lines{done}{since}{trouble}"
+        yield of["id"], printable(told)
 
 
 def _saved(batch: JsonObject) -> str:

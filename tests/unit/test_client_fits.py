@@ -18,7 +18,16 @@ from api.routes.budget import BudgetShape, PeriodShape
 from api.routes.retries import FIXED
 from api.routes.submissions import SubmissionQuery
 from api.routes.usage import DIMENSIONS
-from api.shapes import BatchPage, BatchShape, Counts, Eta, FinalCost, ForecastJudged, Tokens
+from api.shapes import (
+    BatchPage,
+    BatchShape,
+    Counts,
+    Eta,
+    FinalCost,
+    ForecastJudged,
+    NativeBatchShape,
+    Tokens,
+)
 from jobs.states import FINAL_BATCH_STATES, FINAL_RUN_STATES
 from jobs.store.ledger import SUM_NAMES
 from tests.support.system import ROOT
@@ -31,6 +40,7 @@ FOLDER = ROOT / "api/client"
 PAIRS: list[tuple[type[msgspec.Struct], type[BaseModel]]] = [
     (shapes.Batch, BatchShape),
     (shapes.BatchPage, BatchPage),
+    (shapes.NativeBatch, NativeBatchShape),
     (shapes.Counts, Counts),
     (shapes.Usage, Tokens),
     (shapes.Eta, Eta),

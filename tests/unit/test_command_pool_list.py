@@ -4,8 +4,9 @@ from io import StringIO
 
 from rich.console import Console
 
+from api.description.examples import EXAMPLES
 from scripts.command.client import JsonObject
-from scripts.command.pool_list import pool_table
+from scripts.command.pool_list import enqueued, pool_table
 
 RPM = {"name": "rpm", "configured": 60, "learned": 50, "rate": 25.0, "share_used": 0.5}
 
@@ -42,3 +43,11 @@ def test_calls_in_flight_may_be_what_binds() -> None:
 
 def test_a_pool_without_limits_says_so() -> None:
     assert shown(binding=None, dimensions=[]).endswith("sim/main none known 3 open")
+
+
+def test_what_native_batches_have_at_a_pool_is_told() -> None:
+    pools = EXAMPLES["GET /api/pools"].answers["200"]["data"]
+    assert list(enqueued(pools)) == [
+        "openai/main has 60,000 lines of gpt-4o-mini in native batches (2): 3,100,000 of 20,000,000 input "
+        "tokens are enqueued"
+    ]

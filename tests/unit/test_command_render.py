@@ -213,3 +213,23 @@ def test_usage_has_a_column_for_what_caches_saved_where_they_did() -> None:
     assert text.count("$0.25") == 2
     none = {**sums, "cache_saved_usd": "0.000000000"}
     assert "caches" not in text_of(usage_table([{"model": "m", **none}], none, ["model"]))
+
+
+def test_native_batches_that_are_open_are_told() -> None:
+    of = {
+        "id": "nat_1",
+        "provider": "openai",
+        "pool": "main",
+        "model": "gpt-4o-mini",
+        "state": "running",
+        "lines": 12_000,
+        "done": 3_720,
+        "submitted_at": "2026-11-27T21:04:00+00:00",
+        "rescue_at": None,
+        "trouble": None,
+    }
+    waiting = {**of, "id": "nat_2", "state": "packing", "done": None, "submitted_at": None}
+    text = text_of(batch_summary(batch(native_batches=[of, {**waiting, "trouble": "no room"}])))
+    assert "running at openai/main, gpt-4o-mini, 12,000 lines, 31% done, since" in text
+    assert "packing at openai/main, gpt-4o-mini, 12,000 lines: no room" in text
+    assert "nat_" not in text_of(batch_summary(batch(native_batches=None)))

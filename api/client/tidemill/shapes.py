@@ -89,6 +89,21 @@ class Timing(Shape, frozen=True, kw_only=True):
     late_s: float = 0.0
 
 
+class NativeBatch(Shape, frozen=True, kw_only=True):
+    """A batch at a provider that holds jobs of one of ours: where it stands, and how many lines are done."""
+
+    id: str
+    provider: str
+    pool: str
+    model: str
+    state: str
+    lines: int
+    done: int | None = None
+    submitted_at: datetime | None = None
+    rescue_at: datetime | None = None
+    trouble: str | None = None
+
+
 class Batch(Shape, frozen=True, kw_only=True):
     """A batch where it stood when it was asked for. Amounts are dollars, None where not known.
 
@@ -124,6 +139,7 @@ class Batch(Shape, frozen=True, kw_only=True):
     saved_usd: Decimal | None = None
     cache_saved_usd: Decimal | None = None
     lane_saved_usd: Decimal = Decimal(0)
+    native_batches: tuple[NativeBatch, ...] | None = None
     retry_of: str | None = None
     waiting_for: str | None = None
     eta: Eta | None = None

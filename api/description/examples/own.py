@@ -13,7 +13,7 @@ _TOKENS = {
     "reasoning_tokens": 0,
 }
 
-_BATCH = {
+_BATCH: dict[str, Any] = {
     "id": "bat_06b7j0v3tk4zv8m2c5yq9x1d7w",
     "name": "titles",
     "project": "default",
@@ -54,6 +54,7 @@ _BATCH = {
     "saved_usd": "0.000780000",
     "cache_saved_usd": "0.000000000",
     "lane_saved_usd": "0.000000000",
+    "native_batches": [],
     "retry_of": None,
     "waiting_for": None,
     "eta": {"low": 31.0, "high": 38.5},
@@ -237,6 +238,15 @@ _POOL = {
     "trust": 1.0,
     "found_per_s": None,
     "found_in_flight": None,
+    "enqueued": [
+        {
+            "model": "gpt-4o-mini",
+            "native_batches": 2,
+            "lines": 60_000,
+            "input_tokens": 3_100_000,
+            "limit": 20_000_000,
+        }
+    ],
 }
 
 _EVENTS = (

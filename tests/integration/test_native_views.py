@@ -1,0 +1,58 @@
+"""Native batches as people see them, over HTTP and on pages, on both databases."""
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from api.gate import EnqueuedOfModel, enqueued_by_pool
+from jobs.configuration import Configuration
+from jobs.states import NativeState
+from jobs.store import Database, native_room, native_views
+from jobs.store.native import write
+from tests.support.native import claimed, made, moved
+from tests.support.rows import batch_of, seed_batch, set_batch
+
+
+@pytest.fixture
+def configuration() -> Configuration:
+    sim = {
+        "protocol": "openai",
+        "base_url": "http://127.0.0.1:9",
+        "batch_lane": {"enqueued_tokens": 5000},
+    }
+    return Configuration.model_validate({"providers": {"sim": sim}})
+
+
+def enqueued(database: Database, name: str) -> None:
+    """Let a native batch be at its provider, with four lines done."""
+    of = claimed(database, name)
+    with database.write() as session:
+        assert native_room.enqueue(session, of, enqueued_tokens=None, max_open=9)
+    of = moved(database, of, NativeState.SENDING)
+    of = moved(database, of, NativeState.RUNNING)
+    with database.write() as session:
+        write(session, of, done=4)
+
+
+async def test_a_batch_tells_its_open_native_batches_and_a_pool_what_is_enqueued(
+    client: httpx.AsyncClient, app: FastAPI, database: Database
+) -> None:
+    ref = seed_batch(database, jobs=30)
+    set_batch(database, ref, lane="batch")
+    first, second = made(database, ref, 0), made(database, ref, 1, tokens=70)
+    enqueued(database, first)
+    shown = (await client.get(f"/api/batches/{ref}")).raise_for_status().json()["native_batches"]
+    assert [(of["id"], of["state"], of["lines"], of["done"]) for of in shown] == [
+        (first, "running", 10, 4),
+        (second, "packing", 10, None),
+    ]
+    listed = (await client.get("/api/batches")).raise_for_status().json()["data"]
+    assert [batch["native_batches"] for batch in listed] == [None]
+    told = enqueued_by_pool(app.state.services)
+    assert told == {("sim", "main"): [EnqueuedOfModel("sim-small", 1, 10, 100, 5000)]}
+    moved_on = claimed(database, second)
+    with database.write() as session:
+        write(session, moved_on, state=NativeState.ENDED)
+    with database.read() as session:
+        batch_id = batch_of(database, ref).id or 0
+        assert [of.ref for of in native_views.open_of(session, batch_id, limit=9)] == [first]
