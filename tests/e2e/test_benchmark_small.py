@@ -142,7 +142,7 @@ def test_an_interrupted_benchmark_leaves_nothing_behind(start_process: StartProc
     assert process.wait_ended(60.0) == 1
     assert not home.exists()
     # One that was being started is ended by the kernel, when it sees its parent gone.
-    eventually(lambda: not any(map(lives, parts)), 10.0, "every part has ended")
+    eventually(lambda: not any(map(lives, parts)), what="every part has ended")
 
 
 def test_a_store_that_is_not_there_is_skipped_in_words(start_process: StartProcess) -> None:

@@ -18,6 +18,9 @@ MORE_JOBS = 6_000
 BUDGET_USD = "0.005"
 """Enough for about a third of the jobs."""
 
+GOES_ON_WITHIN_S = 5.0
+"""Two on a machine that does nothing else; a budget that nobody looks at again would wait for ever."""
+
 
 def test_a_batch_stops_before_its_budget_is_overrun_and_says_so(
     one_machine: System, simulator: "Simulator"
@@ -52,7 +55,7 @@ def test_a_batch_stops_before_its_budget_is_overrun_and_says_so(
     assert nanos(ended["cost_usd"]) == spent
 
 
-def test_a_raised_budget_lets_a_batch_go_on_within_two_seconds(
+def test_a_raised_budget_lets_a_batch_go_on_at_once(
     one_machine: System, simulator: "Simulator"
 ) -> None:
     simulator.faults(latency="constant:20")
@@ -64,13 +67,13 @@ def test_a_raised_budget_lets_a_batch_go_on_within_two_seconds(
 
     change(one_machine, f"/api/batches/{batch_id}", max_cost_usd="0.001")
 
-    raised = one_machine.wait_finished(batch_id, done + 1, within_s=2.0)
+    raised = one_machine.wait_finished(batch_id, done + 1, within_s=GOES_ON_WITHIN_S)
     assert nanos(raised["cost_usd"]) <= nanos("0.001")
     change(one_machine, f"/api/batches/{batch_id}", max_cost_usd=None)
     one_machine.wait(batch_id)
 
 
-def test_a_projects_budget_pauses_its_batches_and_raising_it_lets_them_go_on_within_two_seconds(
+def test_a_projects_budget_pauses_its_batches_and_raising_it_lets_them_go_on_at_once(
     one_machine: System, simulator: "Simulator"
 ) -> None:
     simulator.faults(latency="constant:20")
@@ -93,7 +96,7 @@ def test_a_projects_budget_pauses_its_batches_and_raising_it_lets_them_go_on_wit
 
     change(one_machine, "/api/budget", daily_usd=None)
 
-    one_machine.wait_finished(refs[0], finished(paused[0]) + 1, within_s=2.0)
+    one_machine.wait_finished(refs[0], finished(paused[0]) + 1, within_s=GOES_ON_WITHIN_S)
     assert one_machine.wait(refs[0])["counts"]["succeeded"] == 200
     assert one_machine.batch(refs[1])["waiting_for"] == "paused by its owner"
     one_machine.act(refs[1], "cancel")
@@ -122,7 +125,7 @@ def test_a_budget_that_is_lowered_below_what_is_used_sends_nothing_more_and_show
     change(one_machine, f"/api/batches/{batch_id}", max_cost_usd="1")
 
     simulator.faults(latency="constant:20")
-    one_machine.wait_finished(batch_id, finished(paused) + 1, within_s=2.0)
+    one_machine.wait_finished(batch_id, finished(paused) + 1, within_s=GOES_ON_WITHIN_S)
     assert one_machine.wait(batch_id)["counts"]["succeeded"] == MORE_JOBS
 
 

@@ -97,7 +97,7 @@ def valkey_url(
     here = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path)]
     start_process([str(binary), str(tmp_path / "valkey.conf"), *here], "valkey")
     url = f"redis://tidemill:r3dis@127.0.0.1:{port}/0"
-    eventually(lambda: redis_servers.answers(url), 10.0, "the broker answers PING")
+    eventually(lambda: redis_servers.answers(url), what="the broker answers PING")
     return url
 
 

@@ -110,6 +110,6 @@ def test_an_interrupted_run_leaves_nothing_behind(start_process: StartProcess) -
     assert process.wait_ended(60.0) == 1
     assert not home.exists()
     assert not cluster.parent.exists()
-    eventually(lambda: all(map(is_gone, parts)), 10.0, "every part has ended")
+    eventually(lambda: all(map(is_gone, parts)), what="every part has ended")
     shared = Path("/dev/shm")  # noqa: S108 - the library's choice, looked at only
     assert not [path for part in parts for path in shared.glob(f"*faketime*_{part.pid}")]

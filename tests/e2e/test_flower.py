@@ -84,7 +84,7 @@ def test_every_slice_is_a_task_of_which_only_the_ids_are_shown(
     assert {task["kwargs"] for task in done} == {"{}"}
     assert {task["result"] for task in done} == {"None"}
     assert {task["worker"].partition("@")[0] for task in done} == {"worker-1"}
-    eventually(lambda: tasks(flower, SWEEP), 15.0, "the sweep is shown")
+    eventually(lambda: tasks(flower, SWEEP), what="the sweep is shown")
 
 
 def test_the_worker_and_the_queue_of_the_provider_are_shown(

@@ -266,7 +266,7 @@ def test_a_client_that_goes_away_cuts_its_call_off_and_pays_the_worst_case(
     def is_settled() -> bool:
         return live_batch(system).unknown_attempts > before.unknown_attempts
 
-    eventually(is_settled, 5.0, "the call is settled")
+    eventually(is_settled, what="the call is settled")
     eventually(lambda: simulator.ledger()["in_flight"] == 0, 2.0, "the provider was hung up on")
     assert spent(system) - charged >= simulator.ledger()["unanswered_cost_nanos"] > 0
     assert live_batch(system).reserved_nanos == 0

@@ -63,7 +63,7 @@ def kill_in_two_calls(system: System, simulator: "Simulator", client: Any) -> No
     next(iter(heard))
     plain = Thread(target=lose, args=(system,))
     plain.start()
-    eventually(lambda: simulator.ledger()["in_flight"] == 2, 10.0, "both are in flight")
+    eventually(lambda: simulator.ledger()["in_flight"] == 2, what="both are in flight")
     api = system.processes[0]
     api.kill()
     api.wait_ended()

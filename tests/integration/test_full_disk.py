@@ -174,7 +174,7 @@ async def test_a_job_whose_answer_finds_no_room_waits_and_is_paid_for_once(
             async def has_failed() -> bool:
                 return "disk is full" in caplog.text
 
-            await eventually_async(has_failed, 10.0, "nothing can be written")
+            await eventually_async(has_failed, what="nothing can be written")
             assert not running.done()
         await running
         assert [result.status for result in shop.results()] == ["succeeded"] * 20

@@ -37,7 +37,7 @@ async def test_an_asynchronous_condition_is_waited_for_in_the_same_way() -> None
     async def ask() -> bool:
         return next(answers)
 
-    assert await eventually_async(ask, 5)
+    assert await eventually_async(ask)
 
 
 @pytest.mark.parametrize(
@@ -138,12 +138,12 @@ def test_a_process_that_dies_before_it_is_ready_says_why(start_process: StartPro
 
 def test_children_of_a_process_are_cleared_away_with_it(start_process: StartProcess) -> None:
     process = start_process(["/bin/sh", "-c", "sleep 600 & echo $!; wait"])
-    child_pid = int(eventually(process.log, 5))
+    child_pid = int(eventually(process.log))
     process.kill()
     process.wait_ended()
     assert psutil.pid_exists(child_pid)
     process.clear_away()
-    eventually(lambda: not psutil.pid_exists(child_pid), 5, "the child is gone")
+    eventually(lambda: not psutil.pid_exists(child_pid), what="the child is gone")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux binds a child to its parent's life")
@@ -156,6 +156,8 @@ def test_a_process_dies_with_the_test_run_that_started_it(start_process: StartPr
     )
     run = start_process([sys.executable, "-c", source, "/dev/null"])
     child_pid = int(eventually(run.log, 10))
-    eventually(lambda: psutil.Process(child_pid).name() == "sleep", 5, "the child runs its program")
+    eventually(
+        lambda: psutil.Process(child_pid).name() == "sleep", what="the child runs its program"
+    )
     run.kill(signal.SIGKILL)
-    eventually(lambda: not psutil.pid_exists(child_pid), 5, "the child is gone")
+    eventually(lambda: not psutil.pid_exists(child_pid), what="the child is gone")

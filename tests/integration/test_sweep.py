@@ -345,7 +345,7 @@ def test_an_upload_that_was_given_up_leaves_no_row_and_is_not_accepted_any_more(
 
 def wait_until_stored(database: Database, jobs: int) -> None:
     """A chunk is committed while the next one is read, so it may take a moment."""
-    eventually(lambda: rows(database, Job) == jobs, 10.0, "both chunks are stored")
+    eventually(lambda: rows(database, Job) == jobs, what="both chunks are stored")
 
 
 def test_an_upload_that_is_only_slow_is_accepted(

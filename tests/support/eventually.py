@@ -9,8 +9,11 @@ T = TypeVar("T")
 
 LOOK_EVERY_S = 0.02
 
+PATIENCE_S = 30.0
+"""What comes true costs none of it; a machine with much else to do needs it."""
 
-def eventually(condition: Callable[[], T], within_s: float = 10.0, what: str = "") -> T:
+
+def eventually(condition: Callable[[], T], within_s: float = PATIENCE_S, what: str = "") -> T:
     """Return the first truthy value of `condition`, which is asked again until `within_s` is over.
 
     Raises:
@@ -25,7 +28,7 @@ def eventually(condition: Callable[[], T], within_s: float = 10.0, what: str = "
 
 
 async def eventually_async(
-    condition: Callable[[], Awaitable[T]], within_s: float = 10.0, what: str = ""
+    condition: Callable[[], Awaitable[T]], within_s: float = PATIENCE_S, what: str = ""
 ) -> T:
     """Do as `eventually`, without holding up the event loop.
 

@@ -165,7 +165,7 @@ async def _until_put_off(gate: RedisGate) -> ComeBack:
             return None
         return reply
 
-    return await eventually_async(ask, 5.0) or ComeBack(0.0, "")
+    return await eventually_async(ask) or ComeBack(0.0, "")
 
 
 async def test_one_probe_finds_out_whether_a_pool_works_again(fleet: Fleet) -> None:
@@ -205,7 +205,7 @@ async def _until_put_off_briefly(gate: RedisGate) -> None:
             gate.settle(reply, Ending(sent=False))
         return isinstance(reply, ComeBack) and reply.is_blocked
 
-    await eventually_async(is_put_off, 5.0)
+    await eventually_async(is_put_off)
 
 
 async def test_failures_of_single_calls_stop_nobody_and_ten_in_a_row_do(fleet: Fleet) -> None:
@@ -255,7 +255,7 @@ async def test_a_limit_in_the_headers_is_kept(fleet: Fleet) -> None:
                 gates[1].settle(reply, Ending(sent=False))
             return isinstance(reply, ComeBack) and "requests per minute" in reply.reason
 
-        await eventually_async(is_known, 5.0)
+        await eventually_async(is_known)
 
 
 async def test_daily_counts_that_are_missing_are_read_from_the_ledger_first(fleet: Fleet) -> None:
@@ -286,7 +286,7 @@ async def test_the_pools_tell_what_blocks_them(fleet: Fleet) -> None:
             pool, _ = await read_pools(redis, configuration)
             return pool if pool.breaker == "open" and pool.in_flight == 1 else None
 
-        pool = await eventually_async(is_open, 5.0)
+        pool = await eventually_async(is_open)
         assert pool is not None
         assert pool.reason == "overloaded: busy"
         assert pool.blocked_until is not None

@@ -13,7 +13,7 @@ from tests.support.eventually import eventually
 from tests.support.ports import free_port
 from tests.support.processes import ProcessUnderTest
 
-STARTS_WITHIN_S = 20.0
+STARTS_WITHIN_S = 60.0
 
 
 class OwnPostgres:

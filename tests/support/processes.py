@@ -14,7 +14,7 @@ from tests.support.environment import scrubbed
 from tests.support.eventually import eventually
 
 LOG_TAIL_CHARS = 8192
-ENDS_WITHIN_S = 10.0
+ENDS_WITHIN_S = 30.0
 
 _BIND_AND_EXEC = """
 import ctypes, os, sys
@@ -64,7 +64,7 @@ class ProcessUnderTest:
         """None while it runs; minus the signal's number if one ended it."""
         return self._process.poll()
 
-    def wait_ready(self, url: str, within_s: float = 20.0) -> None:
+    def wait_ready(self, url: str, within_s: float = 60.0) -> None:
         """Return once GET `url` is answered with 200.
 
         Raises:

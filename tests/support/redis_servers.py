@@ -98,7 +98,7 @@ class OwnRedis:
     def start(self) -> None:
         """Start the server, empty, on the same port as before, and return once it answers."""
         self.process = self._start_process(server_command(self._binary, self.port))
-        eventually(lambda: answers(self.url), 10.0, f"{self._binary.name} answers PING")
+        eventually(lambda: answers(self.url), what=f"{self._binary.name} answers PING")
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """End the server; what it held is gone."""

@@ -178,7 +178,7 @@ def redis_server(
     log = tmp_path_factory.mktemp("valkey") / "valkey.log"
     server = ProcessUnderTest(redis_servers.server_command(binary, port), log, cwd=log.parent)
     try:
-        eventually(lambda: redis_servers.answers(url), 10.0, "the embedded Valkey answers PING")
+        eventually(lambda: redis_servers.answers(url), what="the embedded Valkey answers PING")
         yield url
     finally:
         server.clear_away()

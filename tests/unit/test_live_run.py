@@ -275,7 +275,7 @@ async def test_a_call_that_is_late_at_the_end_says_so_and_pays_what_is_known_at_
         async def both_are_under_way() -> bool:
             return shop.batch.total_jobs == 2
 
-        await eventually_async(both_are_under_way, 5.0, "both are in the books")
+        await eventually_async(both_are_under_way, what="both are in the books")
         await shop.board.drain(0.05)
         assert (await reading).code == "stopped"
         # It never left, so that another process may be asked for it.
@@ -292,7 +292,7 @@ async def test_who_hangs_up_before_the_call_leaves_pays_nothing(tmp_path: Path) 
             return bool(shop.shop.gate.granted)
 
         reading = asyncio.ensure_future(shop.pieces(shop.call()))
-        await eventually_async(is_granted, 5.0, "it has its start")
+        await eventually_async(is_granted, what="it has its start")
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
         await asyncio.wait(shop.board._runs)
