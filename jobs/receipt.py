@@ -52,29 +52,12 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """A batch as far as its receipt goes; of its row."""
+class Due:
+    """When a batch was wanted, and when it ended; None where it was not, or has not."""
 
-    ref: str
     state: str
-    jobs: int
-    succeeded: int
-    not_called: int
-    """Jobs that needed no call: the same as another one, or answered before."""
-    spent_nanos: int
-    lane_saved_nanos: int
-    cache_saved_nanos: int
-    reuse_saved_nanos: int
-    bad_answers: int
-    bad_nanos: int
-    unpriced_jobs: int
     deadline: datetime | None
     finished_at: datetime | None
-
-    @property
-    def saved(self) -> Saved:
-        """What it saved."""
-        return Saved(self.lane_saved_nanos, self.cache_saved_nanos, self.reuse_saved_nanos)
 
     @property
     def late_s(self) -> float | None:
@@ -93,6 +76,27 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """A batch as far as its receipt goes; of its row."""
+
+    jobs: int
+    succeeded: int
+    not_called: int
+    """Jobs that needed no call: the same as another one, or answered before."""
+    lane_saved_nanos: int
+    cache_saved_nanos: int
+    reuse_saved_nanos: int
+    bad_answers: int
+    bad_nanos: int
+    due: Due
+
+    @property
+    def saved(self) -> Saved:
+        """What it saved."""
+        return Saved(self.lane_saved_nanos, self.cache_saved_nanos, self.reuse_saved_nanos)
+
+
+@dataclass(frozen=True, slots=True)
 class Deadlines:
     """How many deadlines were kept, missed, and are still open; and the worst of the missed."""
 
@@ -102,6 +106,21 @@ class Deadlines:
     worst_late_s: float = 0.0
     unreachable: str | None = None
     """Of a run: why its deadline surely couldn't be met, as it was told when its source was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Some batches as far as their receipt goes, added up. `is_final` tells that all of them have ended."""
+
+    batches: int
+    jobs: int
+    succeeded: int
+    not_called: int
+    saved: Saved
+    bad_answers: int
+    bad_nanos: int
+    deadlines: Deadlines
+    is_final: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,32 +165,41 @@ class Receipt:
         return self.saved_nanos / self.list_nanos if self.list_nanos > 0 else None
 
 
-def receipt(
-    works: Sequence[Work], parts: Iterable[Part], *, cache_saved_nanos: int | None = None
-) -> Receipt:
-    """Return the receipt of some work whose calls cost what `parts` say.
-
-    `cache_saved_nanos` is given where the work's own sums are not those of the same calls.
-    """
-    parts = tuple(sorted(parts, key=lambda part: (-part.cost_nanos, part.provider, part.model)))
-    saved = sum((work.saved for work in works), Saved())
-    return Receipt(
+def together(works: Sequence[Work]) -> Together:
+    """Return batches added up."""
+    return Together(
         batches=len(works),
         jobs=sum(work.jobs for work in works),
         succeeded=sum(work.succeeded for work in works),
         not_called=sum(work.not_called for work in works),
-        paid_nanos=sum(part.cost_nanos for part in parts),
-        lane_saved_nanos=saved.lane_nanos,
-        cache_saved_nanos=saved.cache_nanos if cache_saved_nanos is None else cache_saved_nanos,
-        reuse_saved_nanos=saved.reuse_nanos,
+        saved=sum((work.saved for work in works), Saved()),
         bad_answers=sum(work.bad_answers for work in works),
         bad_nanos=sum(work.bad_nanos for work in works),
+        deadlines=deadlines_of([work.due for work in works]),
+        is_final=all(work.due.state in FINAL_BATCH_STATES for work in works),
+    )
+
+
+def receipt(work: Together, parts: Iterable[Part]) -> Receipt:
+    """Return the receipt of some work whose calls cost what `parts` say."""
+    parts = tuple(sorted(parts, key=lambda part: (-part.cost_nanos, part.provider, part.model)))
+    return Receipt(
+        batches=work.batches,
+        jobs=work.jobs,
+        succeeded=work.succeeded,
+        not_called=work.not_called,
+        paid_nanos=sum(part.cost_nanos for part in parts),
+        lane_saved_nanos=work.saved.lane_nanos,
+        cache_saved_nanos=work.saved.cache_nanos,
+        reuse_saved_nanos=work.saved.reuse_nanos,
+        bad_answers=work.bad_answers,
+        bad_nanos=work.bad_nanos,
         unknown_calls=sum(part.unknown_calls for part in parts),
         unknown_nanos=sum(part.unknown_nanos for part in parts),
         unpriced=sum(part.unpriced_calls for part in parts),
-        deadlines=_deadlines(works),
+        deadlines=work.deadlines,
         parts=parts,
-        is_final=all(work.state in FINAL_BATCH_STATES for work in works),
+        is_final=work.is_final,
     )
 
 
@@ -205,11 +233,12 @@ def deadline_of_run(
             return Deadlines(missed=1, worst_late_s=late_s)
 
 
-def _deadlines(works: Sequence[Work]) -> Deadlines:
-    ends = [work.missed for work in works]
+def deadlines_of(dues: Sequence[Due]) -> Deadlines:
+    """Return how the deadlines of some batches ended."""
+    ends = [due.missed for due in dues]
     return Deadlines(
         kept=ends.count(False),
         missed=ends.count(True),
-        open=sum(1 for work in works if work.deadline is not None and work.finished_at is None),
-        worst_late_s=max((work.late_s or 0.0 for work in works if work.missed), default=0.0),
+        open=sum(1 for due in dues if due.deadline is not None and due.finished_at is None),
+        worst_late_s=max((due.late_s or 0.0 for due in dues if due.missed), default=0.0),
     )

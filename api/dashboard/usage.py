@@ -20,7 +20,7 @@ from jobs.store.ledger import SUM_NAMES, UsageDimension, UsageQuery, usage
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 MOST_DAYS = 92
-"""That have a column each."""
+"""That have a column each; of more a week has one, or there would be too many to see."""
 
 DAYS_OF_A_WEEK = 7
 
@@ -46,19 +46,19 @@ def usage_page(
 ) -> Response:
     """Show the project's use of so many days, up to today (UTC)."""
     today = utcnow().date()
-    listed = [today - timedelta(days=back) for back in reversed(range(days))]
+    length = 1 if days <= MOST_DAYS else DAYS_OF_A_WEEK
+    first = today - timedelta(days=days - 1)
+    columns = [first + timedelta(days=passed) for passed in range(0, days, length)]
     group = GROUPED[by]
+    query = UsageQuery(visitor.caller.project_id, ("day", *group), first, today, length)
     with services.database.read() as session:
-        rows = usage(
-            session, UsageQuery(visitor.caller.project_id, ("day", *group), listed[0], today)
-        )
+        rows = usage(session, query)
         month = receipts.of_month(session, visitor.caller.project_id, today.replace(day=1))
     for row in rows:
         row["name"] = "/".join(str(row[name]) for name in group)
     sums = _sums(rows)
     rows = _ranked(sums, rows)
-    columns = _columns(listed)
-    names = [days[0].isoformat() for days in columns]
+    names = [day.isoformat() for day in columns]
     return render(
         request,
         visitor,
@@ -92,12 +92,6 @@ def usage_page(
     )
 
 
-def _columns(days: Sequence[date]) -> list[Sequence[date]]:
-    """Return the days of each column: single ones, or weeks where those would be too many to see."""
-    length = 1 if len(days) <= MOST_DAYS else DAYS_OF_A_WEEK
-    return [days[first : first + length] for first in range(0, len(days), length)]
-
-
 def _tokens(row: dict[str, Any]) -> float:
     # The input counts are disjoint, and reasoning is a part of the output.
     names = ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens")
@@ -116,11 +110,11 @@ def _sums(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _series(
     rows: list[dict[str, Any]],
-    columns: Sequence[Sequence[date]],
+    columns: Sequence[date],
     value: Callable[[dict[str, Any]], float],
 ) -> list[tuple[str, list[float]]]:
     series: dict[str, list[float]] = {}
-    places = {day: place for place, days in enumerate(columns) for day in days}
+    places = {day: place for place, day in enumerate(columns)}
     for row in rows:
         series.setdefault(row["name"], [0.0] * len(columns))[places[row["day"]]] += value(row)
     return list(series.items())

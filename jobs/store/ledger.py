@@ -2,12 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import Select, case, func, or_, select
+from sqlalchemy import (
+    Date,
+    Integer,
+    Select,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+    type_coerce,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, col
 
@@ -136,12 +147,16 @@ def used_since(
 
 @dataclass(frozen=True, slots=True)
 class UsageQuery:
-    """Which part of the ledger to sum, by what. Days are UTC, both inclusive."""
+    """Which part of the ledger to sum, by what. Days are UTC, both inclusive.
+
+    With a `since`, so many days are one row, whose `day` is the first of them.
+    """
 
     project_id: int
     by: Sequence[UsageDimension]
     since: date | None = None
     until: date | None = None
+    days_together: int = 1
 
 
 def usage(session: Session, query: UsageQuery) -> list[dict[str, Any]]:
@@ -154,6 +169,8 @@ def usage(session: Session, query: UsageQuery) -> list[dict[str, Any]]:
         "model": LedgerDay.model,
         "outcome": LedgerDay.outcome,
     }
+    if query.since is not None:
+        columns["day"] = _stretch(session, query.since, query.days_together)
     groups = [columns[name] for name in query.by]
     statement: Select[Any] = (
         select(
@@ -169,8 +186,23 @@ def usage(session: Session, query: UsageQuery) -> list[dict[str, Any]]:
         statement = statement.where(col(LedgerDay.day) >= query.since)
     if query.until is not None:
         statement = statement.where(col(LedgerDay.day) <= query.until)
-    rows = session.connection().execute(statement).mappings()
-    return [
-        {name: int(value) if name in SUM_NAMES else value for name, value in row.items()}
-        for row in rows
-    ]
+    names = (*query.by, *SUM_NAMES)
+    found = session.connection().execute(statement).all()
+    rows: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in found]
+    for row in rows:
+        row.update({name: int(row[name]) for name in SUM_NAMES})
+        if query.since is not None and "day" in row:
+            row["day"] = query.since + timedelta(days=query.days_together * row["day"])
+    return rows
+
+
+def _stretch(session: Session, since: date, days: int) -> Any:
+    """Return how many whole stretches of so many days lie between a day and a row's."""
+    # Written into the statement: PostgreSQL takes no group by an expression that has parameters.
+    first = literal(since, Date, literal_execute=True)
+    length = literal(days, Integer, literal_execute=True)
+    if session.get_bind().dialect.name == "sqlite":
+        passed: Any = cast(func.julianday(LedgerDay.day) - func.julianday(first), Integer)
+    else:
+        passed = type_coerce(col(LedgerDay.day) - first, Integer)
+    return passed // length

@@ -1,7 +1,7 @@
 """What receipts are made of: the rows of batches, their attempts by model and lane, and the ledger's days.
 
 Nothing is locked. A batch's receipt adds its attempts up, some seconds of a million; a month's reads the
-ledger, and the rows of the batches that ended in it.
+ledger, and sums of the batches that ended in it.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,21 @@ from datetime import UTC, date, datetime
 from sqlalchemy import case, func, select
 from sqlmodel import Session, col
 
-from jobs.receipt import Part, Receipt, Work, deadline_of_run, receipt
+from jobs.receipt import (
+    Due,
+    Part,
+    Receipt,
+    Saved,
+    Together,
+    Work,
+    deadline_of_run,
+    deadlines_of,
+    receipt,
+    together,
+)
 from jobs.states import BILLED_OUTCOMES, FINAL_RUN_STATES, Outcome
 from jobs.store.batches import by_ids
 from jobs.store.database import now
-from jobs.store.light_rows import without
 from jobs.store.wide_sums import sum_of_possible
 from jobs.tables import Attempt, Batch, LedgerDay, Run, RunBatch
 
@@ -65,7 +75,7 @@ def of_batches(session: Session, batch_ids: Sequence[int]) -> Receipt:
             for place, value in enumerate(sums):
                 own[place] += int(value)
     works = [work_of(batch) for batch in by_ids(session, batch_ids)]
-    return receipt(works, (Part(*key, *sums) for key, sums in parts.items()))
+    return receipt(together(works), (Part(*key, *sums) for key, sums in parts.items()))
 
 
 def of_run(session: Session, run: Run) -> Receipt:
@@ -113,36 +123,62 @@ def of_month(session: Session, project_id: int, first_day: date) -> Receipt:
     for provider, model, *sums, saved in session.connection().execute(days):
         parts.append(Part(provider, model, None, *map(int, sums)))
         cache_saved_nanos += int(saved)
-    ended = (
-        select(Batch)
-        .where(
-            col(Batch.project_id) == project_id,
-            col(Batch.finished_at) >= _midnight(first_day),
-            col(Batch.finished_at) < _midnight(end),
-        )
-        .options(*without(Batch.defaults, Batch.columns))
+    done = _ended(session, project_id, _midnight(first_day), _midnight(end))
+    return receipt(
+        replace(done, saved=replace(done.saved, cache_nanos=cache_saved_nanos)),
+        parts,
     )
-    works = [work_of(batch) for batch in session.execute(ended).scalars()]
-    return receipt(works, parts, cache_saved_nanos=cache_saved_nanos)
+
+
+def _ended(session: Session, project_id: int, since: datetime, before: datetime) -> Together:
+    """Return the batches that ended within a time, added up by the database but for their deadlines."""
+    ended = (
+        col(Batch.project_id) == project_id,
+        col(Batch.finished_at) >= since,
+        col(Batch.finished_at) < before,
+    )
+    figures = (
+        col(Batch.total_jobs),
+        col(Batch.succeeded),
+        col(Batch.collapsed_jobs) + col(Batch.reused_jobs),
+        col(Batch.lane_saved_nanos),
+        col(Batch.cache_saved_nanos),
+        col(Batch.saved_nanos),
+        col(Batch.bad_answers),
+        col(Batch.bad_nanos),
+    )
+    sums = select(func.count(), *map(sum_of_possible, figures)).where(*ended)
+    batches, jobs, succeeded, not_called, lane, cache, reuse, bad_answers, bad_nanos = map(
+        int, session.connection().execute(sums).one()
+    )
+    dues = select(col(Batch.state), col(Batch.deadline), col(Batch.finished_at)).where(
+        *ended, col(Batch.deadline).is_not(None)
+    )
+    return Together(
+        batches=batches,
+        jobs=jobs,
+        succeeded=succeeded,
+        not_called=not_called,
+        saved=Saved(lane, cache, reuse),
+        bad_answers=bad_answers,
+        bad_nanos=bad_nanos,
+        deadlines=deadlines_of([Due(*row) for row in session.connection().execute(dues)]),
+        is_final=True,
+    )
 
 
 def work_of(batch: Batch) -> Work:
     """Return a batch as far as its receipt goes."""
     return Work(
-        ref=batch.ref,
-        state=batch.state,
         jobs=batch.total_jobs,
         succeeded=batch.succeeded,
         not_called=batch.collapsed_jobs + batch.reused_jobs,
-        spent_nanos=batch.spent_nanos,
         lane_saved_nanos=batch.lane_saved_nanos,
         cache_saved_nanos=batch.cache_saved_nanos or 0,
         reuse_saved_nanos=batch.saved_nanos,
         bad_answers=batch.bad_answers,
         bad_nanos=batch.bad_nanos,
-        unpriced_jobs=batch.unpriced_jobs,
-        deadline=batch.deadline,
-        finished_at=batch.finished_at,
+        due=Due(batch.state, batch.deadline, batch.finished_at),
     )
 
 

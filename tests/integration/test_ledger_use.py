@@ -1,12 +1,13 @@
 """What the gate is told of a day when its own counts are lost, on both databases."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 from jobs.clock import utcnow
 from jobs.exchange import Usage
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database
-from jobs.store.ledger import used_since
+from jobs.store.ledger import LedgerKey, LedgerSums, UsageQuery, add_to_ledger, usage, used_since
+from jobs.store.projects import ensure_project
 from jobs.store.reports import ResultDraft, Settlement
 from jobs.store.settlement import flush
 from tests.support.rows import journal_of, lease_of, seed_batch
@@ -60,3 +61,24 @@ def test_what_was_sent_before_the_day_began_does_not_count(database: Database) -
     with database.read() as session:
         later = utcnow() + timedelta(hours=1)
         assert used_since(session, POOL, ("*",), later) == (0, 0)
+
+
+def test_days_that_are_told_together_have_the_sums_of_each_of_them(database: Database) -> None:
+    first = date(2026, 2, 26)  # a month ends within its first week
+    with database.write() as session:
+        project_id = ensure_project(session, "default")
+        for passed in range(16):
+            key = LedgerKey(
+                first + timedelta(days=passed), project_id, *POOL, "m", Outcome.SUCCEEDED
+            )
+            add_to_ledger(session, {key: LedgerSums(attempts=1, cost_nanos=10**passed)})
+    last = first + timedelta(days=14)
+    with database.read() as session:
+        weeks = usage(session, UsageQuery(project_id, ("day", "model"), first, last, 7))
+        days = usage(session, UsageQuery(project_id, ("day", "model"), first, last))
+    assert [(row["day"], row["attempts"], row["cost_nanos"]) for row in weeks] == [
+        (first, 7, 1_111_111),
+        (first + timedelta(days=7), 7, 11_111_110_000_000),
+        (last, 1, 10**14),
+    ]
+    assert [row["day"] for row in days] == [first + timedelta(days=n) for n in range(15)]

@@ -8,7 +8,16 @@ import pytest
 from rich.console import Console
 
 from jobs.clock import UTC
-from jobs.receipt import Deadlines, Part, Work, deadline_of_run, kept_deadline, receipt
+from jobs.receipt import (
+    Deadlines,
+    Due,
+    Part,
+    Work,
+    deadline_of_run,
+    kept_deadline,
+    receipt,
+    together,
+)
 from scripts.command.receipt import receipt_text
 
 NOON = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
@@ -16,8 +25,9 @@ NOON = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
 def work(**values: Any) -> Work:
     plain: dict[str, Any] = dict.fromkeys(Work.__slots__, 0)
-    plain |= {"ref": "bat_1", "state": "completed", "deadline": None, "finished_at": NOON}
-    return Work(**{**plain, **values})
+    due: dict[str, Any] = {"state": "completed", "deadline": None, "finished_at": NOON}
+    due |= {name: values.pop(name) for name in due if name in values}
+    return Work(**{**plain, **values, "due": Due(**due)})
 
 
 def part(cost_nanos: int, model: str = "small", **values: Any) -> Part:
@@ -26,10 +36,14 @@ def part(cost_nanos: int, model: str = "small", **values: Any) -> Part:
 
 def test_list_less_savings_is_what_was_paid() -> None:
     found = receipt(
-        [
-            work(jobs=10, succeeded=9, lane_saved_nanos=500, bad_nanos=30, bad_answers=1),
-            work(jobs=5, succeeded=5, cache_saved_nanos=-20, reuse_saved_nanos=70, not_called=2),
-        ],
+        together(
+            [
+                work(jobs=10, succeeded=9, lane_saved_nanos=500, bad_nanos=30, bad_answers=1),
+                work(
+                    jobs=5, succeeded=5, cache_saved_nanos=-20, reuse_saved_nanos=70, not_called=2
+                ),
+            ]
+        ),
         [part(400), part(600, "large", unknown_calls=1, unknown_nanos=40)],
     )
     assert (found.paid_nanos, found.saved_nanos, found.list_nanos) == (1000, 550, 1550)
@@ -40,22 +54,24 @@ def test_list_less_savings_is_what_was_paid() -> None:
 
 
 def test_nothing_has_no_share() -> None:
-    found = receipt([], [])
+    found = receipt(together([]), [])
     assert (found.list_nanos, found.saved_share, found.is_final) == (0, None, True)
 
 
 def test_deadlines_are_kept_missed_or_open() -> None:
     hour = timedelta(hours=1)
     found = receipt(
-        [
-            work(deadline=NOON + hour),
-            work(deadline=NOON - hour),
-            work(deadline=NOON - 2 * hour),
-            work(deadline=NOON, state="expired"),
-            work(deadline=NOON + hour, state="running", finished_at=None),
-            work(deadline=NOON - hour, state="cancelled"),
-            work(),
-        ],
+        together(
+            [
+                work(deadline=NOON + hour),
+                work(deadline=NOON - hour),
+                work(deadline=NOON - 2 * hour),
+                work(deadline=NOON, state="expired"),
+                work(deadline=NOON + hour, state="running", finished_at=None),
+                work(deadline=NOON - hour, state="cancelled"),
+                work(),
+            ]
+        ),
         [],
     )
     told = found.deadlines
