@@ -84,7 +84,7 @@ def request_of(raw: msgspec.Raw, body: Body, default_max_tokens: int) -> ModelRe
     told = leading_system(body.messages)
     conversation = Conversation(body.messages, told)
     said = spoken(raw, NEUTRAL)
-    tools, about_tools, unmapped = _tools_of(raw)
+    tools, about_tools, unmapped = _tools_of(raw, body)
     unmapped += [f"body.{name}" for name in sorted(said - MAPPED - SILENT - about_tools)]
     unmapped += _unmapped_turns(body.messages, told)
     unmapped += conversation.unmapped
@@ -149,8 +149,10 @@ def leading_system(turns: tuple[Turn, ...]) -> int:
     return len(turns)
 
 
-def _tools_of(raw: msgspec.Raw) -> tuple[Tools | None, frozenset[str], list[str]]:
+def _tools_of(raw: msgspec.Raw, body: Body) -> tuple[Tools | None, frozenset[str], list[str]]:
     """Return the tools of a body, the fields that say all about them, and what can't be read of it."""
+    if not is_there(body.tools):
+        return None, frozenset(), []
     try:
         tools = read_tools(fields_of(raw))
     except Unreadable as error:

@@ -38,13 +38,13 @@ class Unreadable(Exception):
 
 
 def read_tools(fields: Mapping[str, msgspec.Raw]) -> Tools | None:
-    """Return the tools of a body's `fields`, None where there are none.
+    """Return the tools that `fields` of a body are about, None where the list of them is empty.
 
     Raises:
         Unreadable: a part of it has no place in other formats.
     """
     try:
-        found = _tools.decode(fields["tools"]) if "tools" in fields else ()
+        found = _tools.decode(fields["tools"])
     except UNDECODABLE:
         raise Unreadable("tools") from None
     if not found:
