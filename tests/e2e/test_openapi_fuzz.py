@@ -1,7 +1,8 @@
 """The description of the API, tried by a machine on a real server: schemathesis, all its checks.
 
-`TIDEMILL_FUZZ_EXAMPLES` is how many requests each operation gets in each phase; more than the
-default is for a person with time.
+`TIDEMILL_FUZZ_EXAMPLES` is how many requests each operation gets in each phase. What is at the edge of
+its type is tried whatever the number is; the default adds a few by chance, ten and more are for a person
+with time, after a change of what is accepted.
 """
 
 import os
@@ -15,7 +16,7 @@ import pytest
 from tests.support.lone_api import lone_api
 from tests.support.system import ROOT, System, lines
 
-EXAMPLES = int(os.environ.get("TIDEMILL_FUZZ_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("TIDEMILL_FUZZ_EXAMPLES", "2"))
 
 NOT_OURS = (
     # What a parameter may be is more than its schema says: a cursor is one that was given out, an id
@@ -38,7 +39,7 @@ def system(
         yield system
 
 
-@pytest.mark.timeout(60 + 60 * EXAMPLES)
+@pytest.mark.timeout(300 + 60 * EXAMPLES)
 def test_whatever_is_asked_is_answered_as_described(system: System, tmp_path: Path) -> None:
     system.submit(lines(3))
     command = [
