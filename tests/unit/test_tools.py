@@ -326,6 +326,13 @@ def test_a_call_that_was_demanded_by_name_is_one_though_its_reason_is_another() 
     assert answer.finish is Finish.TOOL_CALL
 
 
+def test_a_call_with_bytes_that_are_no_text_costs_no_paid_answer() -> None:
+    used = b'{"type":"tool_use","id":"t","name":"look","input":{"a":"\xff"}}'
+    reply = b'{"content":[%b],"stop_reason":"tool_use"}' % used
+    (made,) = Anthropic().answer(200, {}, reply).calls
+    assert json.loads(made.arguments) == {"a": "\ufffd"}
+
+
 def streamed(protocol: Protocol, events: list[Any]) -> Answer:
     assembly = protocol.assembly()
     for event in events:

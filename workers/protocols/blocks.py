@@ -80,6 +80,7 @@ def calls_of(blocks: Iterable[Block]) -> Iterator[ToolCall]:
     for block in blocks:
         match block:
             case Block(type="tool_use", id=str(call_id), name=str(name)):
-                yield ToolCall(call_id, name, bytes(block.input).decode())
+                # Nobody has looked at its texts, so they may be no UTF-8.
+                yield ToolCall(call_id, name, bytes(block.input).decode("utf-8", "replace"))
             case _:
                 pass
