@@ -13,12 +13,13 @@ from api.batch_reading import missing_workers
 from api.dashboard.holdups import explained
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
-from api.dashboard.standing import Standing, headline
+from api.dashboard.run_standing import RunStanding, runs_told, standings_of_runs
+from api.dashboard.standing import WORST, Standing, headline
 from api.outlooks import told_of_each
 from api.services import Services, ServicesDep
 from jobs.clock import utcnow
 from jobs.states import FED_BATCH_STATES
-from jobs.store import Session, arrivals, batches, failures, slices
+from jobs.store import Session, arrivals, batches, failures, runs, slices
 from jobs.store.arrivals import Pace
 from jobs.tables import Batch
 
@@ -28,6 +29,8 @@ LATELY = timedelta(hours=24)
 """What ended longer ago is not told by the headline: a night and a working day."""
 
 SHOWN = 25
+
+SHOWN_RUNS = 10
 
 LOOKED_INTO = 20
 """Batches of a page of whose trouble more is read than their row."""
@@ -42,16 +45,23 @@ async def batches_page(
 ) -> Response:
     """Show how everything stands, and a page of batches, newest first."""
     project_id = visitor.caller.project_id
-    lately, page, found = await run_in_threadpool(_read, services, project_id, before)
+    lately, page, found, ran = await run_in_threadpool(_read, services, project_id, before)
     standings = {each.batch.ref: each for each in await explained(services, found)}
     shown = page[:SHOWN]
     recent = [standings[batch.ref] for batch in lately]
+    troubled = [run for run in ran if run.concern is not None]
+    runs_tone = max((run.concern_tone for run in troubled), key=WORST.index, default=None)
     return render(
         request,
         visitor,
         "batches.html",
-        headline=headline(recent),
-        concerns=[each for each in recent if each.concern is not None],
+        headline=headline(recent, runs_told(ran), runs_tone),
+        concerns=[
+            *((f"/runs/{run.row.ref}", run.title, run.concern) for run in troubled),
+            *((f"/batches/{b.batch.ref}", b.title, b.concern) for b in recent if b.concern),
+        ],
+        runs=ran[:SHOWN_RUNS],
+        more_runs=len(ran) > SHOWN_RUNS,
         standings=[standings[batch.ref] for batch in shown],
         is_first=before is None,
         next_before=shown[-1].ref if len(page) > SHOWN else None,
@@ -60,13 +70,16 @@ async def batches_page(
 
 def _read(
     services: Services, project_id: int, before: str | None
-) -> tuple[list[Batch], list[Batch], list[Standing]]:
-    """Return what the headline is about, a page of batches and one more, and how all of them stand."""
+) -> tuple[list[Batch], list[Batch], list[Standing], list[RunStanding]]:
+    """Return what the headline is about, a page of batches and one more, how all of them stand, and runs."""
+    now = utcnow()
     with services.database.read() as session:
         page = batches.page(session, project_id, before=before, limit=SHOWN + 1)
-        lately = batches.lately(session, project_id, utcnow() - LATELY)
+        lately = batches.lately(session, project_id, now - LATELY)
         known = {each.ref: each for each in (*lately, *page)}
-        return lately, page, standings_of(session, list(known.values()))
+        ran = runs.lately(session, project_id, now - LATELY)
+        standings = standings_of(session, list(known.values()))
+        return lately, page, standings, standings_of_runs(session, ran, now)
 
 
 def standings_of(session: Session, found: Sequence[Batch]) -> list[Standing]:

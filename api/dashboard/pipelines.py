@@ -1,20 +1,24 @@
-"""Pipelines and their runs: what is due, what is wrong with files, and one run from source to sinks."""
+"""Pipelines and their runs: what is due, what is wrong with files, a run from source to sinks, steering."""
 
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from starlette.responses import RedirectResponse
 
-from api.access.auth import Viewer
+from api.access.auth import Steerer, Viewer
 from api.dashboard.page_route import PageRoute
 from api.dashboard.rendering import render
+from api.dashboard.run_standing import RunStanding, standings_of_runs
 from api.pipelines.telling import failures_of, pipeline_shape, run_detail
+from api.routes import runs as steering
 from api.services import ServicesDep
 from jobs.clock import utcnow
-from jobs.receipt import kept_deadline
+from jobs.errors import NotFound
 from jobs.states import RunState
 from jobs.store import batches, runs
-from jobs.store.run_totals import NO_FAILURES, Failures, failures_in, sum_of, totals_of
+from jobs.store.run_totals import totals_of
 from jobs.tables import Run
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -22,16 +26,6 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 RUNS_PER_PAGE = 30
 
 SHOWN_FAILURES = 100
-
-TONES = {
-    RunState.COMPLETED: "good",
-    RunState.FAILED: "bad",
-    RunState.CANCELLED: "caution",
-    RunState.SKIPPED: "quiet",
-    RunState.WAITING: "quiet",
-    RunState.RUNNING: "busy",
-    RunState.DELIVERING: "busy",
-}
 
 
 @router.get("/pipelines")
@@ -49,9 +43,8 @@ def pipelines_page(
             session, project_id, pipeline=None, before=before, limit=RUNS_PER_PAGE + 1
         )
         shown = found[:RUNS_PER_PAGE]
-        ids = [run.id for run in shown if run.id is not None]
-        totals, failures = totals_of(session, ids), failures_in(session, shown)
-    now = utcnow()
+        now = utcnow()
+        standings = standings_of_runs(session, shown, now)
     files = [
         pipeline_shape(each, None, now)
         for each in services.pipelines.files()
@@ -68,16 +61,7 @@ def pipelines_page(
             if each.schedule is not None
         },
         broken=sum(each.trouble is not None for each in files),
-        runs=[
-            {
-                "row": run,
-                "tone": _tone(run, failed := failures.get(run.id or 0, NO_FAILURES)),
-                "failed": failed,
-                "kept": kept_deadline(run.state, run.deadline, run.finished_at, now),
-                "totals": sum_of(totals.get(run.id or 0, {})),
-            }
-            for run in shown
-        ],
+        runs=standings,
         next_before=shown[-1].ref if len(found) > RUNS_PER_PAGE else None,
         is_first=before is None,
     )
@@ -90,8 +74,8 @@ def run_page(request: Request, services: ServicesDep, visitor: Viewer, run_id: s
     with services.database.read() as session:
         run = runs.find(session, visitor.caller.project_id, run_id)
         assert run.id is not None  # it is in the database
-        totals = totals_of(session, [run.id])[run.id]
-        told = run_detail(session, run, totals, now)
+        told = run_detail(session, run, totals_of(session, [run.id])[run.id], now)
+        (standing,) = standings_of_runs(session, [run], now)
         failures = failures_of(session, run, SHOWN_FAILURES).data
     return render(
         request,
@@ -99,12 +83,34 @@ def run_page(request: Request, services: ServicesDep, visitor: Viewer, run_id: s
         "run.html",
         run=run,
         told=told,
-        tone=_tone(run, Failures(nothing_left=told.rows.none_came_out)),
-        sums=sum_of(totals),
+        standing=standing,
+        sums=standing.totals,
+        can=_possible(run, standing),
         failures=failures,
         failed=sum(stage.failed for stage in told.stages),
     )
 
 
-def _tone(run: Run, failures: Failures) -> str:
-    return "bad" if failures.nothing_left else TONES[RunState(run.state)]
+def _possible(run: Run, standing: RunStanding) -> frozenset[str]:
+    """Return what may be done with a run as it stands, and is of use."""
+    may_retry = run.state in {RunState.FAILED, RunState.CANCELLED} or standing.failed.count
+    can_retry = standing.is_final and run.state != RunState.SKIPPED and may_retry
+    return frozenset(
+        verb
+        for verb, is_able in {"cancel": not standing.is_final, "retry": can_retry}.items()
+        if is_able
+    )
+
+
+@router.post("/runs/{run_id}/{verb}")
+def steer(services: ServicesDep, visitor: Steerer, run_id: str, verb: str) -> Response:
+    """Cancel a run, or take it up again, and show what became of it."""
+    project_id = visitor.caller.project_id
+    match verb:
+        case "cancel":
+            steering.cancel(services, project_id, run_id)
+        case "retry":
+            steering.retry(services, project_id, run_id)
+        case _:
+            raise NotFound("there is no such page")
+    return RedirectResponse(f"/runs/{run_id}", HTTPStatus.SEE_OTHER)

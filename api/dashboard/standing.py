@@ -193,13 +193,19 @@ class Headline:
     sentence: str
 
 
-def headline(standings: Sequence[Standing]) -> Headline:
-    """Return how everything stands, of the unfinished batches and those that ended within a day."""
+def headline(
+    standings: Sequence[Standing], runs: Sequence[str] = (), runs_tone: Tone | None = None
+) -> Headline:
+    """Return how everything stands, of the unfinished batches and those that ended within a day.
+
+    `runs` is what is told of runs of pipelines, before all else; `runs_tone` is that of the worst trouble
+    of one, None where there is none.
+    """
     ended = [each for each in standings if each.is_final]
     open_ = [each for each in standings if not each.is_final]
     held = [each for each in open_ if each.is_held]
     troubled = [each for each in standings if each.concern is not None]
-    parts = []
+    parts = list(runs)
     if ended:
         parts.append(f"{_batches(len(ended))} done{_failed(ended)}")
     if moving := [each for each in open_ if not each.is_held]:
@@ -210,7 +216,8 @@ def headline(standings: Sequence[Standing]) -> Headline:
     if not parts:
         return Headline(Tone.QUIET, "Nothing is at work, and nothing ended in the last 24 hours.")
     sentence = f"{', '.join(parts)}."
-    tone = max((each.tone for each in troubled), key=_WORST.index, default=Tone.GOOD)
+    tones = [each.tone for each in troubled] + ([] if runs_tone is None else [runs_tone])
+    tone = max(tones, key=WORST.index, default=Tone.GOOD)
     return Headline(tone, sentence[0].upper() + sentence[1:])
 
 
@@ -219,7 +226,7 @@ SHORT_REASON = 60
 
 MOST_REASONS = 2
 
-_WORST = (Tone.QUIET, Tone.GOOD, Tone.BUSY, Tone.CAUTION, Tone.BAD)
+WORST = (Tone.QUIET, Tone.GOOD, Tone.BUSY, Tone.CAUTION, Tone.BAD)
 
 
 def _batches(count: int) -> str:

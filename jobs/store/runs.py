@@ -17,6 +17,9 @@ from jobs.store.light_rows import without
 from jobs.store.refs import new_ref
 from jobs.tables import Run, RunSink, RunStage
 
+LATELY = 50
+"""Runs that are looked at to tell how things stand."""
+
 NO_SUCH_RUN = "there is no such run in this project"
 
 
@@ -118,6 +121,22 @@ def page(
             raise InvalidCursor from None
         statement = statement.where(col(Run.id) < last.id)
     return list(session.exec(statement.order_by(col(Run.id).desc()).limit(limit)))
+
+
+def lately(session: Session, project_id: int, since: datetime) -> list[Run]:
+    """Return the project's unfinished runs and those that ended since a time, newest first, `LATELY` at most.
+
+    Of the finished ones only those are found that are among the project's newest.
+    """
+    mine = (
+        select(Run).where(Run.project_id == project_id).order_by(col(Run.id).desc()).limit(LATELY)
+    )
+    unfinished = session.exec(mine.where(col(Run.finished_at).is_(None)))
+    found = {run.id: run for run in unfinished}
+    found |= {
+        run.id: run for run in session.exec(mine) if run.finished_at and run.finished_at >= since
+    }
+    return [found[key] for key in sorted(found, key=lambda key: -(key or 0))][:LATELY]
 
 
 def unfinished_of(session: Session, project_id: int, pipeline: str) -> list[Other]:

@@ -31,6 +31,7 @@ PAGES = {
     "GET /pools": {"read"},
     "GET /workers": {"read"},
     "GET /pipelines": {"read"},
+    "POST /runs/{run_id}/{verb}": {"read", "submit"},
     "GET /runs/{run_id}": {"read"},
     "GET /usage": {"read"},
     "GET /settings": {"read", "admin"},

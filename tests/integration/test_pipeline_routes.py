@@ -1,14 +1,18 @@
 """Pipelines and runs over HTTP: what files say, runs that are asked for once, and a backfill."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 
+from jobs.clock import utcnow
 from jobs.configuration import Configuration, Provider
 from jobs.store import Database
 from jobs.store.projects import create_key, ensure_project
+from jobs.tables import Run
 
 NIGHTLY = """
 name = "nightly"
@@ -188,3 +192,43 @@ async def test_pages_show_pipelines_and_a_run(client: httpx.AsyncClient, folder:
     for words in ("It is waiting: 0 rows.", "after summary", "parquet", "$20.00"):
         assert words in page
     assert (await client.get("/runs/run_0")).status_code == 404
+
+
+async def test_the_first_page_tells_of_runs_and_the_buttons_of_a_run_steer_it(
+    client: httpx.AsyncClient, database: Database
+) -> None:
+    made = (await client.post("/api/pipelines/nightly/runs", params={"date": "2026-11-20"})).json()
+    page = f"/runs/{made['id']}"
+    await client.post("/login", data={"key": client.headers.pop("x-api-key")})
+
+    async def shown(path: str) -> str:
+        return (await client.get(path)).text
+
+    async def press(verb: str) -> int:
+        token = (await shown(page)).partition('name="form_token" value="')[2].partition('"')[0]
+        return (await client.post(f"{page}/{verb}", data={"form_token": token})).status_code
+
+    first = await shown("/")
+    assert "1 run at work." in first
+    assert f'href="{page}"' in first
+    assert "Cancel this run" in await shown(page)
+    assert await press("cancel") == 303
+    stopped = await shown(page)
+    assert "It is cancelled" in stopped
+    assert "Cancel this run" not in stopped
+    assert await press("cancel") == 303  # a second click
+    assert await press("retry") == 303
+    assert "Cancel this run" in await shown(page)
+    assert await press("explode") == 404
+    deadline = utcnow() - timedelta(minutes=20)
+    with database.write() as session:
+        session.execute(
+            update(Run).values(
+                state="completed", finished_at=deadline + timedelta(minutes=12), deadline=deadline
+            )
+        )
+    late = await shown("/")
+    assert "1 run done (1 after its deadline)" in late
+    assert "nightly, 2026-11-20</a> missed its deadline by 12 min" in late
+    assert 'class="headline bad"' in late
+    assert "Cancel this run" not in await shown(page)

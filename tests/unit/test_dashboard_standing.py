@@ -52,6 +52,11 @@ def test_a_night_that_went_well_is_told_as_good() -> None:
     assert (told.tone, told.sentence) == (Tone.GOOD, "3 batches done.")
 
 
+def test_runs_are_told_first_and_their_trouble_sets_the_tone() -> None:
+    told = headline([DONE], ["2 runs done", "1 run failed"], Tone.BAD)
+    assert (told.tone, told.sentence) == (Tone.BAD, "2 runs done, 1 run failed, 1 batch done.")
+
+
 def test_what_waits_is_told_with_its_reason_in_short() -> None:
     reason = (
         "openai/main is paused until 07:10 UTC: quota_exhausted: HTTP 429: You exceeded your quota"
