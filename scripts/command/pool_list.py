@@ -49,7 +49,7 @@ def pauses(pools: Sequence[JsonObject]) -> Iterator[str]:
 def enqueued(pools: Sequence[JsonObject]) -> Iterator[str]:
     """Yield what native batches have at each pool."""
     for pool in pools:
-        for of in pool.get("enqueued", ()):
+        for of in pool.get("enqueued") or ():
             limit = f" of {of['limit']:,}" if of["limit"] else ""
             yield (
                 f"{_name(pool)} has {of['lines']:,} lines of {printable(of['model'])} in native batches "

@@ -35,6 +35,13 @@ def test_a_run_has_a_receipt() -> None:
     assert "articles.parquet" in text
 
 
+def test_a_deadline_that_cannot_be_met_is_told() -> None:
+    late = {**RUN, "deadline_unreachable": "1,000 rows can't be ready by 05:00"}
+    assert "1,000 rows can't be ready by 05:00" in printed(run_summary(late))
+    assert run_line(late).endswith("its deadline can't be met")
+    assert "can't be" not in printed(run_summary(RUN)) + run_line(RUN)
+
+
 def test_runs_are_listed_with_what_they_saved() -> None:
     text = printed(run_table([RUN, {**RUN, "kept_deadline": False}], 160))
     assert "$1.768" in text
