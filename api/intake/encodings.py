@@ -120,13 +120,15 @@ async def unpacked(
     size_bytes = 0
     async for arrived_bytes, piece in pieces:
         size_bytes += len(piece)
-        if size_bytes > max_bytes:
+        # Nothing may become of any number of members, so what arrives is counted as well.
+        if size_bytes > max_bytes or arrived_bytes > max_bytes + FREE_BYTES:
             raise BodyTooLarge(f"the body has more than {max_bytes:,} bytes; send it in parts")
         if size_bytes > FREE_BYTES + MAX_RATIO * arrived_bytes:
             raise BodyTooLarge(
                 f"the body is packed more than {MAX_RATIO:,} times; send it unpacked"
             )
-        yield piece
+        if piece:
+            yield piece
 
 
 async def _counted(body: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes]]:
@@ -137,30 +139,54 @@ async def _counted(body: AsyncIterator[bytes]) -> AsyncIterator[tuple[int, bytes
 
 
 async def _unpack(body: AsyncIterator[bytes], encoding: str) -> AsyncIterator[tuple[int, bytes]]:
-    """Yield the pieces of all members, each with the bytes that had arrived until then."""
-    begin = UNPACKERS[encoding]
-    unpacker, is_begun = begin(), False
+    """Yield the pieces of all members, each with the bytes that had arrived until then.
+
+    After all pieces of what arrived comes an empty one, also when there were none.
+    """
+    members = _Members(UNPACKERS[encoding])
     async for arrived_bytes, data in _counted(body):
-        rest, is_begun = data, is_begun or bool(data)
-        while True:
-            if unpacker.eof:
-                # Files may be appended to each other: `cat a.gz b.gz`.
-                rest = unpacker.unused_data + rest
-                if not rest:
-                    break
-                unpacker = begin()
-            piece, rest = await _next_piece(unpacker, rest, encoding), b""
-            if piece:
-                yield arrived_bytes, piece
-            elif not unpacker.eof:
-                break
-    if is_begun and not unpacker.eof:
+        piece = await _next_piece(members, data, encoding)
+        while piece:
+            yield arrived_bytes, piece
+            piece = await _next_piece(members, b"", encoding)
+        yield arrived_bytes, piece
+    if not members.is_whole:
         raise _unreadable(encoding, "its end is missing")
 
 
-async def _next_piece(unpacker: _Unpacker, data: bytes, encoding: str) -> bytes:
+class _Members:
+    """A packed body: members one after the other, as files that were appended: `cat a.gz b.gz`."""
+
+    def __init__(self, begin: Callable[[], _Unpacker]) -> None:
+        self._begin = begin
+        self._unpacker: _Unpacker | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the last member has its end; there may be none at all."""
+        return self._unpacker is None or self._unpacker.eof
+
+    def next_piece(self, data: bytes) -> bytes:
+        """Return the next piece; `data` follows what was given before. Empty: more is needed.
+
+        Members without anything in them are passed over here, and not by a turn of the threads
+        for each: a megabyte can have fifty thousand.
+        """
+        while True:
+            if self._unpacker is None or self._unpacker.eof:
+                if self._unpacker is not None:
+                    data = self._unpacker.unused_data + data
+                if not data:
+                    return b""
+                self._unpacker = self._begin()
+            piece, data = self._unpacker.unpack(data), b""
+            if piece or not self._unpacker.eof:
+                return piece
+
+
+async def _next_piece(members: _Members, data: bytes, encoding: str) -> bytes:
     try:
-        return await run_in_threadpool(unpacker.unpack, data)
+        return await run_in_threadpool(members.next_piece, data)
     except (zlib.error, zstd.ZstdError, EOFError) as error:
         raise _unreadable(encoding, f"it isn't packed so ({error})") from error
 

@@ -54,6 +54,34 @@ async def test_files_that_were_appended_to_each_other_are_one_body(encoding: str
 
 
 @PACKED
+async def test_members_with_nothing_in_them_take_no_turn_of_the_threads_each(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = 0
+
+    async def counted_turn(work: Callable[[bytes], bytes], data: bytes) -> bytes:
+        nonlocal turns
+        turns += 1
+        return work(data)
+
+    monkeypatch.setattr("api.intake.encodings.run_in_threadpool", counted_turn)
+    pack = PACKERS[encoding]
+    assert await read(pack(b"") * 5_000 + pack(b"end\n"), encoding) == b"end\n"
+    assert turns < 10
+
+
+@PACKED
+async def test_a_body_that_never_becomes_anything_ends_at_the_limit_too(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.intake.encodings.FREE_BYTES", 1_000)
+    body = PACKERS[encoding](b"") * 1_000
+    assert await read(body, encoding, max_bytes=len(body)) == b""
+    with pytest.raises(BodyTooLarge):
+        await read(body, encoding, max_bytes=len(body) // 2)
+
+
+@PACKED
 @pytest.mark.parametrize(
     "spoil",
     [
