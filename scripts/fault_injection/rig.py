@@ -45,7 +45,7 @@ HEADROOM = 1.25
 IN_FLIGHT = 300
 """Calls of each worker at once: room for those that hang."""
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 180.0
 
 
 class Peer(StrEnum):
