@@ -1,13 +1,13 @@
 """Tools, calls of them and pictures: how bodies of each surface reach the formats of others, and back."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from api.openai.chunks import Chunks
-from jobs.configuration import Configuration
+from jobs.configuration import BatchLane, Configuration
 from jobs.defaults import JobDefaults
 from jobs.errors import LineFault
 from jobs.exchange import Answer, Finish
@@ -19,6 +19,7 @@ from jobs.routing import Catalogue
 from jobs.tokens import most_tokens
 from scripts.simulator import dialects
 from workers.calls import said
+from workers.lanes.wire import LaneHttp, lane_of
 from workers.protocols.anthropic import VERSION, Anthropic
 from workers.protocols.mistral import Mistral
 from workers.protocols.openai import OpenAI
@@ -191,6 +192,22 @@ def test_a_provider_takes_what_it_is_told(kind: str, provider: str, protocol: Pr
     read_there = dialects.DIALECTS[provider].read(body, "m", VERSION)
     assert read_there.tool is not None
     assert read_there.tool.parameters == SCHEMA
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_native_batches_are_told_the_same(kind: str) -> None:
+    (request,) = plan_of(kind, BODIES[kind]).requests
+    http = cast("LaneHttp", None)  # nothing is sent
+    for name, protocol in (("anthropic", Anthropic()), ("mistral", Mistral())):
+        lane = PROVIDERS.providers[name].model_copy(update={"batch_lane": BatchLane()})
+        batches = lane_of(lane, http)
+        assert batches is not None
+        line = json.loads(batches.line("a", "m", request))
+        told = line["params"] if name == "anthropic" else line["body"]
+        whole = asked(kind, name, protocol)
+        assert {field: told[field] for field in ("messages", "tools", "tool_choice")} == {
+            field: whole[field] for field in ("messages", "tools", "tool_choice")
+        }
 
 
 @pytest.mark.parametrize(
