@@ -4,8 +4,9 @@ A life is a table: numbers of operations by their names (`tests.support.crash_po
 something else than its table says fails, so there is no operation at which nobody was killed.
 """
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ from tests.support.crash_stage import (
     sweep,
     work,
 )
+from tests.support.environment import Machine
 from tests.support.rows import journal_of, lease_of, migrated
 from tests.support.system import LARGE, lines
 
@@ -77,6 +79,9 @@ class Play:
     act: Act
     does: Mapping[str, int]
     prepare: Callable[[Stage], None]
+    own: Mapping[str, Iterable[int]] | None = None
+    """Which operations other lives don't have alike, and are enough where time is short; None for all."""
+    by_the_clock: frozenset[str] = BY_THE_CLOCK
 
     def points(self) -> list[Point]:
         """Return where it can end."""
@@ -88,6 +93,15 @@ class Play:
             if moment is not Moment.WITHIN or name == "call"
         ]
 
+    def own_points(self) -> list[Point]:
+        """Return where it can end after an operation of its own."""
+        every = {name: range(1, times + 1) for name, times in self.does.items()}
+        return [
+            Point(name, nth, Moment.AFTER)
+            for name, numbers in (self.own or every).items()
+            for nth in numbers
+        ]
+
     def is_as_written(self, stage: Stage) -> None:
         """Assert that the life that just ended did what it `does`, and nothing else."""
         done: Counter[str] = Counter()
@@ -96,7 +110,7 @@ class Play:
             assert known, f"nobody is killed at {operation}"
             done.update(known)
         for name, times in self.does.items():
-            assert done[name] == times or (name in BY_THE_CLOCK and done[name] > times), done
+            assert done[name] == times or (name in self.by_the_clock and done[name] > times), done
 
 
 def each(points: Iterable[Point]) -> pytest.MarkDecorator:
@@ -107,6 +121,35 @@ def each(points: Iterable[Point]) -> pytest.MarkDecorator:
             pytest.param(database, point, id=f"{database}-{point}")
             for point in points
             for database in _databases(point)
+        ],
+        indirect=["database_url"],
+    )
+
+
+def each_of_its_own(
+    lives: Mapping[str, Play], locking: Mapping[str, Sequence[Point]]
+) -> pytest.MarkDecorator:
+    """Run a test at points of lives, each a process's only death, as `life` and `point`.
+
+    In CI a life ends after every operation of its own, on SQLite, which is as good as right before the
+    next one; and on PostgreSQL at its points of `locking`, with an open transaction that holds locks.
+    Where `TIDEMILL_TEST_ALL_PAIRS=1` it ends at all points, on both.
+    """
+    if Machine.of(os.environ).has_time:
+        tried = [
+            (name, point, database)
+            for name, life in lives.items()
+            for point in life.points()
+            for database in ("sqlite", "postgresql")
+        ]
+    else:
+        tried = [(name, p, "sqlite") for name, life in lives.items() for p in life.own_points()]
+        tried += [(name, p, "postgresql") for name, points in locking.items() for p in points]
+    return pytest.mark.parametrize(
+        ("database_url", "life", "point"),
+        [
+            pytest.param(database, lives[name], point, id=f"{name}-{database}-{point}")
+            for name, point, database in tried
         ],
         indirect=["database_url"],
     )

@@ -36,7 +36,7 @@ from jobs.queues import make_celery
 from jobs.retry import Retry, prepare, read_again
 from jobs.routing import Catalogue
 from jobs.settings import Settings
-from jobs.states import FINAL_BATCH_STATES, Priority
+from jobs.states import FINAL_BATCH_STATES, LaneWish, Priority
 from jobs.store import Database, now, open_database
 from jobs.store.idempotency import Claim, receipt
 from jobs.store.uploads import BatchDraft
@@ -63,6 +63,13 @@ IDLE_S = 2.0
 
 RECOVERY_ROUNDS = 5
 """How often the sweep and a worker may take turns until everything is done."""
+
+PRELOADED = (
+    *("tests.support.crash_stage", "tests.support.crash_lanes"),
+    *("tests.support.crash_runs", "tests.support.crash_times"),
+    *("httpcore", "anyio._backends._asyncio"),
+)
+"""Modules with acts, and what else each of their processes would import for itself."""
 
 PROJECT_ID = 1
 
@@ -161,7 +168,7 @@ def _obituary(stage: Stage, process: BaseProcess, ends_at: Point | None) -> str:
 
 def _forks() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "tests.support.crash_stage"])
+    context.set_forkserver_preload(["pytest", *PRELOADED])
     return context
 
 
@@ -200,12 +207,13 @@ def accept(
     *,
     priority: Priority = Priority.NORMAL,
     claim: Claim | None = None,
+    lane: LaneWish = LaneWish.LIVE,
     **given: str,
 ) -> Accepted:
     """Take a batch in; nothing is fed yet. `given` are more defaults of its jobs."""
     defaults = JobDefaults.from_query({"max_tokens": "30", **given})
     draft = BatchDraft(
-        PROJECT_ID, defaults.to_json(), priority=priority, max_cost_nanos=MAX_COST_NANOS
+        PROJECT_ID, defaults.to_json(), priority=priority, max_cost_nanos=MAX_COST_NANOS, lane=lane
     )
     reader = LineReader(defaults, Catalogue(cast.stage.configured))
     size = SLICE_SIZE * cast.stage.max_in_flight

@@ -17,6 +17,7 @@ from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.store import Database
+from workers.keys import Keyring
 from workers.lanes.lanes import BatchApi, Lanes
 from workers.lanes.wire import End, LaneShape, NativeLine, Order, Remote, Traces
 from workers.parts import Parts
@@ -173,15 +174,18 @@ class FakeLanes(Lanes):
         return "main"
 
 
-def parts_of(database: Database, settings: Settings) -> Parts:
+def parts_of(
+    database: Database, settings: Settings, configuration: Configuration = CONFIGURATION
+) -> Parts:
     """Return the parts of a process that batch lanes use."""
     return cast(
         Parts,
         SimpleNamespace(
             settings=settings,
-            configuration=CONFIGURATION,
-            catalogue=Catalogue(CONFIGURATION),
-            prices=PriceBook(CONFIGURATION),
+            configuration=configuration,
+            catalogue=Catalogue(configuration),
+            prices=PriceBook(configuration),
+            keys=Keyring(configuration),
             transactions=Transactions(database),
             feed=SimpleNamespace(drained=lambda _lease: None),
         ),

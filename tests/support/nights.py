@@ -13,6 +13,7 @@ from sqlmodel import col, select
 
 from jobs.clock import utcnow
 from jobs.configuration import Configuration, PriceOverride, ProtocolName, Provider
+from jobs.exchange import Usage
 from jobs.pipelines.ends import SinkSection, SourceSection
 from jobs.pipelines.files import Pipeline, load_pipeline
 from jobs.pipelines.rows import OutputRow, ReadSource, RunFacts, SourceRow, WriteSink, Written
@@ -33,6 +34,9 @@ from workers.pipelines.rows_ahead import stages_of
 
 Answer = Callable[[dict[str, Any]], Any]
 """The output of a job by its line, merged with nothing; an exception fails it."""
+
+USAGE, COST_NANOS = Usage(input_tokens=4, output_tokens=3), 10
+"""Of each answer, whatever the prices are."""
 
 CONFIGURATION = Configuration(
     providers={
@@ -237,4 +241,4 @@ def _settlement(journal: Any, request: str, answer: Answer) -> Settlement:
         bad = ResultDraft(ResultStatus.FAILED, error_code=str(error), error_message="it was bad")
         return Settlement(journal, Outcome.REJECTED, result=bad, error_code=str(error))
     good = ResultDraft(ResultStatus.SUCCEEDED, output=output)
-    return Settlement(journal, Outcome.SUCCEEDED, result=good, cost_nanos=10)
+    return Settlement(journal, Outcome.SUCCEEDED, usage=USAGE, cost_nanos=COST_NANOS, result=good)
