@@ -13,6 +13,9 @@ from jobs.clock import UTC
 HORIZON = timedelta(days=2)
 """How long ago a missed time may be and still be caught up: a weekend's outage, not last month's data."""
 
+SET_BACK = timedelta(hours=3)
+"""More than any zone's clocks are set back at once."""
+
 FIELDS = 5
 """Minute, hour, day of the month, month, day of the week; cronsim alone also takes seconds."""
 
@@ -64,6 +67,11 @@ def newest_due(cron: str, zone: ZoneInfo, *, since: datetime, until: datetime) -
     begin = max(since, until - HORIZON)
     # A second more, as the search begins before the moment that it is given; what it finds too late is
     # passed over.
-    past = CronSim(cron, (until + timedelta(seconds=1)).astimezone(zone), reverse=True)
+    start = (until + timedelta(seconds=1)).astimezone(zone)
+    if (
+        start.fold
+    ):  # an hour comes again: what was due in it is ahead on the clock, which the search goes by
+        start = (until + SET_BACK).astimezone(zone)
+    past = CronSim(cron, start, reverse=True)
     found = next(due for due in (each.astimezone(UTC) for each in past) if due <= until)
     return found if begin < found else None

@@ -1,6 +1,7 @@
 """`pipelines/*.toml`: what a pipeline is, read once, checked, frozen; a run keeps it as it was."""
 
 import json
+import posixpath
 import re
 import tomllib
 from collections.abc import Iterator
@@ -183,9 +184,11 @@ def load_pipeline(path: Path) -> Pipeline:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
     try:
         _read_files(data, path.parent)
-        return Pipeline.model_validate(data)
+        pipeline = Pipeline.model_validate(data)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_faults(path, text, error))) from error
+    _check_files_differ(path, text, pipeline)
+    return pipeline
 
 
 def check_models(pipeline: Pipeline, catalogue: Catalogue) -> None:
@@ -238,9 +241,28 @@ def _read_files(data: Any, folder: Path) -> None:
                 ) from error
 
 
+def _check_files_differ(path: Path, text: str, pipeline: Pipeline) -> None:
+    """Refuse sinks of which the last would replace what another has written."""
+    writers: dict[str, int] = {}
+    for number, sink in enumerate(pipeline.sinks):
+        target = sink.ndjson or sink.csv or sink.parquet
+        if target is None:
+            continue
+        first = writers.setdefault(posixpath.normpath(target), number)
+        if first != number:
+            line = line_of(text, ("sinks", number, sink.what))
+            raise ConfigurationError(
+                f"{path}, line {line}: sinks[{number}].{sink.what}: sinks[{first}] writes this file"
+            )
+
+
 def _faults(path: Path, text: str, error: ValidationError) -> Iterator[str]:
-    for fault in error.errors(include_url=False, include_input=False):
+    faults = error.errors(include_url=False, include_input=False)
+    for fault in faults:
         place = fault["loc"]
+        inside = (other["loc"] for other in faults if len(other["loc"]) > len(place))
+        if fault["type"] == "too_short" and any(each[: len(place)] == place for each in inside):
+            continue  # what is there has faults, and was not counted
         words = wording.in_words(fault)
         if not place and (named := _NAMED_PLACE.match(words)) is not None:
             line = line_of(text, (named["list"], int(named["number"]), named["field"] or ""))

@@ -19,6 +19,7 @@ from jobs.store.database import now
 from jobs.store.jobs import JobRow, SliceRange, insert_chunk, insert_slices
 from jobs.store.uploads import BatchDraft, batch_of
 from jobs.tables import Batch
+from jobs.timing import held_by_window, hours_sentence
 
 TAKES_JOBS = frozenset({BatchState.QUEUED, BatchState.RUNNING, BatchState.PAUSED})
 """An open batch in one of these takes jobs; to a paused one they are added, and wait."""
@@ -38,9 +39,13 @@ class Added:
 
 
 def begin(session: Session, draft: BatchDraft) -> Batch:
-    """Make an open batch without jobs."""
-    batch = batch_of(draft, BatchState.QUEUED, now(session))
+    """Make an open batch without jobs; outside of its hours it is held from the start."""
+    moment = now(session)
+    batch = batch_of(draft, BatchState.QUEUED, moment)
     batch.is_open = True
+    opens = held_by_window(draft.run_window, moment)
+    if draft.run_window is not None and opens is not None:
+        batch.held_until, batch.waiting_for = opens, hours_sentence(draft.run_window, opens)
     batch.served = least_served(session)
     session.add(batch)
     session.flush()

@@ -11,7 +11,7 @@ from api.pipelines.telling import run_shape
 from jobs.clock import utcnow
 from jobs.configuration import Configuration
 from jobs.states import Priority, RunState
-from jobs.store import Database, receipts, run_endings
+from jobs.store import Database, feeding, receipts, run_endings
 from jobs.tables import Run
 from tests.support.nights import Night, answer_all, night
 from tests.support.rows import lease_of, set_batch
@@ -128,3 +128,16 @@ def test_the_batches_of_a_run_hurry_for_the_stages_after_them_open_ones_as_well(
     # Three of the first stage and sixty of this one are to come.
     set_batch(database, title.ref, deadline=utcnow() + 1.7 * MINUTE)
     assert urgencies(tonight, run) == [None, Priority.HIGH]
+
+
+def test_outside_of_its_hours_no_stage_of_a_run_is_fed(database: Database, tmp_path: Path) -> None:
+    opens = utcnow() + timedelta(hours=2)
+    hours = f"{opens:%H:%M}-{opens + timedelta(hours=1):%H:%M}"
+    toml = TOML.replace("[source]", f'run_window = "{hours}"\n[source]')
+    tonight, run = begun(database, tmp_path, 300, toml)
+    (batch,) = tonight.batches(run)
+    assert batch.total_jobs == 60
+    assert (batch.held_until or run.due_at) > utcnow() + timedelta(hours=1)
+    assert (batch.waiting_for or "").startswith(f"its hours: {hours} UTC")
+    with database.write() as session:
+        assert feeding.feed(session, "sim") == []

@@ -58,6 +58,15 @@ def test_a_time_that_comes_twice_is_due_once() -> None:
     assert next_due("30 2 * * *", PARIS, first) == utc("2026-10-26T01:30")
 
 
+@pytest.mark.parametrize(
+    "clock", ["00:30:00", "00:59:59.5", "01:00:00", "01:29:59", "01:30:00", "03:00"]
+)
+def test_while_an_hour_comes_again_what_was_due_in_it_is_caught_up(clock: str) -> None:
+    since, until = utc("2026-10-24T12:00"), utc(f"2026-10-25T{clock}")
+    found = newest_due("30 2 * * *", PARIS, since=since, until=until)
+    assert found == utc("2026-10-25T00:30")
+
+
 def test_of_missed_times_the_newest_is_due() -> None:
     since, until = utc("2026-11-26T12:00"), utc("2026-11-28T09:00")
     assert newest_due(NIGHTLY, PARIS, since=since, until=until) == utc("2026-11-27T21:00")

@@ -123,6 +123,22 @@ def test_what_is_wrong_is_told_with_its_place(
         load_pipeline(_write(tmp_path, GOOD.replace(good, bad, 1)))
 
 
+def test_two_sinks_do_not_write_one_file(tmp_path: Path) -> None:
+    again = '[[sinks]]\ncsv = "out/./{date}/articles.parquet"\n'
+    with pytest.raises(ConfigurationError, match=r"line 45: sinks\[1\].csv: sinks\[0\] writes"):
+        load_pipeline(_write(tmp_path, GOOD + again))
+
+
+def test_a_list_whose_parts_are_wrong_is_not_told_as_empty(tmp_path: Path) -> None:
+    text = GOOD[: GOOD.index('[[stages]]\nname = "translations"')]
+    with pytest.raises(ConfigurationError) as told:
+        load_pipeline(_write(tmp_path, text.replace("max_tokens = 300", "max_tokens = 0")))
+    assert len(told.value.message.splitlines()) == 1
+    none = GOOD[: GOOD.index("[[stages]]")].replace("[source]", "stages = []\n[source]")
+    with pytest.raises(ConfigurationError, match="stages: Tuple should have at least 1 item"):
+        load_pipeline(_write(tmp_path, none))
+
+
 def test_several_texts_may_end_an_answer(tmp_path: Path) -> None:
     for said, expected in (('"."', "."), ('["\\n", "."]', ("\n", "."))):
         text = GOOD.replace("max_tokens = 300", f"stop = {said}")

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -110,6 +112,23 @@ def test_rows_that_break_off_leave_the_file_as_it_was(tmp_path: Path, kind: str)
         Sinks(tmp_path)(SinkSection(**{kind: "out"}), RUN, rows())
     assert (tmp_path / "out").read_text() == "of yesterday"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("rights", "files", "folders"), [(0o755, 0o644, 0o755), (0o750, 0o640, 0o750)]
+)
+def test_whoever_may_read_the_folder_may_read_what_is_delivered(
+    tmp_path: Path, rights: int, files: int, folders: int
+) -> None:
+    tmp_path.chmod(rights)
+    before = os.umask(0o077)  # as our processes have it
+    try:
+        written = Path(write(tmp_path, ndjson="out/{date}/rows.jsonl").place)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(written.stat().st_mode) == files
+    for folder in (written.parent, written.parent.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == folders
 
 
 def test_an_empty_run_writes_an_empty_table(tmp_path: Path) -> None:

@@ -3,14 +3,19 @@
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from workers.pipelines.places import is_url, storage_of
 
 WHOLE = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "memory"})
 """Storage in which an object is seen when it is complete, and not before."""
+
+READ, ENTER = 0o044, 0o011
+"""Rights of a group and of others."""
 
 COPIED_BYTES = 1 << 20
 
@@ -30,10 +35,11 @@ def place(path: str, pieces: Iterable[bytes]) -> None:
 
 
 def _replace(path: Path, pieces: Iterable[bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with beside.open("xb") as file:
+            _open_as(beside, path.parent, READ)
             for piece in pieces:
                 file.write(piece)
             file.flush()
@@ -47,6 +53,22 @@ def _replace(path: Path, pieces: Iterable[bytes]) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, each for the eyes that its own is for."""
+    if folder.is_dir():
+        return
+    _make(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _open_as(folder, folder.parent, READ | ENTER)
+
+
+def _open_as(made: Path, folder: Path, rights: int) -> None:
+    """Let those read what was made who may read its folder: it is for others, as our own files aren't."""
+    mode = stat.S_IMODE(made.stat().st_mode)
+    with suppress(PermissionError):  # a mount may have rights of its own
+        made.chmod(mode | stat.S_IMODE(folder.stat().st_mode) & rights)
 
 
 def _upload(path: str, pieces: Iterable[bytes]) -> None:
