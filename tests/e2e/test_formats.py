@@ -244,7 +244,7 @@ def test_what_is_wrong_with_a_sheet_is_told_by_row_and_column(system: System) ->
     ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=60, suppress_health_check=[*HealthCheck])
 @given(data=st.data())
 def test_whatever_bytes_arrive_are_read_or_refused(system: System, data: st.DataObject) -> None:
     content_type, whole = BODIES[data.draw(st.sampled_from([*BODIES]))]

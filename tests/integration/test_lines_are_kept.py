@@ -68,9 +68,7 @@ MUTATED = st.builds(
 
 
 @given(st.lists(LINES | MUTATED, min_size=1, max_size=30))
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_accepted_is_kept_byte_for_byte(database: Database, raws: list[bytes]) -> None:
     reader = LineReader(JobDefaults(), CATALOGUE)
     good: dict[str, bytes] = {}

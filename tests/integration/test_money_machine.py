@@ -293,7 +293,6 @@ def test_money_is_never_over_a_cap_and_never_leaks(
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
-            deadline=None,
             database=None,
             phases=[Phase.generate],  # each example is short already; shrinking takes minutes
             suppress_health_check=list(HealthCheck),

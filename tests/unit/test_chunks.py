@@ -4,14 +4,11 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.kinds.chunks import chunks_of
 from jobs.tokens import estimate_tokens
-
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""The machine may be busy with something else."""
 
 SENTENCES = [f"This is sentence number {number} of the text." for number in range(400)]
 
@@ -46,7 +43,6 @@ PIECES = st.sampled_from(
 )
 
 
-@PATIENT
 @given(
     pieces=st.lists(st.tuples(PIECES, st.integers(1, 40)), max_size=30),
     overlap=st.integers(0, 60),

@@ -4,14 +4,11 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.kinds.evidence import MAX_QUOTES, Source, checked, with_evidence
 from jobs.kinds.schemas import compiled, judge_json
-
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""The machine may be busy with something else."""
 
 TEXT = "The mill at  Eling\nwas “rebuilt” in 1785 –\n\n   it still grinds."
 
@@ -42,7 +39,6 @@ WORDS = st.lists(st.text("ab“é", min_size=1, max_size=4), min_size=1, max_siz
 GAPS = st.sampled_from([" ", "\n", "  ", "\u00a0\t"])
 
 
-@PATIENT
 @given(words=WORDS, data=st.data())
 def test_any_words_of_the_text_are_found(words: list[str], data: st.DataObject) -> None:
     text = "".join(word + data.draw(GAPS) for word in words)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.exchange import Answer, Finish, ModelRequest, Usage
@@ -336,7 +336,6 @@ FILLING = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(FILLING, min_size=1, max_size=120), st.integers(200, 260))
 def test_whatever_stands_in_a_long_text_is_found_where_it_stands(
     fillings: list[str], part_tokens: int

@@ -219,7 +219,7 @@ def test_no_history_foretells_more_than_the_bound(
     assert min(1, bound) <= found <= bound
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     before=st.lists(st.integers(0, 2000), max_size=40),
     output=st.integers(1, 10_000),

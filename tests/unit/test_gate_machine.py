@@ -200,6 +200,6 @@ class StrictProvider(RuleBasedStateMachine):
 
 
 StrictProvider.TestCase.settings = settings(
-    max_examples=12, stateful_step_count=15, deadline=None, derandomize=True
+    max_examples=12, stateful_step_count=15, derandomize=True
 )
 test_no_bucket_of_a_strict_provider_is_ever_overdrawn = StrictProvider.TestCase

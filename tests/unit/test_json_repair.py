@@ -6,15 +6,12 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.kinds.kind import Bad, Good
 from jobs.kinds.repair import MAX_TRIED, MAX_VALUES, Repaired, RepairFailed, repair
 from jobs.kinds.schemas import Schema, judge_json, read_schema
-
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""The machine may be busy with something else."""
 
 MENDED: list[tuple[str, Any, str]] = [
     ('```json\n{"a": 1}\n```', {"a": 1}, "a fence"),
@@ -90,7 +87,6 @@ VALUES = st.recursive(
 HOLDERS = VALUES.filter(lambda value: isinstance(value, dict | list))
 
 
-@PATIENT
 @given(value=HOLDERS, data=st.data())
 def test_no_truncated_value_is_completed(value: Any, data: st.DataObject) -> None:
     text = json.dumps(value, ensure_ascii=data.draw(st.booleans()))
@@ -138,7 +134,6 @@ class Sloppy:
         return self._data.draw(st.sampled_from(texts))
 
 
-@PATIENT
 @given(value=HOLDERS, data=st.data())
 def test_a_value_survives_however_sloppily_it_is_written(value: Any, data: st.DataObject) -> None:
     written = Sloppy(data).value(value)
@@ -161,7 +156,6 @@ WORDS = [
 ]
 
 
-@PATIENT
 @given(words=st.lists(st.sampled_from(WORDS), max_size=40))
 def test_whatever_is_repaired_was_written(words: list[str]) -> None:
     """No key and no value comes from anywhere but the text: a required field is never made up."""
@@ -183,7 +177,6 @@ def test_whatever_is_repaired_was_written(words: list[str]) -> None:
 NEEDY = read_schema(b'{"type": "object", "required": ["required"]}')
 
 
-@PATIENT
 @given(words=st.lists(st.sampled_from(WORDS), max_size=40))
 def test_a_required_field_is_never_made_up(words: list[str]) -> None:
     text = "".join(words)
@@ -211,7 +204,6 @@ def needing(names: list[str], inner: list[str]) -> Schema:
     return read_schema(json.dumps(document).encode())
 
 
-@PATIENT
 @given(
     value=st.fixed_dictionaries({}, optional=FIELDS),
     needed=st.lists(st.sampled_from(NAMES), unique=True),
@@ -239,7 +231,6 @@ def test_an_answer_is_taken_if_nothing_required_is_missing_and_only_then(
         assert verdict.code == "schema_violation"
 
 
-@PATIENT
 @given(text=st.text(max_size=60))
 def test_any_text_is_repaired_or_refused(text: str) -> None:
     with suppress(RepairFailed):

@@ -3,13 +3,10 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.kinds.merge import Merge, units_of
-
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""The machine may be busy with something else."""
 
 MERGED: list[tuple[list[Any], Any, list[str]]] = [
     ([{"a": 1}, {"b": 2}], {"a": 1, "b": 2}, []),
@@ -71,7 +68,6 @@ ITEMS = st.integers(0, 5) | st.dictionaries(st.sampled_from("ab"), st.integers(0
 FOUND = st.dictionaries(st.sampled_from("pqr"), st.lists(ITEMS, max_size=4), max_size=3)
 
 
-@PATIENT
 @given(parts=st.lists(FOUND, min_size=1, max_size=5))
 def test_every_item_that_was_found_is_there_once(parts: list[dict[str, list[Any]]]) -> None:
     merge = Merge()

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.permits import Permits, Withdrawn
@@ -203,7 +203,6 @@ def happen(crowd: Crowd, what: str, detail: str | int | None) -> None:
             return
 
 
-@settings(deadline=None)
 @given(count=st.integers(1, 4), happenings=HAPPENINGS)
 def test_no_permit_is_lost_or_doubled_whatever_happens(
     count: int, happenings: list[tuple[str, str | int | None]]

@@ -70,14 +70,14 @@ def assert_understood(protocol: Protocol, status: int, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=list(ProtocolName))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(status=STATUSES, body=st.binary(max_size=60))
 def test_any_bytes_are_understood(protocol: Protocol, status: int, body: bytes) -> None:
     assert_understood(protocol, status, body)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=list(ProtocolName))
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(status=STATUSES, value=VALUES)
 def test_any_json_is_understood(protocol: Protocol, status: int, value: Any) -> None:
     assert_understood(protocol, status, json.dumps(value).encode())

@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.kinds.kind import Good
@@ -22,9 +22,6 @@ from workers.protocols.dialects import (
     Dialect,
 )
 from workers.protocols.schemas import form_of
-
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""The machine may be busy with something else."""
 
 DIALECTS = {"openai": OPENAI, "mistral": MISTRAL, "anthropic": ANTHROPIC, "gemini": GEMINI}
 TEXT = {"type": "string"}
@@ -330,7 +327,6 @@ def same(left: Any, right: Any) -> bool:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
-@PATIENT
 @given(schema=SCHEMAS, data=st.data())
 def test_every_value_can_be_said_and_comes_back(
     dialect: Dialect, schema: dict[str, Any], data: st.DataObject
@@ -366,7 +362,6 @@ def is_obedient(schema: Any, dialect: Dialect) -> bool:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
-@PATIENT
 @given(schema=SCHEMAS)
 def test_what_is_sent_is_in_the_dialect(dialect: Dialect, schema: dict[str, Any]) -> None:
     form = form_of(schema, dialect)
@@ -376,7 +371,6 @@ def test_what_is_sent_is_in_the_dialect(dialect: Dialect, schema: dict[str, Any]
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
-@PATIENT
 @given(schema=SCHEMAS)
 def test_what_is_sent_has_fewer_tokens_than_were_reserved(
     dialect: Dialect, schema: dict[str, Any]

@@ -342,7 +342,7 @@ TEXTS = (
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     headers=st.dictionaries(NAMES | st.text(max_size=10), TEXTS, max_size=12),
     now=st.datetimes(timezones=ZONES),
@@ -366,7 +366,7 @@ def assert_credible(reading: Reading) -> None:
     assert reading.reset_s is None or 0 <= reading.reset_s <= 31 * 86_400
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(headers=st.dictionaries(NAMES, TEXTS, max_size=12))
 def test_the_order_of_the_headers_does_not_matter(headers: dict[str, str]) -> None:
     distinct = {name: text for name, text in headers.items() if "bysize" not in name}

@@ -137,7 +137,7 @@ def test_a_cell_that_no_job_can_hold_is_refused(tmp_path: Path) -> None:
         rows_of(written(pa.table({"a": ["y" * (17 << 20)]})), tmp_path)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_a_damaged_file_is_rows_or_is_refused(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

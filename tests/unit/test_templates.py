@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.kinds.filters import MissingVariable, RenderedTooLarge, UnfitVariables
@@ -17,9 +17,6 @@ from jobs.kinds.templates import (
     head_of,
     render,
 )
-
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""The machine may be busy with something else."""
 
 ORDER = {"items": [1, True, None, "x"], "customer": {"name": "Ada", "tags": ["a", "b"]}}
 
@@ -255,7 +252,6 @@ WORDS = st.sampled_from(
 )
 
 
-@PATIENT
 @given(words=st.lists(WORDS, max_size=25))
 def test_whatever_a_template_says_it_is_filled_or_refused(words: list[str]) -> None:
     template = "".join(words)
