@@ -300,12 +300,11 @@ SEARCH = Play(
     prepare=hidden,
     own={
         "find": [1, 5],
-        "settle": [1, 2, 5, 6],
+        "settle": [1, 5],
         "split": [1],
-        "move": [1, 8],
+        "move": [1],
         "create": [1],
         "write": [3],
-        "tidy": [3],
     },
     by_the_clock=frozenset({"claim", "find", "move"}),
 )
