@@ -36,14 +36,14 @@ GROUP_JOBS = 1000
 """Of a JSON body that are handed over at once: there could be millions of empty ones."""
 
 PACKED = {
-    b"\x1f\x8b": "a gzip file: say so with Content-Encoding: gzip",
-    b"\x28\xb5\x2f\xfd": "a zstd file: say so with Content-Encoding: zstd",
-    b"\xfd7zXZ\0": "an xz file: unpack it first",
-    b"BZh": "a bzip2 file: unpack it first",
-    b"PK\x03\x04": "a zip file: unpack it first",
-    b"PAR1": "a Parquet file: say so with Content-Type: application/vnd.apache.parquet",
+    b"\x1f\x8b": ("a gzip file", "say so with Content-Encoding: gzip"),
+    b"\x28\xb5\x2f\xfd": ("a zstd file", "say so with Content-Encoding: zstd"),
+    b"\xfd7zXZ\0": ("an xz file", "unpack it first"),
+    b"BZh": ("a bzip2 file", "unpack it first"),
+    b"PK\x03\x04": ("a zip file", "unpack it first"),
+    b"PAR1": ("a Parquet file", "say so with Content-Type: application/vnd.apache.parquet"),
 }
-"""How files begin that people send as they are; no line of JSON begins so."""
+"""How files begin that people send as they are, what they are, and what helps; no line of JSON begins so."""
 
 WIDE = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{", b"[\0", b"\0[")
 """How JSON begins in UTF-16, and in UTF-32."""
@@ -219,10 +219,10 @@ def _check_lines(start: bytearray) -> None:
 
 def _check_text(start: bytearray) -> None:
     """Say so of a body that is no text in UTF-8, instead of calling each of its lines malformed."""
-    for mark, kind in PACKED.items():
+    for mark, (kind, help_) in PACKED.items():
         if start.startswith(mark):
             raise UnsupportedMedia(
-                f"this looks like {kind}; expected one job a line, or a list of jobs, as text"
+                f"this looks like {kind}: {help_}; expected one job a line, or a list of jobs, as text"
             )
     if start.startswith(WIDE):
         raise UnreadableBody("the body looks like UTF-16; expected UTF-8", "invalid_encoding")

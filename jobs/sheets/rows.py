@@ -28,6 +28,9 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
 }
 """Without a column of these, no row can be a job of the kind."""
 
+EXACT = 2.0**53
+"""Up to here a float holds every whole number."""
+
 _WORDS = {"true": True, "false": False}
 """As spreadsheets write them, in capitals or not."""
 
@@ -165,7 +168,7 @@ def _put_field(field: str, is_text: bool) -> _Put:
     else:
 
         def put(line: dict[str, Any], cell: Cell) -> None:
-            line[field] = _value_of(cell) if isinstance(cell, str) else cell
+            line[field] = _whole(_value_of(cell) if isinstance(cell, str) else cell)
 
     return put
 
@@ -185,16 +188,22 @@ def _value_of(text: str) -> Any:
         return word
     raw = text.encode()
     try:
-        msgspec.json.decode(raw)
+        value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError):
         return text
-    return msgspec.Raw(raw.strip())
+    return value if isinstance(value, float) else msgspec.Raw(raw.strip())
+
+
+def _whole(value: Any) -> Any:
+    """Return a whole number as one: where a column has gaps, many tools hold its integers as floats."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT:
+        return int(value)
+    return value
 
 
 def _id_of(cell: Cell) -> Any:
-    """Return an id as text: whole numbers are usual ones, also where a sheet holds them as floats."""
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
+    """Return an id as text, whole numbers as such."""
+    cell = _whole(cell)
     is_number = isinstance(cell, int) and not isinstance(cell, bool)
     return str(cell) if is_number else cell
 

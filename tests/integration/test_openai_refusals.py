@@ -1,6 +1,7 @@
 """What OpenAI's surface refuses, and in which shape; nothing here depends on the database."""
 
 import errno
+import gzip
 import os
 from pathlib import Path
 from typing import Any
@@ -236,7 +237,12 @@ async def test_models_are_the_routes_and_what_the_configuration_names(
 
 @pytest.mark.parametrize(
     ("content", "code"),
-    [(b"", "empty_file"), (b"\n\n", "empty_file"), (b"x" * (17 << 20), "line_too_long")],
+    [
+        (b"", "empty_file"),
+        (b"\n\n", "empty_file"),
+        (b"x" * (17 << 20), "line_too_long"),
+        (gzip.compress(b"{}\n{}\n"), "invalid_encoding"),
+    ],
 )
 async def test_a_file_that_can_be_no_batch_says_so_as_a_whole(
     client: httpx.AsyncClient, content: bytes, code: str

@@ -217,6 +217,7 @@ def test_bad_lines_are_told_with_line_field_and_what_helps() -> None:
     error = caught.value
     assert (error.code, error.status, error.line, error.field) == ("invalid_jobs", 400, 3, "prompt")
     assert error.fault_count == 12
+    assert str(error) == f"{error.message} (line 3, prompt: has a NUL)"
     assert error.fix == "leave it out: not every database can store one"
 
 

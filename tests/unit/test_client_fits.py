@@ -28,11 +28,13 @@ from api.shapes import (
     NativeBatchShape,
     Tokens,
 )
+from jobs.kinds import KINDS
 from jobs.states import FINAL_BATCH_STATES, FINAL_RUN_STATES
 from jobs.store.ledger import SUM_NAMES
 from tests.support.system import ROOT
 from tidemill import errors, run_shapes, shapes, sums
 from tidemill.fixes import FIXES
+from tidemill.lines import WHOLE
 from tidemill.options import Options, RetryOptions
 
 FOLDER = ROOT / "api/client"
@@ -93,6 +95,16 @@ def test_the_options_are_the_servers_parameters() -> None:
     parameters = {info.alias or name for name, info in SubmissionQuery.model_fields.items()}
     assert set(Options.__annotations__) == parameters - {"dry_run", "from_url"}
     assert set(RetryOptions.__annotations__) == parameters - FIXED
+
+
+def test_whole_numbers_are_the_fields_of_lines_that_are_integers() -> None:
+    integers = {
+        field.name
+        for kind in KINDS.values()
+        for field in msgspec.structs.fields(kind.line_type)
+        if re.search(r"\bint\b", str(field.type))
+    }
+    assert integers == WHOLE
 
 
 def test_what_helps_is_said_in_the_words_of_the_page() -> None:

@@ -1,5 +1,6 @@
 """What a program has in its hands, as the lines that are sent."""
 
+import csv
 import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
@@ -88,7 +89,7 @@ class PolarsFrame(PandasFrame):
 
 def sent(jobs: Any) -> bytes:
     """Return what is sent, and assert that it can be sent again."""
-    with opened(jobs) as upload:
+    with opened(jobs, {}) as upload:
         assert upload.headers["content-type"] == "application/x-ndjson"
         first, again = b"".join(upload.blocks()), b"".join(upload.blocks())
     assert first == again
@@ -117,7 +118,7 @@ def test_many_jobs_are_sent_in_blocks_and_never_held_together() -> None:
             made += 1
             yield {"custom_id": str(number), "prompt": "x" * 100}
 
-    with opened(jobs()) as upload:
+    with opened(jobs(), {}) as upload:
         blocks = upload.blocks()
         assert len(next(blocks)) >= BLOCK_BYTES
         assert made < 3000
@@ -128,9 +129,43 @@ def test_a_row_of_a_frame_is_a_job_without_what_is_missing(frame: type[PandasFra
     rows: list[dict[str, Any]] = [
         {"custom_id": "a", "max_tokens": Number(), "seed": math.nan, "when": date(2026, 11, 27)},
         {"custom_id": "b", "max_tokens": None, "seed": NAType(), "when": NaT(2026, 1, 1)},
+        {"custom_id": "c", "max_tokens": 5.0, "seed": 0.5, "temperature": 1.0},
     ]
-    expected = b'{"custom_id":"a","max_tokens":7,"when":"2026-11-27"}\n{"custom_id":"b"}\n'
+    expected = (
+        b'{"custom_id":"a","max_tokens":7,"when":"2026-11-27"}\n{"custom_id":"b"}\n'
+        b'{"custom_id":"c","max_tokens":5,"seed":0.5,"temperature":1.0}\n'
+    )
     assert sent(frame(rows)) == expected
+
+
+@pytest.mark.parametrize("frame", [PandasFrame, PolarsFrame])
+@pytest.mark.parametrize("option", ["template", "id_column"])
+def test_a_frame_with_a_template_or_ids_of_its_own_is_a_sheet(
+    frame: type[PandasFrame], option: str
+) -> None:
+    rows: list[dict[str, Any]] = [
+        {"sku;no": 1, "text": 'a "b",\nc', "ok": True, "tags": ["x"], "when": date(2026, 11, 27)},
+        {"sku;no": 2, "text": math.nan, "ok": None, "tags": {"a": 1.5}, "when": Decimal("0.10")},
+    ]
+    with opened(frame(rows), {option: "…", "model": None}) as upload:
+        assert upload.headers == {"content-type": "text/csv"}
+        first, again = b"".join(upload.blocks()), b"".join(upload.blocks())
+    assert first == again
+    assert list(csv.reader(first.decode().splitlines(keepends=True))) == [
+        ["sku;no", "text", "ok", "tags", "when"],
+        ["1", 'a "b",\nc', "true", '["x"]', "2026-11-27"],
+        ["2", "", "", '{"a":1.5}', "0.10"],
+    ]
+    assert first.startswith(b'"sku;no"'), "the header would be split at what it has most of"
+
+
+def test_a_long_sheet_is_sent_in_blocks_without_a_row_twice() -> None:
+    frame = PandasFrame([{"sku": number, "text": "x" * 100} for number in range(10_000)])
+    with opened(frame, {"id_column": "sku"}) as upload:
+        blocks = list(upload.blocks())
+    assert len(blocks) > 3
+    rows = list(csv.reader(b"".join(blocks).decode().splitlines()))
+    assert [row[0] for row in rows[1:]] == [str(number) for number in range(10_000)]
 
 
 def test_a_long_frame_of_pandas_is_turned_piece_by_piece() -> None:
@@ -148,7 +183,7 @@ def test_a_long_frame_of_pandas_is_turned_piece_by_piece() -> None:
     ],
 )
 def test_what_are_no_jobs_is_said(jobs: Any, words: str) -> None:
-    with pytest.raises(TypeError, match=words), opened(jobs) as upload:
+    with pytest.raises(TypeError, match=words), opened(jobs, {}) as upload:
         list(upload.blocks())
 
 

@@ -70,3 +70,20 @@ def test_a_pipe_is_sent_again_from_its_start_however_much_of_it_was_read(
         assert content.startswith(sent)
         for _ in range(2):
             assert b"".join(upload.blocks()) == content
+
+
+@pytest.mark.parametrize(
+    ("start", "encoding"), [(b"\x1f\x8b\x08", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"{", None)]
+)
+def test_what_has_no_name_that_says_so_is_known_to_be_packed_by_its_beginning(
+    start: bytes, encoding: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = start + b" and the rest"
+    path = tmp_path / "jobs.csv"
+    path.write_bytes(content)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    for file in (STDIN, path):
+        with open_upload(file, "text/csv") as upload:
+            assert b"".join(upload.blocks()) == content
+        assert upload.headers.get("content-encoding") == encoding
+        assert upload.headers["content-type"] == "text/csv"

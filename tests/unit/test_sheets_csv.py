@@ -163,6 +163,14 @@ def test_columns_become_fields_variables_and_what_is_carried_along() -> None:
     }
 
 
+def test_whole_numbers_that_a_tool_has_written_as_floats_are_whole() -> None:
+    body = b"prompt,max_tokens,seed,temperature\n5.0,12.0,1e300,0.20\n"
+    (row,) = rows_of(body)
+    assert row[1] == (
+        b'{"custom_id":"1","prompt":"5.0","max_tokens":12,"seed":1e300,"temperature":0.2}'
+    )
+
+
 def test_rows_of_several_kinds_are_read_as_their_kind_has_it() -> None:
     found = lines_of(rows_of(b"kind,prompt,text\ngeneration,a,\ntranslation,,b\n"))
     assert found == [

@@ -100,12 +100,12 @@ class AsyncTidemill:
         Those of an asynchronous iterable are all waited for before the first one is sent.
         """
         key = idempotency_key or secrets.token_urlsafe(18)
-        async with opened_async(jobs) as upload:
+        async with opened_async(jobs, options) as upload:
             return await self._ask(asks.submission(upload, texts_of(options), key))
 
     async def quote(self, jobs: AsyncJobs, **options: Unpack[Options]) -> Quote:
         """Return what jobs would take; nothing is stored or sent."""
-        async with opened_async(jobs) as upload:
+        async with opened_async(jobs, options) as upload:
             return await self._ask(asks.quote(upload, texts_of(options)))
 
     async def get(self, batch: Batch | str) -> Batch:

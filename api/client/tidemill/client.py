@@ -121,12 +121,12 @@ class Tidemill:
             SubmissionError: something else of it can't be accepted.
         """
         key = idempotency_key or secrets.token_urlsafe(18)
-        with opened(jobs) as upload:
+        with opened(jobs, options) as upload:
             return self._ask(asks.submission(upload, texts_of(options), key))
 
     def quote(self, jobs: Jobs, **options: Unpack[Options]) -> Quote:
         """Return what jobs would take in tokens, money and time; nothing is stored or sent."""
-        with opened(jobs) as upload:
+        with opened(jobs, options) as upload:
             return self._ask(asks.quote(upload, texts_of(options)))
 
     def get(self, batch: Batch | str) -> Batch:

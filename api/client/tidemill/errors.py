@@ -99,6 +99,14 @@ class InvalidSubmission(SubmissionError):
 
     code = "invalid_jobs"
 
+    def __str__(self) -> str:
+        """Return the sentence with the first fault: a traceback shows nothing else."""
+        if not self.faults:
+            return self.message
+        first = self.faults[0]
+        place = ", ".join(filter(None, (first.line and f"line {first.line}", first.field)))
+        return f"{self.message} ({place}: {first.message})"
+
 
 class SubmissionTooLarge(SubmissionError):
     """The submission exceeds a size limit."""

@@ -10,6 +10,12 @@ from .upload import BLOCK_BYTES
 Job = Mapping[str, Any] | str | bytes
 """A job, or a line that is JSON already."""
 
+WHOLE = frozenset({"max_tokens", "seed", "n", "part_tokens"})
+"""Fields of jobs that are whole numbers, which pandas holds as floats in a column with gaps."""
+
+EXACT = 2.0**53
+"""Up to here a float holds every whole number."""
+
 ROWS_AT_ONCE = 1000
 """Of a DataFrame, as Python's own values."""
 
@@ -84,7 +90,15 @@ def _rows_of_pandas(frame: Any) -> Iterator[dict[str, Any]]:
 
 def _given(row: Mapping[str, Any]) -> dict[str, Any]:
     # NaN and NaT are what isn't equal to itself; pandas' NA says neither.
-    return {str(name): value for name, value in row.items() if not _is_missing(value)}
+    return {
+        str(name): int(value) if name in WHOLE and _is_whole(value) else value
+        for name, value in row.items()
+        if not _is_missing(value)
+    }
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer() and abs(value) <= EXACT
 
 
 def _is_missing(value: Any) -> bool:

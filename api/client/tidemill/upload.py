@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePath
 from typing import IO
 
@@ -16,17 +17,20 @@ BLOCK_BYTES = 256 * 1024
 STDIN = Path("-")
 
 NDJSON = "application/x-ndjson"
+CSV = "text/csv"
 _TYPES = {
     ".jsonl": NDJSON,
     ".ndjson": NDJSON,
     ".json": "application/json",
-    ".csv": "text/csv",
+    ".csv": CSV,
     ".tsv": "text/tab-separated-values",
     ".tab": "text/tab-separated-values",
     ".parquet": "application/vnd.apache.parquet",
     ".pq": "application/vnd.apache.parquet",
 }
 _ENCODINGS = {".gz": "gzip", ".zst": "zstd"}
+_MARKS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+"""How packed files begin; nothing else that may be sent begins so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +61,51 @@ def describe(name: str, content_type: str | None = None) -> dict[str, str]:
 def open_upload(path: Path, content_type: str | None = None) -> Iterator[Upload]:
     """Open a file, or stdin for `-`; `content_type` as in `describe`.
 
-    What can't be read twice, stdin or a pipe, is copied to an unnamed temporary file as it is sent.
+    That it is packed, its beginning tells where its name doesn't: stdin has none. What can't be read
+    twice, stdin or a pipe, is copied to an unnamed temporary file as it is sent.
 
     Raises:
         OSError: the file can't be read.
     """
     if path == STDIN:
         with tempfile.TemporaryFile() as copy:
-            blocks = _blocks(sys.stdin.buffer)
-            yield Upload(partial(_copied, blocks, copy), describe("", content_type), None)
+            yield _read_once(sys.stdin.buffer, copy, describe("", content_type))
         return
     with path.open("rb") as file, tempfile.TemporaryFile() as copy:
         headers = describe(path.name, content_type)
         if not path.is_file():  # a pipe such as <(zcat jobs.gz) has no size of its own
-            yield Upload(partial(_copied, _blocks(file), copy), headers, None)
+            yield _read_once(file, copy, headers)
             return
         size_bytes = os.fstat(file.fileno()).st_size
-        headers["content-length"] = str(size_bytes)
+        headers = {**_packing(file.read(4)), **headers, "content-length": str(size_bytes)}
         yield Upload(partial(_from_start, file), headers, size_bytes)
 
 
 @contextmanager
-def upload_of(blocks: Callable[[], Iterator[bytes]], *, is_once: bool) -> Iterator[Upload]:
-    """Return lines as something that is sent; those that can be had but once are copied meanwhile."""
+def upload_of(
+    blocks: Callable[[], Iterator[bytes]], *, is_once: bool, content_type: str = NDJSON
+) -> Iterator[Upload]:
+    """Return blocks as something that is sent; those that can be had but once are copied meanwhile."""
+    headers = {"content-type": content_type}
     if not is_once:
-        yield Upload(blocks, describe(""), None)
+        yield Upload(blocks, headers, None)
         return
     with tempfile.TemporaryFile() as copy:
-        yield Upload(partial(_copied, blocks(), copy), describe(""), None)
+        yield Upload(partial(_copied, blocks(), copy), headers, None)
+
+
+def _read_once(file: IO[bytes], copy: IO[bytes], headers: dict[str, str]) -> Upload:
+    blocks = _blocks(file)
+    first = next(blocks, b"")
+    blocks = chain([first] if first else [], blocks)
+    return Upload(partial(_copied, blocks, copy), {**_packing(first), **headers}, None)
+
+
+def _packing(start: bytes) -> dict[str, str]:
+    for mark, encoding in _MARKS.items():
+        if start.startswith(mark):
+            return {"content-encoding": encoding}
+    return {}
 
 
 def upload_of_copy(copy: IO[bytes]) -> Upload:
