@@ -28,12 +28,29 @@ def configuration() -> Configuration:
     return Configuration()
 
 
+@pytest.fixture(scope="session")
+def looked_at() -> set[str]:
+    """What one application of this process was looked at for; all have the same routes."""
+    return set()
+
+
 @pytest.fixture
-def app(database: Database, tmp_path: Path, configuration: Configuration) -> FastAPI:
+def app(
+    database: Database,
+    tmp_path: Path,
+    configuration: Configuration,
+    looked_at: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> FastAPI:
     """The API on that database, without a broker."""
     url = database.engine.url.render_as_string(hide_password=False)
     settings = Settings(home=tmp_path, database_url=url, broker_url="redis://127.0.0.1:9")
-    return create_app(settings, configuration)
+    with monkeypatch.context() as patch:
+        if "scopes" in looked_at:  # which takes longer than all else that is made here
+            patch.setattr("api.app.require_declared", lambda _app: None)
+        app = create_app(settings, configuration)
+    looked_at.add("scopes")
+    return app
 
 
 @pytest.fixture
