@@ -114,6 +114,18 @@ def test_rows_that_break_off_leave_the_file_as_it_was(tmp_path: Path, kind: str)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_what_a_dead_writer_left_is_cleared_away_and_what_is_being_written_is_not(
+    tmp_path: Path,
+) -> None:
+    left, written = tmp_path / ".out.1a2b3c4d.part", tmp_path / ".out.5e6f7a8b.part"
+    for part in (left, written):
+        part.write_text("rows")
+    two_hours_ago = written.stat().st_mtime - 7200
+    os.utime(left, (two_hours_ago, two_hours_ago))
+    write(tmp_path, ndjson="out")
+    assert {path.name for path in tmp_path.iterdir()} == {"out", written.name}
+
+
 @pytest.mark.parametrize(
     ("rights", "files", "folders"), [(0o755, 0o644, 0o755), (0o750, 0o640, 0o750)]
 )

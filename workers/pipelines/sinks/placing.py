@@ -1,10 +1,12 @@
 """Files that are there wholly or not at all: written elsewhere first, then put into their place."""
 
+import glob
 import os
 import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +20,9 @@ READ, ENTER = 0o044, 0o011
 """Rights of a group and of others."""
 
 COPIED_BYTES = 1 << 20
+
+LEFT_BEHIND_S = 3600
+"""After which a part that nobody has written to is of somebody who died."""
 
 
 def place(path: str, pieces: Iterable[bytes]) -> None:
@@ -36,6 +41,7 @@ def place(path: str, pieces: Iterable[bytes]) -> None:
 
 def _replace(path: Path, pieces: Iterable[bytes]) -> None:
     _make(path.parent)
+    _clear_away(path)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with beside.open("xb") as file:
@@ -53,6 +59,13 @@ def _replace(path: Path, pieces: Iterable[bytes]) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _clear_away(path: Path) -> None:
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError):  # another one clears away as well
+            if time.time() - part.stat().st_mtime > LEFT_BEHIND_S:
+                part.unlink()
 
 
 def _make(folder: Path) -> None:
