@@ -12,7 +12,7 @@ from rich.text import Text
 from api.dashboard.words import short
 from jobs.states import FINAL_BATCH_STATES
 from scripts.command.forecast import in_all, time_left
-from scripts.command.pool_list import pauses, pool_table
+from scripts.command.pool_list import PoolTable, pauses
 from scripts.command.progress import Pace, Standing, figures
 from scripts.command.render import JsonObject, about, printable, state
 from scripts.command.tables import done_jobs
@@ -66,7 +66,7 @@ def drawn(board: Board, height: int) -> Group:
     """Return the board, with as many batches as so many lines have room for, unfinished ones first."""
     below: list[RenderableType] = []
     if board.pools:
-        below = [pool_table(board.pools), *map(Text, pauses(board.pools))]
+        below = [PoolTable(board.pools), *map(Text, pauses(board.pools))]
     room = height - len(board.pools) - len(below) - 6
     ordered = sorted(board.batches, key=has_ended)
     lines: list[RenderableType] = []

@@ -1,8 +1,10 @@
 """The list of pools, for a person."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.box import SIMPLE
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 
@@ -11,20 +13,39 @@ from scripts.command.render import local_time, printable
 
 BAR_WIDTH = 8
 
+NARROW, WIDE = 56, 76
+"""Characters of a terminal in which limits and calls in flight have room, and in which all has."""
 
-def pool_table(pools: Sequence[JsonObject]) -> Table:
-    """Return a row per pool and per model of it, with the dimension nearest to its limit."""
-    table = Table(
-        "pool",
-        Column("pace", justify="right"),
-        Column("of limit", justify="right"),
-        Column("", width=BAR_WIDTH),
-        Column("used", justify="right"),
-        Column("in flight", justify="right"),
-        "state",
-        box=SIMPLE,
-        pad_edge=False,
-    )
+
+@dataclass(frozen=True, slots=True)
+class PoolTable:
+    """The pools as a table that fits whatever width it is printed in."""
+
+    pools: Sequence[JsonObject]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table for that width."""
+        yield pool_table(self.pools, options.max_width)
+
+
+def pool_table(pools: Sequence[JsonObject], width: int) -> Table:
+    """Return a row per pool and per model of it, with the dimension nearest to its limit.
+
+    In a terminal too narrow for all columns those are left out that others tell best.
+    """
+    shown = [
+        (at_least <= width, column)
+        for at_least, column in (
+            (0, Column("pool", overflow="fold")),
+            (WIDE, Column("pace", justify="right", no_wrap=True)),
+            (NARROW, Column("of limit", justify="right", overflow="fold")),
+            (WIDE, Column("", width=BAR_WIDTH)),
+            (0, Column("used", justify="right", no_wrap=True)),
+            (NARROW, Column("in flight", justify="right", no_wrap=True)),
+            (0, Column("state")),
+        )
+    ]
+    table = Table(*(column for is_shown, column in shown if is_shown), box=SIMPLE, pad_edge=False)
     for pool in pools:
         rate, limit, used = _pace(pool)
         bar = (
@@ -33,7 +54,8 @@ def pool_table(pools: Sequence[JsonObject]) -> Table:
             else ProgressBar(total=1.0, completed=min(used, 1.0), width=BAR_WIDTH)
         )
         share = "" if used is None else f"{used:.1%}"
-        table.add_row(_name(pool), rate, limit, bar, share, f"{pool['in_flight']:,}", _state(pool))
+        cells = (_name(pool), rate, limit, bar, share, f"{pool['in_flight']:,}", _state(pool))
+        table.add_row(*(cell for (is_shown, _), cell in zip(shown, cells, strict=True) if is_shown))
     return table
 
 

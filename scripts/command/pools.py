@@ -1,7 +1,7 @@
 """`tidemill pools`: at what pace the pools run, and what blocks them until when."""
 
 from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
-from scripts.command.pool_list import enqueued, pauses, pool_table
+from scripts.command.pool_list import PoolTable, enqueued, pauses
 from scripts.command.render import print_json, stdout
 
 
@@ -12,6 +12,6 @@ def pools(url: Url = DEFAULT_URL, key: Key = None, as_json: Json = False) -> Non
     if as_json:
         print_json(found)
     else:
-        stdout().print(pool_table(found["data"]))
+        stdout().print(PoolTable(found["data"]))
         for pause in (*pauses(found["data"]), *enqueued(found["data"])):
             stdout().print(pause, soft_wrap=True)

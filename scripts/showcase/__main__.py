@@ -44,8 +44,9 @@ def main() -> int:
             )
             fortnight.write(system.database)
             CONSOLE.print("The night is going on…")
+            run = night.run_pipeline(http, system.key_file.parent)
             refs = night.send(http)
-            camera.take(FOLDER, system.url, key, pictures(refs))
+            camera.take(FOLDER, system.url, key, pictures(refs, run))
     except TidemillError as error:
         CONSOLE.print(f"screenshots: {error.message}", style="red", markup=False, soft_wrap=True)
         return 1
@@ -53,7 +54,7 @@ def main() -> int:
     return 0
 
 
-def pictures(refs: Mapping[str, str]) -> Mapping[str, str]:
+def pictures(refs: Mapping[str, str], run: str) -> Mapping[str, str]:
     """Return the address of each picture's page by the picture's name."""
     invoices = f"/batches/{refs['invoices-november']}"
     return {
@@ -65,6 +66,8 @@ def pictures(refs: Mapping[str, str]) -> Mapping[str, str]:
         "results": f"{invoices}/results?status=failed",
         "result": f"/batches/{refs['reviews-fr']}/results/7",
         "pools": "/pools",
+        "pipelines": "/pipelines",
+        "run": f"/runs/{run}",
         "workers": "/workers",
         "usage": "/usage",
         "settings": "/settings",

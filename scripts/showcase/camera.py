@@ -55,12 +55,12 @@ def take(folder: Path, url: str, key: str, pages: Mapping[str, str]) -> None:
             page.emulate_media(color_scheme="light")
             page.goto(f"{url}{address}")
             _shoot(page, folder / f"{name}.png")
-            if name in {"batches", "batch-slow-pool", "pools"}:
+            if name in {"batches", "batch-slow-pool", "pools", "run"}:
                 page.emulate_media(color_scheme="dark")
                 _shoot(page, folder / f"{name}-dark.png")
         page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
-        for name in ("batches", "batch-bad-schema"):
-            page.emulate_media(color_scheme="light" if name == "batches" else "dark")
+        for name in ("batches", "batch-bad-schema", "run", "usage"):
+            page.emulate_media(color_scheme="dark" if name == "batch-bad-schema" else "light")
             page.goto(f"{url}{pages[name]}")
             _shoot(page, folder / f"{name}-phone.png")
         browser.close()

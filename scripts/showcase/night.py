@@ -6,6 +6,7 @@ batches and waits until they stand as they should.
 
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -73,6 +74,40 @@ INVOICE = {
 }
 
 
+PIPELINE = """\
+name = "reviews-digest"
+description = "The day's reviews: a summary, the summary in French, and what they tell of the lamp"
+model = "openai/sim-small"
+schedule = { cron = "0 22 * * *", zone = "Europe/Paris" }
+deadline = "06:00"
+budget_usd = "2.00"
+source = { files = "reviews/{date}.jsonl", key = "id" }
+[[stages]]
+name = "summary"
+kind = "generation"
+template = "Sum up in one sentence: {{ row.text }}"
+[[stages]]
+name = "french"
+kind = "translation"
+text = "{{ summary }}"
+source = "en"
+target = "fr"
+[[stages]]
+name = "facts"
+kind = "extraction"
+model = "mistral/sim-small"
+text = "{{ row.text }}"
+[stages.schema]
+type = "object"
+required = ["lamp", "mood"]
+properties = { lamp = { type = "integer" }, mood = { type = "string" } }
+[[sinks]]
+ndjson = "out/reviews-{date}.jsonl"
+"""
+
+REVIEWS = 240
+
+
 def configuration(simulator_url: str) -> str:
     """Return the `tidemill.toml`."""
     sections = [
@@ -89,6 +124,28 @@ def configuration(simulator_url: str) -> str:
     return "\n".join([*sections, _ROUTES])
 
 
+def run_pipeline(http: httpx.Client, folder: Path) -> str:
+    """Write a pipeline's file and a day of its source into the configuration's folder; run it, return its id.
+
+    Some of its rows fail: what extracts from them answers badly.
+    """
+    day = "2026-11-27"
+    (folder / "pipelines").mkdir(exist_ok=True)
+    (folder / "reviews").mkdir(exist_ok=True)
+    rows = (
+        {"id": f"review-{n:04d}", "text": f"The lamp {n} came on time."} for n in range(REVIEWS)
+    )
+    source = b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    (folder / "reviews" / f"{day}.jsonl").write_bytes(source)
+    (folder / "pipelines" / "reviews-digest.toml").write_text(PIPELINE, encoding="utf-8")
+    reply = http.post("/api/pipelines/reviews-digest/runs", params={"date": day})
+    if reply.status_code != httpx.codes.ACCEPTED:
+        raise ServiceUnavailable(f"the pipeline was not run: {reply.text[:500]}")
+    ref: str = reply.json()["id"]
+    _wait(http, f"/api/runs/{ref}", lambda run: run["finished_at"] is not None)
+    return ref
+
+
 def send(http: httpx.Client) -> Mapping[str, str]:
     """Send the batches, wait until each stands as it should, and return their ids by their names."""
     done = {
@@ -102,15 +159,23 @@ def send(http: httpx.Client) -> Mapping[str, str]:
         ),
     }
     for ref in (*done.values(), *troubled.values()):
-        _wait(http, ref, lambda batch: batch["finished_at"] is not None)
+        _wait(http, f"/api/batches/{ref}", lambda batch: batch["finished_at"] is not None)
     held = {
         "support-tickets": _submit(http, "support-tickets", _tickets(3000)),
         "catalogue-2027": _submit(http, "catalogue-2027", _catalogue(500), priority="bulk"),
         "summaries-q3": _submit(http, "summaries-q3", _summaries(1500), max_cost_usd="0.60"),
     }
-    _wait(http, held["catalogue-2027"], lambda batch: batch["waiting_for"] is not None)
-    _wait(http, held["summaries-q3"], lambda batch: batch["state"] == "paused")
-    _wait(http, held["support-tickets"], lambda batch: batch["counts"]["succeeded"] > 40)
+    _wait(
+        http,
+        f"/api/batches/{held['catalogue-2027']}",
+        lambda batch: batch["waiting_for"] is not None,
+    )
+    _wait(http, f"/api/batches/{held['summaries-q3']}", lambda batch: batch["state"] == "paused")
+    _wait(
+        http,
+        f"/api/batches/{held['support-tickets']}",
+        lambda batch: batch["counts"]["succeeded"] > 40,
+    )
     return {**done, **troubled, **held}
 
 
@@ -123,15 +188,15 @@ def _submit(http: httpx.Client, name: str, lines: Iterator[Json], **query: str) 
     return ref
 
 
-def _wait(http: httpx.Client, ref: str, stands: Any) -> None:
+def _wait(http: httpx.Client, path: str, stands: Any) -> None:
     deadline = time.monotonic() + SETTLES_WITHIN_S
-    batch: Json = {}
+    found: Json = {}
     while time.monotonic() < deadline:
-        batch = http.get(f"/api/batches/{ref}").raise_for_status().json()
-        if stands(batch):
+        found = http.get(path).raise_for_status().json()
+        if stands(found):
             return
         time.sleep(0.1)
-    raise ServiceUnavailable(f"{ref} does not stand as it should: {batch}")
+    raise ServiceUnavailable(f"{path} does not stand as it should: {found}")
 
 
 def _blurbs(count: int) -> Iterator[Json]:

@@ -43,8 +43,14 @@ def system(
 
 
 @pytest.fixture(scope="module")
-def refs(system: System) -> Mapping[str, str]:
+def refs(system: System, run: str) -> Mapping[str, str]:
+    assert run
     return night.send(system.http)
+
+
+@pytest.fixture(scope="module")
+def run(system: System) -> str:
+    return night.run_pipeline(system.http, system.config.parent)
 
 
 def logged_in(browser: Browser, system: System, key: str, **options: Any) -> Page:
@@ -73,7 +79,7 @@ def key_of(system: System, *scopes: Scope) -> str:
         return create_key(session, 1, scopes=scopes)
 
 
-def addresses(refs: Mapping[str, str]) -> list[str]:
+def addresses(refs: Mapping[str, str], run: str) -> list[str]:
     batch = f"/batches/{refs['invoices-november']}"
     return [
         "/",
@@ -84,6 +90,7 @@ def addresses(refs: Mapping[str, str]) -> list[str]:
         "/pools",
         "/workers",
         "/pipelines",
+        f"/runs/{run}",
         "/usage",
         "/settings",
         "/nothing-here/",
@@ -97,6 +104,7 @@ def test_every_page_is_accessible_and_fits_and_loads_nothing_from_elsewhere(
     page: Page,
     system: System,
     refs: Mapping[str, str],
+    run: str,
     viewport: Any,
     scheme: Any,
 ) -> None:
@@ -112,7 +120,7 @@ def test_every_page_is_accessible_and_fits_and_loads_nothing_from_elsewhere(
         "console",
         lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None,
     )
-    for address in addresses(refs)[:-1]:
+    for address in addresses(refs, run)[:-1]:
         view.goto(f"{system.url}{address}")
         found = Axe().run(view)
         assert found.violations_count == 0, f"{address}: {found.generate_report()}"
@@ -131,7 +139,7 @@ def test_the_headline_tells_how_the_night_went_and_why_not(
 ) -> None:
     page.goto(f"{system.url}/")
     told = page.get_by_label("How things stand")
-    expect(told).to_contain_text("3 batches done (")
+    expect(told).to_contain_text("1 run done, ")
     expect(told).to_contain_text("2 wait: ")
     expect(told).to_contain_text("gemini/main is paused until")
     expect(told).to_contain_text("summaries-q3's budget of $0.60 is used up")
@@ -224,6 +232,20 @@ def test_the_buttons_steer_a_batch(page: Page, system: System) -> None:
     retries = [b for b in system.http.get("/api/batches").json()["data"] if b["retry_of"] == ref]
     assert len(retries) == 1
     system.act(retries[0]["id"], "cancel")
+
+
+def test_a_run_shows_its_stages_and_its_buttons_steer_it(page: Page, system: System) -> None:
+    page.goto(f"{system.url}/")
+    page.locator("#runs").get_by_role("link", name="reviews-digest, 2026-11-27").click()
+    stages = page.get_by_role("list", name="Stages in their order").locator("li")
+    expect(stages).to_have_count(5)
+    expect(stages.nth(1)).to_contain_text("240 of 240 done")
+    expect(page.get_by_role("region", name="Rows that failed")).to_contain_text("review-")
+    page.get_by_role("button", name="Retry what failed").dblclick()
+    page.get_by_text("Cancel…").click()
+    page.get_by_role("button", name="Cancel this run").click()
+    expect(page.get_by_label("How it stands")).to_contain_text("It is cancelled")
+    expect(page.get_by_role("button", name="Retry what failed")).to_be_visible()
 
 
 def test_what_a_model_or_a_user_wrote_is_text_and_never_runs(page: Page, system: System) -> None:

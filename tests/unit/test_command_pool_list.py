@@ -6,12 +6,12 @@ from rich.console import Console
 
 from api.description.examples import EXAMPLES
 from scripts.command.client import JsonObject
-from scripts.command.pool_list import enqueued, pool_table
+from scripts.command.pool_list import PoolTable, enqueued
 
 RPM = {"name": "rpm", "configured": 60, "learned": 50, "rate": 25.0, "share_used": 0.5}
 
 
-def shown(**said: object) -> str:
+def shown(width: int = 120, **said: object) -> str:
     pool: JsonObject = {
         "provider": "sim",
         "pool": "main",
@@ -26,8 +26,8 @@ def shown(**said: object) -> str:
         "reason": None,
         "blocked_until": None,
     }
-    console = Console(file=StringIO(), width=120)
-    console.print(pool_table([{**pool, **said}]))
+    console = Console(file=StringIO(), width=width)
+    console.print(PoolTable([{**pool, **said}]))
     assert isinstance(console.file, StringIO)
     return " ".join(console.file.getvalue().split())
 
@@ -51,3 +51,12 @@ def test_what_native_batches_have_at_a_pool_is_told() -> None:
         "openai/main has 60,000 lines of gpt-4o-mini in native batches (2): 3,100,000 of 20,000,000 input "
         "tokens are enqueued"
     ]
+
+
+def test_a_narrow_terminal_shows_what_matters_most_and_cuts_nothing() -> None:
+    assert shown(80).startswith("pool pace of limit used in flight state")
+    assert shown(60).startswith("pool of limit used in flight state")
+    assert shown(40, provider="anthropic").endswith("anthropic/main 50.0% open")
+    assert "…" not in shown(40, provider="anthropic")
+    assert "limit" not in shown(40)
+    assert "…" not in shown(60, binding="concurrency", in_flight_limit=400)
