@@ -104,7 +104,7 @@ class InvalidSubmission(SubmissionError):
         if not self.faults:
             return self.message
         first = self.faults[0]
-        place = ", ".join(filter(None, (first.line and f"line {first.line}", first.field)))
+        place = ", ".join(filter(None, (f"line {first.line}" if first.line else "", first.field)))
         return f"{self.message} ({place}: {first.message})"
 
 
