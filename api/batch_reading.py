@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from api.outlooks import told_of
 from api.shapes import BatchShape, batch_shape, native_shape
 from jobs.states import FED_BATCH_STATES, LaneWish
-from jobs.store import Session, native_views, workers
+from jobs.store import Session, workers
+from jobs.store.native import native_views
 from jobs.tables import Batch, NativeBatch
 
 MOST_NATIVE = 100

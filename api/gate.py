@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from api.services import Services
 from jobs.pools import PoolState, ask_pools
-from jobs.store import native_views
+from jobs.store.native import native_views
 
 
 async def pools_of_gate(services: Services) -> list[PoolState]:

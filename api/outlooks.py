@@ -6,8 +6,9 @@ from datetime import datetime
 
 from jobs.outlook import Judgement, Outlook, judged, outlook
 from jobs.states import BatchState
-from jobs.store import Session, now, progress, timed
-from jobs.store.progress import Standing
+from jobs.store import Session, now
+from jobs.store.batches import progress, timed
+from jobs.store.batches.progress import Standing
 from jobs.tables import Batch, Progress
 from jobs.timing import Timing, timing, timing_of_ended
 

@@ -16,7 +16,8 @@ from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.spans import Tracing
-from jobs.store import Database, Session, budgets
+from jobs.store import Database, Session
+from jobs.store.money import budgets
 from jobs.tokens import CountTokens
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from jobs.clock import utcnow
 from jobs.exchange import Usage
 from jobs.money import format_known, format_usd
 from jobs.outlook import Judgement, Outlook
-from jobs.store.results import ResultRow
+from jobs.store.results.results import ResultRow
 from jobs.tables import Batch, NativeBatch
 from jobs.timing import Timing
 

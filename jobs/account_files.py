@@ -17,7 +17,7 @@ import msgspec
 
 from jobs.billing import BilledCall
 from jobs.errors import StorageFull, SubmissionTooLarge
-from jobs.store.room import RESERVE_BYTES
+from jobs.store.engine.room import RESERVE_BYTES
 
 FILES = 64
 """That an account is put down in: a million jobs make some 16,000 to a file."""

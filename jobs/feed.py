@@ -15,14 +15,14 @@ from celery import Celery
 
 from jobs.errors import ServiceUnavailable
 from jobs.queues import NATIVE_BATCH, SHARE_OUT, publish_hint, publish_slice, queue_length
-from jobs.store import Database, lane_shares, native, now
-from jobs.store.broker_waits import (
+from jobs.store import Database, now
+from jobs.store.leases.broker_waits import (
     BROKER,
     forget_broker_wait,
     tell_broker_wait,
     waits_for_broker,
 )
-from jobs.store.feeding import (
+from jobs.store.leases.feeding import (
     FedSlice,
     fed_slices,
     feed,
@@ -30,6 +30,7 @@ from jobs.store.feeding import (
     queues_with_waiting,
     stale_messages,
 )
+from jobs.store.native import lane_shares, native
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from jobs.errors import NotFound, StorageFull
-from jobs.store.files import NO_SUCH_FILE
-from jobs.store.room import RESERVE_BYTES
+from jobs.store.engine.room import RESERVE_BYTES
+from jobs.store.surfaces.files import NO_SUCH_FILE
 
 UNFINISHED = ".part"
 """The end of the name of a file that is being written."""

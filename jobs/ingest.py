@@ -16,10 +16,11 @@ from jobs.money import short_usd
 from jobs.reading import Chunk, Reading
 from jobs.sheets.columns import columns_text
 from jobs.sheets.rows import Row, SheetRows
-from jobs.store import Database, Session, idempotency, timed, uploads
-from jobs.store.jobs import insert_slices
-from jobs.store.room import require_room
-from jobs.store.timed import Inspected
+from jobs.store import Database, Session
+from jobs.store.batches import idempotency, timed, uploads
+from jobs.store.batches.jobs import insert_slices
+from jobs.store.batches.timed import Inspected
+from jobs.store.engine.room import require_room
 from jobs.storing import Storing
 
 STORING_S = 10.0

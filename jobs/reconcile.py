@@ -25,10 +25,10 @@ from jobs.errors import (
 )
 from jobs.states import Outcome
 from jobs.store import Database, Session
-from jobs.store.attempt_pages import AttemptDetail, attempts_of_jobs, providers_of
-from jobs.store.jobs import seqs_of
-from jobs.store.reports import Correction
-from jobs.store.settlement import reconcile
+from jobs.store.attempts.attempt_pages import AttemptDetail, attempts_of_jobs, providers_of
+from jobs.store.attempts.reports import Correction
+from jobs.store.batches.jobs import seqs_of
+from jobs.store.money.settlement import reconcile
 from jobs.tables import Batch
 from jobs.verdict import Verdict, plus
 

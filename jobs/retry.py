@@ -14,8 +14,9 @@ from jobs.defaults import JobDefaults
 from jobs.errors import IllegalTransition, InvalidParameter
 from jobs.ingest import Intake
 from jobs.states import FINAL_BATCH_STATES, LaneWish, Priority
-from jobs.store import Database, Session, batches, now, retried, timed
-from jobs.store.uploads import BatchDraft
+from jobs.store import Database, Session, now
+from jobs.store.batches import batches, retried, timed
+from jobs.store.batches.uploads import BatchDraft
 from jobs.tables import Batch
 
 

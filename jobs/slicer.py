@@ -1,6 +1,6 @@
 """Cutting a submission into slices, the ranges of jobs that workers lease, while its jobs arrive."""
 
-from jobs.store.jobs import SliceRange
+from jobs.store.batches.jobs import SliceRange
 
 
 class Slicer:

@@ -168,7 +168,7 @@ WORKER_LOST = "worker_lost"
 
 BLAMELESS = frozenset({OUTAGE, CUT_OFF, WORKER_LOST})
 """Error codes of attempts whose answer was lost, and the job not to blame: they count for nothing. Of
-a job that loses worker after worker, see `workers.suspicion`."""
+a job that loses worker after worker, see `workers.job.suspicion`."""
 
 BILLED_OUTCOMES = frozenset({Outcome.SUCCEEDED, Outcome.UNKNOWN})
 """Outcomes of calls that the provider bills, or may."""

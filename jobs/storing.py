@@ -8,9 +8,10 @@ from jobs.bad_lines import BadLines, duplicate_custom_id
 from jobs.errors import DuplicateCustomId
 from jobs.reading import Chunk
 from jobs.slicer import Slicer
-from jobs.store import Database, uploads
-from jobs.store.jobs import JobRow, SliceRange, insert_chunk, insert_slices, seqs_of
-from jobs.store.room import require_room
+from jobs.store import Database
+from jobs.store.batches import uploads
+from jobs.store.batches.jobs import JobRow, SliceRange, insert_chunk, insert_slices, seqs_of
+from jobs.store.engine.room import require_room
 
 
 @dataclass(frozen=True, slots=True)

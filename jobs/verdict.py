@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from jobs.billing import BilledCall, ChargedAttempt, Comparison
-from jobs.store.attempt_groups import Charged
+from jobs.store.proof.attempt_groups import Charged
 
 LISTED_FINDINGS = 20
 

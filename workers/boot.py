@@ -24,17 +24,18 @@ from jobs.queues import make_celery
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.store import Database, check_schema, once_reachable, open_database
-from jobs.store.ledger import used_since
+from jobs.store.money.ledger import used_since
 from jobs.store.workers import WorkerCard
 from jobs.tracing import open_tracing
-from workers.blame import Blame
-from workers.calls import Caller
-from workers.feeding import FeedLine
-from workers.forecast import Forecast
+from workers.calls.calls import Caller
+from workers.calls.keys import Keyring
+from workers.calls.transport import AiohttpTransport
 from workers.gate.gate import PoolId
 from workers.gate.redis_gate import RedisGate
-from workers.in_flight import InFlight
-from workers.keys import Keyring
+from workers.job.blame import Blame
+from workers.job.forecast import Forecast
+from workers.job.planning import Planning
+from workers.job.suspicion import Quarantine
 from workers.live.switchboard import Switchboard
 from workers.parts import Parts
 from workers.pipelines.conductor import Conductor, Doors
@@ -42,14 +43,13 @@ from workers.pipelines.judging import Judge, limits_of_gate
 from workers.pipelines.rows_ahead import stages_of
 from workers.pipelines.sinks import Sinks
 from workers.pipelines.sources import Sources
-from workers.planning import Planning
-from workers.prompt_caches import PromptCaches
+from workers.prompt_caching.prompt_caches import PromptCaches
+from workers.prompt_caching.shared_primings import SharedPrimings
 from workers.runtime import Runtime, RuntimeOptions
-from workers.shared_primings import SharedPrimings
-from workers.suspicion import Quarantine
+from workers.slices.feeding import FeedLine
+from workers.slices.in_flight import InFlight
+from workers.slices.vigil import Vigil
 from workers.transactions import Transactions
-from workers.transport import AiohttpTransport
-from workers.vigil import Vigil
 from workers.writer import Writer
 
 REDIS_PATIENCE_S = 2.0
@@ -143,7 +143,7 @@ def _transport(settings: Settings) -> httpx.AsyncBaseTransport:
     if settings.http_client == "aiohttp":
         return AiohttpTransport()
     try:
-        from workers.reqwest_transport import ReqwestTransport  # noqa: PLC0415  (an extra)
+        from workers.calls.reqwest_transport import ReqwestTransport  # noqa: PLC0415  (an extra)
     except ImportError as error:
         raise ConfigurationError(
             "TIDEMILL_HTTP_CLIENT=pyreqwest needs the extra `fast`: pip install 'tidemill[fast]'"

@@ -27,15 +27,15 @@ from jobs.settings import Settings
 from jobs.store import check_schema, once_reachable, open_database
 from workers.boot import build_conductor, build_runtime
 from workers.broker_log import quieten
+from workers.clock.courier import Courier
+from workers.clock.sweep import SWEEP_S, Sweep
+from workers.clock.sweeper import Sweeper, every
 from workers.consumer import PromptConsumer
-from workers.courier import Courier
 from workers.metrics import Figure, gauge, serve_metrics
 from workers.pipelines.conductor import AT_ONCE as ENDS_AT_ONCE
 from workers.pipelines.schedule import PipelineClock
 from workers.pipelines.starting import Starter
 from workers.runtime import Runtime
-from workers.sweep import SWEEP_S, Sweep
-from workers.sweeper import Sweeper, every
 
 log = logging.getLogger(__name__)
 

@@ -10,18 +10,18 @@ from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.spans import Tracing
-from workers.blame import Blame
-from workers.calls import Caller
-from workers.feeding import FeedLine
-from workers.forecast import Forecast
+from workers.calls.calls import Caller
+from workers.calls.keys import Keyring
 from workers.gate.gate import Gate
-from workers.in_flight import InFlight
-from workers.keys import Keyring
-from workers.planning import Planning
-from workers.prompt_caches import PromptCaches
-from workers.suspicion import Quarantine
+from workers.job.blame import Blame
+from workers.job.forecast import Forecast
+from workers.job.planning import Planning
+from workers.job.suspicion import Quarantine
+from workers.prompt_caching.prompt_caches import PromptCaches
+from workers.slices.feeding import FeedLine
+from workers.slices.in_flight import InFlight
+from workers.slices.vigil import Vigil
 from workers.transactions import Transactions
-from workers.vigil import Vigil
 from workers.writer import Writer
 
 

@@ -19,16 +19,18 @@ from jobs.defaults import JobDefaults
 from jobs.errors import LeaseLost, ServiceUnavailable
 from jobs.loop_lag import lag_histogram, watch_loop
 from jobs.settings import Settings
-from jobs.store import Session, batches, leases, workers
-from jobs.store.jobs import SliceRange, open_jobs
-from jobs.store.leases import Lease
+from jobs.store import Session, workers
+from jobs.store.batches import batches
+from jobs.store.batches.jobs import SliceRange, open_jobs
+from jobs.store.leases import leases
+from jobs.store.leases.leases import Lease
 from jobs.store.workers import WorkerCard
-from workers.job_run import RECONFIGURED_S
-from workers.kept_answers import take_kept
+from workers.job.job_run import RECONFIGURED_S
 from workers.lanes.office import Office
-from workers.open_slice import OpenSlice
 from workers.parts import Parts
-from workers.slice_run import SliceRun
+from workers.slices.kept_answers import take_kept
+from workers.slices.open_slice import OpenSlice
+from workers.slices.slice_run import SliceRun
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from prometheus_client import Histogram
 
 from jobs.errors import ServiceUnavailable
 from jobs.store import Database
-from jobs.store.reports import Admission, Journal, Settlement, Unattempted
-from jobs.store.settlement import flush
+from jobs.store.attempts.reports import Admission, Journal, Settlement, Unattempted
+from jobs.store.money.settlement import flush
 
 log = logging.getLogger(__name__)
 

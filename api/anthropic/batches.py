@@ -34,10 +34,12 @@ from jobs.ingest import Intake
 from jobs.kinds.messages import Messages
 from jobs.lines import LineReader
 from jobs.states import FINAL_BATCH_STATES, LaneWish, Priority
-from jobs.store import Session, batches, idempotency, message_batches
-from jobs.store.idempotency import AlreadyAccepted, Claim, Receipt
-from jobs.store.message_batches import new_message_batch_ref
-from jobs.store.uploads import BatchDraft
+from jobs.store import Session
+from jobs.store.batches import batches, idempotency
+from jobs.store.batches.idempotency import AlreadyAccepted, Claim, Receipt
+from jobs.store.batches.uploads import BatchDraft
+from jobs.store.surfaces import message_batches
+from jobs.store.surfaces.message_batches import new_message_batch_ref
 
 router = APIRouter(tags=["anthropic: message batches"], dependencies=[TOLERATED])
 

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from jobs.states import FINAL_BATCH_STATES, BatchState
-from jobs.store.message_batches import Seen
+from jobs.store.surfaces.message_batches import Seen
 from jobs.tables import Batch
 
 NEVER = timedelta(days=3650)

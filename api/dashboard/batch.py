@@ -25,10 +25,11 @@ from api.services import Services, ServicesDep
 from jobs.clock import utcnow
 from jobs.errors import NotFound
 from jobs.states import BatchState, sources
-from jobs.store import arrivals, batches, failures
-from jobs.store.arrivals import Arrival
-from jobs.store.failures import Reason
-from jobs.store.samples import Sample, SampledCall, sample
+from jobs.store.batches import batches
+from jobs.store.results import arrivals, failures
+from jobs.store.results.arrivals import Arrival
+from jobs.store.results.failures import Reason
+from jobs.store.results.samples import Sample, SampledCall, sample
 from jobs.tables import Batch, NativeBatch
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)

@@ -19,8 +19,12 @@ from api.outlooks import told_of_each
 from api.services import Services, ServicesDep
 from jobs.clock import utcnow
 from jobs.states import FED_BATCH_STATES
-from jobs.store import Session, arrivals, batches, failures, runs, slices
-from jobs.store.arrivals import Pace
+from jobs.store import Session
+from jobs.store.batches import batches
+from jobs.store.leases import slices
+from jobs.store.results import arrivals, failures
+from jobs.store.results.arrivals import Pace
+from jobs.store.runs import runs
 from jobs.tables import Batch
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)

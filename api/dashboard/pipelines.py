@@ -17,8 +17,9 @@ from api.services import ServicesDep
 from jobs.clock import utcnow
 from jobs.errors import NotFound
 from jobs.states import RunState
-from jobs.store import batches, runs
-from jobs.store.run_totals import totals_of
+from jobs.store.batches import batches
+from jobs.store.runs import runs
+from jobs.store.runs.run_totals import totals_of
 from jobs.tables import Run
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)

@@ -17,9 +17,9 @@ from jobs.clock import utcnow
 from jobs.errors import ServiceUnavailable
 from jobs.pools import PoolState
 from jobs.states import Outcome
-from jobs.store import batches
-from jobs.store.ledger import UsageQuery, usage
-from jobs.store.samples import sample
+from jobs.store.batches import batches
+from jobs.store.money.ledger import UsageQuery, usage
+from jobs.store.results.samples import sample
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

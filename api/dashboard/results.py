@@ -12,9 +12,10 @@ from api.query import WholeNumber
 from api.services import ServicesDep
 from jobs.errors import NotFound
 from jobs.states import ResultStatus
-from jobs.store import batches, failures, result_lists, results
-from jobs.store.result_lists import SHOWN_CHARACTERS
-from jobs.store.results import ResultOrder
+from jobs.store.batches import batches
+from jobs.store.results import failures, result_lists, results
+from jobs.store.results.result_lists import SHOWN_CHARACTERS
+from jobs.store.results.results import ResultOrder
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

@@ -9,7 +9,14 @@ from api.dashboard.standing import Tone
 from jobs.receipt import kept_deadline
 from jobs.states import FINAL_RUN_STATES, RunState
 from jobs.store import Session
-from jobs.store.run_totals import NO_FAILURES, Failures, StageTotals, failures_in, sum_of, totals_of
+from jobs.store.runs.run_totals import (
+    NO_FAILURES,
+    Failures,
+    StageTotals,
+    failures_in,
+    sum_of,
+    totals_of,
+)
 from jobs.tables import Run
 
 TONES = {

@@ -9,7 +9,7 @@ from api.outlooks import timing_of
 from jobs.clock import utcnow
 from jobs.outlook import Outlook
 from jobs.states import FED_BATCH_STATES, FINAL_BATCH_STATES, BatchState, PauseCause
-from jobs.store.arrivals import Pace
+from jobs.store.results.arrivals import Pace
 from jobs.tables import Batch
 from jobs.timing import Prospect, Timing
 

@@ -14,8 +14,8 @@ from api.query import WholeNumber
 from api.services import ServicesDep
 from jobs.clock import utcnow
 from jobs.money import NANOS_PER_DOLLAR
-from jobs.store import receipts
-from jobs.store.ledger import SUM_NAMES, UsageDimension, UsageQuery, usage
+from jobs.store.money import receipts
+from jobs.store.money.ledger import SUM_NAMES, UsageDimension, UsageQuery, usage
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

@@ -11,7 +11,7 @@ from typing import IO
 from starlette.concurrency import run_in_threadpool
 
 from jobs.errors import StorageFull
-from jobs.store.room import RESERVE_BYTES
+from jobs.store.engine.room import RESERVE_BYTES
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 

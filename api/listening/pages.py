@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.shapes import result_line
 from jobs.store import Database
-from jobs.store.results import ResultOrder, page
+from jobs.store.results.results import ResultOrder, page
 
 ROWS_PER_PAGE = 100
 """Pages end at multiples of it, so that listeners who began at different places come to share them."""

@@ -8,7 +8,8 @@ from starlette.concurrency import run_in_threadpool
 from api.batch_reading import shape_of
 from jobs.errors import ServiceUnavailable
 from jobs.states import FINAL_BATCH_STATES
-from jobs.store import Database, batches
+from jobs.store import Database
+from jobs.store.batches import batches
 from jobs.tables import Batch
 
 log = logging.getLogger(__name__)

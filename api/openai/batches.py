@@ -21,8 +21,9 @@ from api.surface_lanes import wish_of
 from jobs.defaults import JobDefaults
 from jobs.errors import InvalidParameter, NotFound
 from jobs.states import FileContent, LaneWish, Priority
-from jobs.store import Session, file_batches, files
-from jobs.store.file_batches import FileBatchDraft
+from jobs.store import Session
+from jobs.store.surfaces import file_batches, files
+from jobs.store.surfaces.file_batches import FileBatchDraft
 
 router = APIRouter(tags=["openai: batches"], route_class=StrictRoute)
 

@@ -14,7 +14,7 @@ from api.query import WholeNumber
 from api.services import Services, ServicesDep
 from jobs.file_store import blocks
 from jobs.states import FileContent
-from jobs.store import files
+from jobs.store.surfaces import files
 from jobs.tables import Batch, File
 
 router = APIRouter(tags=["openai: files"])

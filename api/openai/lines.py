@@ -7,7 +7,7 @@ import msgspec
 
 from jobs.states import FileContent, ResultStatus
 from jobs.store import Database
-from jobs.store.file_lines import FileLine, page
+from jobs.store.surfaces.file_lines import FileLine, page
 
 PIECE_BYTES = 256 * 1024
 """Of lines that are handed over to the server at once."""

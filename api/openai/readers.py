@@ -13,7 +13,7 @@ from api.openai.reading import FileReading
 from api.openai.tidying import tidy
 from api.services import Services
 from jobs.errors import IllegalTransition, ServiceUnavailable
-from jobs.store import file_claims
+from jobs.store.surfaces import file_claims
 
 log = logging.getLogger(__name__)
 

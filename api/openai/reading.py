@@ -29,10 +29,11 @@ from jobs.errors import (
 from jobs.file_store import blocks
 from jobs.ingest import Accepted, Intake
 from jobs.lines import LineReader
-from jobs.store import Session, file_claims
-from jobs.store.file_batches import BatchFault
-from jobs.store.file_claims import Claim
-from jobs.store.uploads import BatchDraft
+from jobs.store import Session
+from jobs.store.batches.uploads import BatchDraft
+from jobs.store.surfaces import file_claims
+from jobs.store.surfaces.file_batches import BatchFault
+from jobs.store.surfaces.file_claims import Claim
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import msgspec
 from pydantic import BaseModel
 
 from jobs.states import FileBatchState
-from jobs.store.file_batches import Seen, faults_of
+from jobs.store.surfaces.file_batches import Seen, faults_of
 from jobs.tables import Batch, File, FileBatch
 
 

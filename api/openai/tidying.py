@@ -4,7 +4,7 @@ import logging
 
 from api.services import Services
 from jobs.states import FileContent
-from jobs.store import files
+from jobs.store.surfaces import files
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from jobs.errors import (
     UnsupportedEncoding,
 )
 from jobs.file_store import BLOCK_BYTES
-from jobs.store import files
-from jobs.store.files import FileDraft
+from jobs.store.surfaces import files
+from jobs.store.surfaces.files import FileDraft
 
 router = APIRouter(tags=["openai: files"])
 

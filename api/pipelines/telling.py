@@ -22,9 +22,17 @@ from jobs.pipelines.cron import next_due, zone_named
 from jobs.pipelines.files import Pipeline
 from jobs.pipelines.folder import Found
 from jobs.receipt import kept_deadline
-from jobs.store import Session, run_items, runs
-from jobs.store.run_diffs import Diff
-from jobs.store.run_totals import NO_FAILURES, Failures, StageTotals, Totals, failures_in, sum_of
+from jobs.store import Session
+from jobs.store.runs import run_items, runs
+from jobs.store.runs.run_diffs import Diff
+from jobs.store.runs.run_totals import (
+    NO_FAILURES,
+    Failures,
+    StageTotals,
+    Totals,
+    failures_in,
+    sum_of,
+)
 from jobs.tables import Run, RunSink, RunStage
 
 

@@ -13,7 +13,7 @@ from jobs.quote.beside import others_at_work
 from jobs.quote.reach import Reach, Wish, fields, reach
 from jobs.reading import Chunk
 from jobs.store import now
-from jobs.store.timed import Inspected
+from jobs.store.batches.timed import Inspected
 
 HOUR = timedelta(hours=1)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from api.results.tables import Joined, cells_of, columns_with
 from jobs.sheets.cells import BYTE_ORDER_MARK, CellType, csv_piece, harmless
-from jobs.store.results import ResultRow
+from jobs.store.results.results import ResultRow
 
 
 def csv_pieces(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from api.results.tables import Joined
 from api.shapes import result_line
-from jobs.store.results import ResultRow
+from jobs.store.results.results import ResultRow
 
 PIECE_BYTES = 256 * 1024
 """Of lines that are handed over to the server at once."""

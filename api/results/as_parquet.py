@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from api.results.tables import Joined, cells_of, columns_with
 from jobs.sheets import cells
-from jobs.store.results import ResultRow
+from jobs.store.results.results import ResultRow
 
 
 def parquet_pieces(pages: Iterable[Sequence[ResultRow]], joined: Joined | None) -> Iterator[bytes]:

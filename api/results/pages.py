@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from jobs.store import Database
-from jobs.store.results import ResultOrder, ResultRow, page
+from jobs.store.results.results import ResultOrder, ResultRow, page
 
 ROWS_PER_PAGE = 1000
 """Rows that are read in one short transaction: a slow reader holds no snapshot of the database."""
@@ -23,7 +23,7 @@ class ResultReading:
     with_requests: bool = False
 
     def pages(self, after: int, left: int) -> Iterator[Sequence[ResultRow]]:
-        """Yield the next `left` results after a cursor (`jobs.store.results.page`), in pages."""
+        """Yield the next `left` results after a cursor (`jobs.store.results.results.page`), in pages."""
         database = self.database.with_patience(PAGE_S, insists=True)
         while left > 0:
             with database.read() as session:

@@ -9,7 +9,7 @@ from api.shapes import result_object
 from jobs.sheets.cells import CellType
 from jobs.sheets.columns import Column, ColumnType
 from jobs.sheets.rows import CARRIED, VARIABLES
-from jobs.store.results import ResultRow
+from jobs.store.results.results import ResultRow
 
 COLUMNS: Mapping[str, CellType] = {
     "custom_id": CellType.TEXT,

@@ -12,8 +12,8 @@ from api.services import COUNTING_S, ServicesDep
 from api.shapes import Tokens
 from jobs.money import format_usd
 from jobs.states import Outcome
-from jobs.store import batches
-from jobs.store.attempt_pages import AttemptDetail, attempt_page
+from jobs.store.attempts.attempt_pages import AttemptDetail, attempt_page
+from jobs.store.batches import batches
 
 router = APIRouter(tags=["attempts"])
 

@@ -15,7 +15,8 @@ from api.query import WholeNumber
 from api.services import Services, ServicesDep
 from api.shapes import BatchPage, BatchShape, batch_shape
 from jobs.states import BatchState
-from jobs.store import batches, budgets
+from jobs.store.batches import batches
+from jobs.store.money import budgets
 
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
 

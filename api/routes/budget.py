@@ -11,9 +11,11 @@ from api.services import COUNTING_S, ServicesDep
 from jobs.budget import next_day, next_month
 from jobs.errors import InvalidParameter
 from jobs.money import format_usd
-from jobs.store import Session, batches, budgets
-from jobs.store.budgets import CapName
-from jobs.store.spending import DaySpend
+from jobs.store import Session
+from jobs.store.batches import batches
+from jobs.store.money import budgets
+from jobs.store.money.budgets import CapName
+from jobs.store.money.spending import DaySpend
 
 router = APIRouter(tags=["budget"], route_class=StrictRoute)
 

@@ -17,8 +17,9 @@ from api.services import Services, ServicesDep
 from jobs.clock import utcnow
 from jobs.errors import Conflict, NotFound
 from jobs.pipelines.files import Pipeline
-from jobs.store import batches, run_requests
-from jobs.store.run_totals import NO_FAILURES, failures_in, newest, totals_of
+from jobs.store.batches import batches
+from jobs.store.runs import run_requests
+from jobs.store.runs.run_totals import NO_FAILURES, failures_in, newest, totals_of
 
 router = APIRouter(tags=["pipelines"], route_class=StrictRoute)
 

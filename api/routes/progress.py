@@ -7,8 +7,8 @@ from api.access.auth import ReaderProject
 from api.services import ServicesDep
 from api.shapes import Eta, FinalCost, eta_of, final_cost_of
 from jobs.money import format_usd
-from jobs.store import batches, progress
-from jobs.store.samples import sample
+from jobs.store.batches import batches, progress
+from jobs.store.results.samples import sample
 from jobs.tables import Batch, Progress
 
 router = APIRouter(tags=["batches"])

@@ -12,7 +12,9 @@ from jobs.clock import utcnow
 from jobs.errors import InvalidParameter
 from jobs.money import format_known, format_usd
 from jobs.receipt import Part, Receipt
-from jobs.store import batches, receipts, runs
+from jobs.store.batches import batches
+from jobs.store.money import receipts
+from jobs.store.runs import runs
 
 router = APIRouter(tags=["usage"])
 

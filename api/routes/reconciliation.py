@@ -13,9 +13,9 @@ from api.services import COUNTING_S, Services, ServicesDep
 from jobs.money import format_usd
 from jobs.reconcile import ProviderAccount, require_provider
 from jobs.scopes import Scope
-from jobs.store import batches
-from jobs.store.attempt_groups import Charged
-from jobs.store.balance import Balance, balance
+from jobs.store.batches import batches
+from jobs.store.proof.attempt_groups import Charged
+from jobs.store.proof.balance import Balance, balance
 from jobs.verdict import Verdict
 
 router = APIRouter(tags=["reconciliation"])

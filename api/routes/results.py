@@ -17,8 +17,8 @@ from api.results.pages import ResultReading
 from api.results.tables import Joined
 from api.services import ServicesDep
 from jobs.sheets.columns import columns_from
-from jobs.store import batches
-from jobs.store.results import ResultOrder, ResultRow
+from jobs.store.batches import batches
+from jobs.store.results.results import ResultOrder, ResultRow
 
 router = APIRouter(tags=["results"])
 

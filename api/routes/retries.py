@@ -21,8 +21,8 @@ from jobs.errors import InvalidParameter
 from jobs.ingest import Accepted, Intake
 from jobs.lines import LineReader
 from jobs.retry import Prepared, Retry, prepare, read_again
-from jobs.store import idempotency
-from jobs.store.idempotency import Claim, Receipt
+from jobs.store.batches import idempotency
+from jobs.store.batches.idempotency import Claim, Receipt
 
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
 

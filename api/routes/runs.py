@@ -14,8 +14,10 @@ from api.routes.pipelines import named
 from api.services import COUNTING_S, ServicesDep
 from jobs.clock import utcnow
 from jobs.errors import NotFound
-from jobs.store import Session, batches, run_diffs, run_endings, runs
-from jobs.store.run_totals import NO_FAILURES, failures_in, totals_of
+from jobs.store import Session
+from jobs.store.batches import batches
+from jobs.store.runs import run_diffs, run_endings, runs
+from jobs.store.runs.run_totals import NO_FAILURES, failures_in, totals_of
 from jobs.tables import Run
 
 router = APIRouter(tags=["pipelines"], route_class=StrictRoute)

@@ -37,9 +37,10 @@ from jobs.quote.reach import Wish
 from jobs.sheets.csv_rows import DELIMITERS
 from jobs.sources import check_source
 from jobs.states import LaneWish, Priority
-from jobs.store import idempotency, now
-from jobs.store.idempotency import Claim, Receipt
-from jobs.store.uploads import BatchDraft
+from jobs.store import now
+from jobs.store.batches import idempotency
+from jobs.store.batches.idempotency import Claim, Receipt
+from jobs.store.batches.uploads import BatchDraft
 
 router = APIRouter(tags=["batches"], route_class=StrictRoute)
 

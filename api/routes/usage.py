@@ -9,7 +9,7 @@ from api.query import Day
 from api.services import ServicesDep
 from jobs.errors import InvalidParameter
 from jobs.money import format_known, format_usd
-from jobs.store.ledger import SUM_NAMES, UsageDimension, UsageQuery, usage
+from jobs.store.money.ledger import SUM_NAMES, UsageDimension, UsageQuery, usage
 
 router = APIRouter(tags=["usage"])
 

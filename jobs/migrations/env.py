@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that `jobs.store.schema` hands over."""
+"""Alembic's entry: runs the migrations on the connection that `jobs.store.engine.schema` hands over."""
 
 from alembic import context
 from sqlmodel import SQLModel

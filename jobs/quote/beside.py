@@ -5,7 +5,8 @@ from datetime import datetime
 
 from jobs.quote.reach import Other
 from jobs.states import WEIGHTS, Priority
-from jobs.store import Session, timed
+from jobs.store import Session
+from jobs.store.batches import timed
 
 
 def others_at_work(

@@ -71,7 +71,7 @@ def high_nanos(call: CallRange, price: Price) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Insistence:
-    """How far a batch goes for one good answer: the arithmetic of what `workers/dialogue.py` does."""
+    """How far a batch goes for one good answer: the arithmetic of what `workers/job/dialogue.py` does."""
 
     ask_again: int
     raise_max_tokens: int | None

@@ -6,7 +6,7 @@ from datetime import timedelta
 from jobs.ages import span
 from jobs.defaults import JobDefaults
 from jobs.store import Database, now
-from jobs.store.answers import find
+from jobs.store.results.answers import find
 
 ASKED_TOGETHER = 500
 """Questions of one look at the database: some milliseconds of its time."""

@@ -16,7 +16,7 @@ from jobs.quote.tally import Tally
 from jobs.quote.tallying import Tallying
 from jobs.reading import Chunk, Reading
 from jobs.sheets.rows import Row, SheetRows
-from jobs.store.seen_ids import SeenIds
+from jobs.store.batches.seen_ids import SeenIds
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ with the caller, and no network call happens inside one.
 
 from sqlmodel import Session
 
-from jobs.store.database import Database, now, open_database
+from jobs.store.engine.database import Database, now, open_database
+from jobs.store.engine.schema import check_schema, is_empty, migrate, once_reachable
 from jobs.store.projects import ensure_first_key
-from jobs.store.schema import check_schema, is_empty, migrate, once_reachable
 
 __all__ = [
     "Database",

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from jobs.states import SliceState
-from jobs.store.database import now
+from jobs.store.engine.database import now
 from jobs.store.workers import ALIVE
 from jobs.tables import Batch, LedgerDay, Slice, Worker
 

@@ -13,12 +13,13 @@ from sqlmodel import Session
 
 from jobs.defaults import JobDefaults
 from jobs.states import CUT_OFF, BatchState, Priority, SliceState
-from jobs.store import batches, results
-from jobs.store.database import now
-from jobs.store.jobs import insert_chunk, seqs_of
-from jobs.store.leases import Lease, require_held
+from jobs.store.batches import batches
+from jobs.store.batches.jobs import insert_chunk, seqs_of
+from jobs.store.engine.database import now
+from jobs.store.leases.leases import Lease, require_held
+from jobs.store.leases.slices import LEASE, close, void
 from jobs.store.refs import new_ref
-from jobs.store.slices import LEASE, close, void
+from jobs.store.results import results
 from jobs.tables import Batch, Slice
 
 QUEUE = "tidemill.live"

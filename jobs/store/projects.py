@@ -13,7 +13,7 @@ from sqlmodel import Session, col, or_, select
 from jobs.clock import utcnow
 from jobs.errors import InvalidParameter, NotFound
 from jobs.scopes import PROJECT_SCOPES, Scope, format_scopes, parse_scopes
-from jobs.store.database import Database
+from jobs.store.engine.database import Database
 from jobs.tables import ApiKey, Project
 
 DEFAULT_PROJECT = "default"

@@ -18,8 +18,8 @@ from sqlmodel import Session, col, select
 from jobs.errors import InvalidParameter, NotFound
 from jobs.money import format_usd
 from jobs.states import BatchState, PauseCause
-from jobs.store import budget_news
-from jobs.store.database import now
+from jobs.store.engine.database import now
+from jobs.store.money import budget_news
 from jobs.store.refs import new_ref
 from jobs.tables import Batch, Webhook, WebhookMessage
 from jobs.webhooks import MOST_PER_PROJECT, RETRY_AFTER, THRESHOLDS, new_secret, threshold

@@ -10,7 +10,7 @@ from sqlalchemy import select as sa_select
 from sqlmodel import Session, col, select
 
 from jobs.states import SliceState
-from jobs.store.database import now
+from jobs.store.engine.database import now
 from jobs.tables import Slice, Worker
 
 ALIVE = timedelta(seconds=15)

@@ -174,7 +174,7 @@ class Progress(SQLModel, table=True):
 
     batch_id: int = Field(sa_type=BigInt, primary_key=True)
     number: int = Field(sa_type=Integer, primary_key=True)
-    """Periods of work before it (`jobs.store.progress.PERIOD_S`)."""
+    """Periods of work before it (`jobs.store.batches.progress.PERIOD_S`)."""
     at: datetime = Field(sa_type=UtcDateTime)
     working_s: float = Field(sa_type=Double)
     """Since the batch began to run, its pauses left out."""

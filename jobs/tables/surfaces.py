@@ -106,7 +106,7 @@ class FileBatch(SQLModel, table=True):
     touched_at: datetime = Field(sa_type=UtcDateTime)
     """Last sign of life of who reads it."""
     faults: str | None = Field(default=None, sa_type=Text)
-    """Why it failed, as a JSON list of `jobs.store.file_batches.BatchFault`."""
+    """Why it failed, as a JSON list of `jobs.store.surfaces.file_batches.BatchFault`."""
     batch_id: int | None = Field(default=None, sa_type=BigInt, unique=True)
     output_ref: str | None = Field(default=None, sa_type=Text)
     errors_ref: str | None = Field(default=None, sa_type=Text)

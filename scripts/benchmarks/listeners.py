@@ -16,12 +16,14 @@ from rich.console import Console
 from jobs.exchange import Usage
 from jobs.settings import Settings
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, ensure_first_key, leases, migrate, open_database, uploads
-from jobs.store.jobs import SliceRange, insert_chunk, insert_slices
+from jobs.store import Database, ensure_first_key, migrate, open_database
+from jobs.store.attempts.reports import Journal, ResultDraft, Settlement
+from jobs.store.batches import uploads
+from jobs.store.batches.jobs import SliceRange, insert_chunk, insert_slices
+from jobs.store.batches.uploads import BatchDraft
+from jobs.store.leases import leases
+from jobs.store.money.settlement import flush
 from jobs.store.projects import ensure_project
-from jobs.store.reports import Journal, ResultDraft, Settlement
-from jobs.store.settlement import flush
-from jobs.store.uploads import BatchDraft
 from scripts.benchmarks.cases import Store
 from scripts.benchmarks.meter import memory_bytes
 from scripts.benchmarks.stores import Servers, own_rows

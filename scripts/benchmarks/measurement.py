@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.errors import ServiceUnavailable
 from jobs.states import FINAL_BATCH_STATES
-from jobs.store import batches
+from jobs.store.batches import batches
 from jobs.store.projects import DEFAULT_PROJECT, ensure_project
 from scripts.benchmarks.bare_loop import run_bare_loop
 from scripts.benchmarks.cases import SIMULATED, WARM_UP_JOBS, Case

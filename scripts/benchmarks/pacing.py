@@ -17,7 +17,7 @@ from rich.table import Table
 from jobs.errors import ServiceUnavailable
 from jobs.states import Outcome
 from jobs.store import Database
-from jobs.store.attempts import attempts_made
+from jobs.store.attempts.attempts import attempts_made
 from scripts.benchmarks import child
 from scripts.benchmarks.cases import Case, Latency, Store
 from scripts.benchmarks.configuration import configuration

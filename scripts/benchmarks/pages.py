@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.errors import ServiceUnavailable
-from jobs.store import Session, uploads
+from jobs.store import Session
+from jobs.store.batches import uploads
+from jobs.store.batches.uploads import BatchDraft
 from jobs.store.projects import DEFAULT_PROJECT, ensure_project
-from jobs.store.uploads import BatchDraft
 from scripts.benchmarks.cases import Case, Latency, Store
 from scripts.benchmarks.configuration import configuration
 from scripts.benchmarks.stores import Servers, own_place

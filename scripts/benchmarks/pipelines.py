@@ -18,9 +18,10 @@ from jobs.clock import utcnow
 from jobs.errors import ServiceUnavailable
 from jobs.pipelines.files import Pipeline
 from jobs.states import FINAL_RUN_STATES, RunKind, RunState
-from jobs.store import Database, runs
+from jobs.store import Database
 from jobs.store.projects import ensure_project
-from jobs.store.runs import RunWish
+from jobs.store.runs import runs
+from jobs.store.runs.runs import RunWish
 from jobs.tables import Run
 from scripts.benchmarks.cases import Case, Latency, Store
 from scripts.benchmarks.provider import running_provider

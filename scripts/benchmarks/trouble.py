@@ -15,7 +15,7 @@ from rich.table import Table
 
 from jobs.errors import ServiceUnavailable
 from jobs.states import FINAL_BATCH_STATES, Outcome
-from jobs.store.attempts import attempts_made
+from jobs.store.attempts.attempts import attempts_made
 from scripts.benchmarks.cases import Case, Latency, Store
 from scripts.benchmarks.configuration import configuration
 from scripts.benchmarks.correctness import read_results

@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.states import Outcome
 from scripts.fault_injection.kinds import Strike
-from workers.suspicion import POISON_AFTER
+from workers.job.suspicion import POISON_AFTER
 
 CALL_DEADLINE_S = 15.0
 MAX_ATTEMPTS = 5

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from jobs.errors import ServiceUnavailable
-from jobs.store.in_flight import jobs_in_flight
+from jobs.store.leases.in_flight import jobs_in_flight
 from scripts.fault_injection.fleet import REST_S
 from scripts.fault_injection.kinds import Kind, Strike
 from scripts.fault_injection.proxy import Behaviour, Mode, behaving

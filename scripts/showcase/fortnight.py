@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from jobs.states import Outcome
 from jobs.store import Database, now
-from jobs.store.ledger import LedgerKey, LedgerSums, add_to_ledger
+from jobs.store.money.ledger import LedgerKey, LedgerSums, add_to_ledger
 from jobs.store.projects import DEFAULT_PROJECT, ensure_project
 
 DAYS = 13

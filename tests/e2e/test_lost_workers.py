@@ -10,7 +10,7 @@ from tests.e2e.judging import books_agree, each_answer_is_its_jobs, each_job_has
 from tests.support.deadly_worker import DEADLY
 from tests.support.eventually import eventually
 from tests.support.system import SMALL, SPREAD_IN_FLIGHT, System, lines, wait_for_log
-from workers.suspicion import POISON_AFTER
+from workers.job.suspicion import POISON_AFTER
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator
@@ -21,7 +21,7 @@ JOBS = 1_500
 CALL_MS = 300
 
 MOST_JOURNALED = 2 * SPREAD_IN_FLIGHT
-"""Calls in flight, and those about to leave: as many again at most, see `workers.in_flight`."""
+"""Calls in flight, and those about to leave: as many again at most, see `workers.slices.in_flight`."""
 
 RECOVERED_WITHIN_S = 17.0
 """What is promised: the lease, its renewal, a sweep, and the new claim."""

@@ -17,7 +17,7 @@ from tests.support.anthropic_surface import PATH, body_of, request
 from tests.support.eventually import eventually
 from tests.support.rows import migrated
 from tests.support.system import SMALL, System, running_system
-from workers import sweep
+from workers.clock import sweep
 
 REQUESTS = 12_000
 SENT_BYTES = 6 << 20

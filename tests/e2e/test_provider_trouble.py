@@ -21,8 +21,8 @@ from tests.e2e.judging import (
 )
 from tests.support.eventually import eventually
 from tests.support.system import LARGE, Json, System, lines, running_system
-from workers.detour import LONGEST_REST_S
-from workers.sweep import SWEEP_S
+from workers.clock.sweep import SWEEP_S
+from workers.job.detour import LONGEST_REST_S
 
 if TYPE_CHECKING:
     from tests.support.simulator import Simulator

@@ -26,7 +26,7 @@ from jobs.tables import Batch, IdempotencyKey, Job, Slice
 from tests.support.eventually import eventually
 from tests.support.processes import ProcessUnderTest
 from tests.support.system import Json, System, lines, ndjson, running_system
-from workers.sweep import Sweep
+from workers.clock.sweep import Sweep
 
 PROMPT = "x" * 900
 """Lines of 1 KB, so that a small file is also some packets long."""

@@ -10,13 +10,16 @@ from jobs.exchange import Usage
 from jobs.queues import make_celery
 from jobs.settings import Settings
 from jobs.states import BatchState, ResultStatus
-from jobs.store import Database, answers, batches, kept, leases, now
-from jobs.store.kept import Keeping
-from jobs.store.origins import Origin
+from jobs.store import Database, now
+from jobs.store.batches import batches
+from jobs.store.leases import leases
+from jobs.store.results import answers, kept
+from jobs.store.results.kept import Keeping
+from jobs.store.results.origins import Origin
 from jobs.tables import Answer, Result
 from tests.support.rows import batch_of, claimed, seed_batch
 from tests.support.stories import Story
-from workers.sweep import Sweep
+from workers.clock.sweep import Sweep
 
 
 def offered(database: Database) -> list[tuple[int, int]]:

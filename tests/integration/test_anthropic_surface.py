@@ -16,12 +16,15 @@ from jobs.configuration import Configuration
 from jobs.exchange import Usage
 from jobs.scopes import Scope
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, batches, idempotency, leases, message_batches, slices
-from jobs.store.leases import Lease
+from jobs.store import Database
+from jobs.store.attempts.reports import ResultDraft, Settlement, Unattempted
+from jobs.store.batches import batches, idempotency
+from jobs.store.leases import leases, slices
+from jobs.store.leases.leases import Lease
+from jobs.store.money.settlement import flush
 from jobs.store.projects import create_key, ensure_project
-from jobs.store.reports import ResultDraft, Settlement, Unattempted
-from jobs.store.results import cancel_jobs
-from jobs.store.settlement import flush
+from jobs.store.results.results import cancel_jobs
+from jobs.store.surfaces import message_batches
 from jobs.tables import Batch, Job, MessageBatch
 from tests.support.anthropic_surface import PATH, body_of, make, request
 from tests.support.rows import batch_of, journal_of, lease_of

@@ -7,10 +7,11 @@ from sqlalchemy import text
 from jobs.exchange import MAX_CREDIBLE_TOKENS, Usage
 from jobs.prices import Price, Rates
 from jobs.states import Outcome
-from jobs.store import Database, batches
-from jobs.store.balance import balance
-from jobs.store.reports import Journal, Settlement
-from jobs.store.settlement import flush
+from jobs.store import Database
+from jobs.store.attempts.reports import Journal, Settlement
+from jobs.store.batches import batches
+from jobs.store.money.settlement import flush
+from jobs.store.proof.balance import balance
 from tests.support.rows import journal_of
 from tests.support.stories import GOOD, Story
 

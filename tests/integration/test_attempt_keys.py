@@ -8,8 +8,8 @@ from sqlalchemy.dialects import sqlite
 from sqlmodel import col, select
 
 from jobs.store import Database
-from jobs.store.attempt_keys import KEY, KEYS_PER_STATEMENT, AttemptKey, by_key
-from jobs.store.settlement import flush
+from jobs.store.attempts.attempt_keys import KEY, KEYS_PER_STATEMENT, AttemptKey, by_key
+from jobs.store.money.settlement import flush
 from jobs.tables import Attempt
 from tests.support.rows import journal_of, lease_of, migrated, seed_batch
 

@@ -16,11 +16,15 @@ from jobs.exchange import ModelRequest
 from jobs.lanes import LaneTimes, custom_id
 from jobs.settings import Settings
 from jobs.states import BatchState, LaneWish, NativeState, SliceState
-from jobs.store import Database, batches, native, now, results, slices
-from jobs.store.balance import balance
-from jobs.store.jobs import SliceRange, insert_chunk, insert_slices
+from jobs.store import Database, now
+from jobs.store.batches import batches
+from jobs.store.batches.jobs import SliceRange, insert_chunk, insert_slices
+from jobs.store.batches.uploads import BatchDraft, accept, begin
+from jobs.store.leases import slices
+from jobs.store.native import native
 from jobs.store.projects import ensure_project
-from jobs.store.uploads import BatchDraft, accept, begin
+from jobs.store.proof.balance import balance
+from jobs.store.results import results
 from jobs.tables import Attempt, Batch, NativeBatch, Result, Slice
 from tests.support.fake_lane import Died, FakeBatches, FakeLanes, answer, fails, parts_of
 from tests.support.rows import batch_of

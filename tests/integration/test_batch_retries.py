@@ -14,15 +14,17 @@ from jobs.defaults import JobDefaults
 from jobs.exchange import Usage
 from jobs.settings import Settings
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, kept, leases
+from jobs.store import Database
+from jobs.store.attempts.reports import ResultDraft, Settlement
+from jobs.store.batches.retried import LINES_AT_ONCE, earlier_jobs, lines_after, retried
+from jobs.store.leases import leases
+from jobs.store.money.settlement import flush
 from jobs.store.projects import create_key, ensure_project
-from jobs.store.reports import ResultDraft, Settlement
-from jobs.store.retried import LINES_AT_ONCE, earlier_jobs, lines_after, retried
-from jobs.store.settlement import flush
+from jobs.store.results import kept
 from jobs.tables import Batch, Job, Result
 from tests.support.rows import batch_of, claimed, journal_of, lease_of, set_batch
 from tests.support.system import Json, ndjson
-from workers.recheck import Recheck
+from workers.job.recheck import Recheck
 
 SIM = Configuration.model_validate(
     {
@@ -215,9 +217,9 @@ async def test_lines_are_read_some_at_a_time(
         everything = lines_after(session, batch_id, -1)
         assert len(everything) == 7 < LINES_AT_ONCE
         size = len(everything[0])
-        monkeypatch.setattr("jobs.store.retried.CHARACTERS_AT_ONCE", 2 * size)
+        monkeypatch.setattr("jobs.store.batches.retried.CHARACTERS_AT_ONCE", 2 * size)
         assert lines_after(session, batch_id, 1) == everything[2:4]
-        monkeypatch.setattr("jobs.store.retried.CHARACTERS_AT_ONCE", 1)
+        monkeypatch.setattr("jobs.store.batches.retried.CHARACTERS_AT_ONCE", 1)
         assert lines_after(session, batch_id, 5) == everything[6:]
         assert lines_after(session, batch_id, 6) == []
 

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from jobs.configuration import Configuration
-from jobs.store import Database, batches
+from jobs.store import Database
+from jobs.store.batches import batches
 from jobs.store.projects import create_key, ensure_project
 from tests.support.rows import seed_batch
 

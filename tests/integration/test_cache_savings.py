@@ -9,12 +9,14 @@ from sqlmodel import Session, col, select
 from jobs.exchange import Usage
 from jobs.prices import Price, Rates
 from jobs.states import Outcome
-from jobs.store import Database, batches, leases
-from jobs.store.attempt_faults import PRICES
-from jobs.store.balance import balance
-from jobs.store.ledger import UsageQuery, usage
-from jobs.store.reports import Correction, Journal, Settlement
-from jobs.store.settlement import flush, reconcile
+from jobs.store import Database
+from jobs.store.attempts.reports import Correction, Journal, Settlement
+from jobs.store.batches import batches
+from jobs.store.leases import leases
+from jobs.store.money.ledger import UsageQuery, usage
+from jobs.store.money.settlement import flush, reconcile
+from jobs.store.proof.attempt_faults import PRICES
+from jobs.store.proof.balance import balance
 from jobs.tables import LedgerDay
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
 from tests.support.stories import GOOD
@@ -153,7 +155,7 @@ def test_a_batch_that_is_older_than_the_figure_has_none(database: Database) -> N
 def test_of_more_prices_than_are_checked_the_figure_is_not_compared(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.store.cache_savings.PRICES", 2)
+    monkeypatch.setattr("jobs.store.money.cache_savings.PRICES", 2)
     assert PRICES > 2
     calls = Calls(database)
     for seq in range(3):

@@ -21,10 +21,10 @@ from jobs.states import Outcome
 from tests.support.eventually import eventually_async
 from tests.support.gates import server_client
 from tests.support.workshop import CONFIGURATION, Workshop, line, workshop
-from workers.calls import Caller
+from workers.calls.calls import Caller
+from workers.calls.transport import AiohttpTransport
 from workers.gate.gate import Ask, Ending, Grant, PoolId
 from workers.gate.redis_gate import RedisGate
-from workers.transport import AiohttpTransport
 
 AT_ONCE = 250
 ROUNDS = 4

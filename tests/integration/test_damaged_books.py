@@ -15,11 +15,14 @@ from sqlmodel import Session
 from jobs.exchange import Usage
 from jobs.slicer import Slicer
 from jobs.states import Outcome
-from jobs.store import Database, batches, budgets, leases, uploads
-from jobs.store.balance import balance
-from jobs.store.jobs import insert_chunk, insert_slices
-from jobs.store.reports import Correction, Journal, Settlement
-from jobs.store.settlement import flush, reconcile
+from jobs.store import Database
+from jobs.store.attempts.reports import Correction, Journal, Settlement
+from jobs.store.batches import batches, uploads
+from jobs.store.batches.jobs import insert_chunk, insert_slices
+from jobs.store.leases import leases
+from jobs.store.money import budgets
+from jobs.store.money.settlement import flush, reconcile
+from jobs.store.proof.balance import balance
 from tests.support import postgres
 from tests.support.damages import DAMAGES, RETRIES, REUSES, RUNNING_DAMAGES, kept, of
 from tests.support.rows import journal_of, lease_of, migrated

@@ -9,7 +9,7 @@ from celery import Celery
 from jobs.errors import ServiceUnavailable
 from jobs.feed import Feeder
 from jobs.store import Database
-from jobs.store.feeding import feed
+from jobs.store.leases.feeding import feed
 from jobs.store.workers import WorkerCard, beat, live_workers
 from tests.support.rows import seed_batch
 

@@ -23,8 +23,9 @@ from jobs import ingest
 from jobs.configuration import Configuration
 from jobs.errors import ServiceUnavailable
 from jobs.states import BatchState
-from jobs.store import Database, Session, open_database, schema
-from jobs.store.postgres import CONNECT_TIMEOUT_S
+from jobs.store import Database, Session, open_database
+from jobs.store.engine import schema
+from jobs.store.engine.postgres import CONNECT_TIMEOUT_S
 from tests.support.eventually import eventually_async
 from tests.support.own_postgres import OwnPostgres
 from tests.support.postgres import fresh_database

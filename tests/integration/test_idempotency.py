@@ -25,14 +25,15 @@ from jobs.lines import LineReader
 from jobs.queues import make_celery
 from jobs.routing import Catalogue
 from jobs.settings import Settings
-from jobs.store import Database, batches, now, uploads
-from jobs.store.idempotency import CLAIM, Claim
+from jobs.store import Database, now
+from jobs.store.batches import batches, uploads
+from jobs.store.batches.idempotency import CLAIM, Claim
+from jobs.store.batches.uploads import BatchDraft
 from jobs.store.projects import create_key, ensure_project
-from jobs.store.uploads import BatchDraft
 from jobs.tables import Batch, IdempotencyKey, Job, Slice
 from tests.support.eventually import eventually_async
 from tests.support.system import Json, lines, ndjson
-from workers.sweep import Sweep
+from workers.clock.sweep import Sweep
 
 KEY = "the night's batch"
 BODY = ndjson(lines(30))

@@ -3,10 +3,10 @@
 from jobs.exchange import Usage
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database
-from jobs.store.in_flight import jobs_in_flight
-from jobs.store.jobs import seqs_of
-from jobs.store.reports import ResultDraft, Settlement
-from jobs.store.settlement import flush
+from jobs.store.attempts.reports import ResultDraft, Settlement
+from jobs.store.batches.jobs import seqs_of
+from jobs.store.leases.in_flight import jobs_in_flight
+from jobs.store.money.settlement import flush
 from jobs.store.workers import WorkerCard, beat
 from tests.support.rows import journal_of, lease_of, seed_batch
 

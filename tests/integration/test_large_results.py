@@ -13,9 +13,9 @@ from api.results.pages import ResultReading
 from api.results.tables import Joined
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database
-from jobs.store.reports import ResultDraft, Settlement
-from jobs.store.results import PAGE_BYTES, ResultOrder, ResultRow, page
-from jobs.store.settlement import flush
+from jobs.store.attempts.reports import ResultDraft, Settlement
+from jobs.store.money.settlement import flush
+from jobs.store.results.results import PAGE_BYTES, ResultOrder, ResultRow, page
 from tests.support.rows import journal_of, lease_of, seed_batch
 
 LARGE = '"' + "x" * 1_000_000 + '"'

@@ -6,10 +6,17 @@ from jobs.clock import utcnow
 from jobs.exchange import Usage
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database
-from jobs.store.ledger import LedgerKey, LedgerSums, UsageQuery, add_to_ledger, usage, used_since
+from jobs.store.attempts.reports import ResultDraft, Settlement
+from jobs.store.money.ledger import (
+    LedgerKey,
+    LedgerSums,
+    UsageQuery,
+    add_to_ledger,
+    usage,
+    used_since,
+)
+from jobs.store.money.settlement import flush
 from jobs.store.projects import ensure_project
-from jobs.store.reports import ResultDraft, Settlement
-from jobs.store.settlement import flush
 from tests.support.rows import journal_of, lease_of, seed_batch
 
 POOL = ("sim", "main")

@@ -13,8 +13,8 @@ from jobs.ingest import Intake
 from jobs.lines import JobLine, LineReader
 from jobs.routing import Catalogue
 from jobs.store import Database
+from jobs.store.batches.uploads import BatchDraft
 from jobs.store.projects import ensure_project
-from jobs.store.uploads import BatchDraft
 from jobs.tables import Batch, Job
 
 CATALOGUE = Catalogue(

@@ -10,9 +10,11 @@ from jobs.feed import Feeder
 from jobs.queues import make_celery
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, ResultStatus
-from jobs.store import Database, budgets, leases
-from jobs.store.reports import ResultDraft, Settlement
-from jobs.store.settlement import flush
+from jobs.store import Database
+from jobs.store.attempts.reports import ResultDraft, Settlement
+from jobs.store.leases import leases
+from jobs.store.money import budgets
+from jobs.store.money.settlement import flush
 from tests.support.rows import batch_of, journal_of, seed_batch
 
 GOOD = ResultDraft(ResultStatus.SUCCEEDED, output='"fine"')

@@ -9,9 +9,10 @@ from jobs.ingest import Intake
 from jobs.lines import LineReader
 from jobs.routing import Catalogue
 from jobs.states import BatchState
-from jobs.store import Database, batches, idempotency
+from jobs.store import Database
+from jobs.store.batches import batches, idempotency
+from jobs.store.batches.uploads import BatchDraft
 from jobs.store.projects import ensure_project
-from jobs.store.uploads import BatchDraft
 from tests.support.rows import batch_of, leased
 
 LINE = b'{"custom_id": "a", "model": "sim/small", "prompt": "Hello"}'

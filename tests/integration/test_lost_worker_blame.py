@@ -6,14 +6,15 @@ from sqlalchemy import update
 from sqlmodel import col, select
 
 from jobs.states import CUT_OFF, WORKER_LOST, Outcome, SliceState
-from jobs.store import Database, leases, lost_leases, now, workers
-from jobs.store.jobs import OpenJob
-from jobs.store.reports import PartDraft, Settlement
-from jobs.store.settlement import flush
+from jobs.store import Database, now, workers
+from jobs.store.attempts.reports import PartDraft, Settlement
+from jobs.store.batches.jobs import OpenJob
+from jobs.store.leases import leases, lost_leases
+from jobs.store.money.settlement import flush
 from jobs.store.workers import ALIVE, FORGOTTEN, WorkerCard
 from jobs.tables import Attempt, Slice, Worker
 from tests.support.rows import journal_of, leased, seed_batch
-from workers.suspicion import is_poison, is_suspect
+from workers.job.suspicion import is_poison, is_suspect
 
 
 def lose_worker(database: Database, ref: str, name: str) -> None:

@@ -12,7 +12,7 @@ from jobs.exchange import Usage
 from jobs.scopes import Scope
 from jobs.states import Outcome
 from jobs.store import Database
-from jobs.store.ledger import LedgerKey, LedgerSums, add_to_ledger
+from jobs.store.money.ledger import LedgerKey, LedgerSums, add_to_ledger
 from jobs.store.projects import create_key, ensure_project
 from tests.support.rows import seed_batch
 from tests.support.stories import Story

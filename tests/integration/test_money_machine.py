@@ -26,11 +26,14 @@ from hypothesis.stateful import (
 from sqlmodel import func, select
 
 from jobs.states import FED_BATCH_STATES, BatchState, Outcome, PauseCause
-from jobs.store import Database, batches, budgets, leases
-from jobs.store.balance import balance
+from jobs.store import Database
+from jobs.store.attempts.reports import Admission, Journal, Settlement
+from jobs.store.batches import batches
+from jobs.store.leases import leases
+from jobs.store.money import budgets
+from jobs.store.money.settlement import flush
 from jobs.store.projects import ensure_project
-from jobs.store.reports import Admission, Journal, Settlement
-from jobs.store.settlement import flush
+from jobs.store.proof.balance import balance
 from jobs.tables import Batch, LedgerDay, SpendDay
 from tests.support.rows import journal_of, seed_batch
 
@@ -282,7 +285,7 @@ def test_money_is_never_over_a_cap_and_never_leaks(
     clock = Clock()
     for module in ("settlement", "attempts", "budgets", "leases", "project_books"):
         monkeypatch.setattr(f"jobs.store.{module}.now", clock)
-    monkeypatch.setattr("jobs.store.admission.LAST_ROUND", timedelta())
+    monkeypatch.setattr("jobs.store.money.admission.LAST_ROUND", timedelta())
 
     class MoneyHere(Money):
         def __init__(self) -> None:

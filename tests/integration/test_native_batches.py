@@ -8,20 +8,13 @@ from sqlmodel import col, select
 
 from jobs.errors import LeaseLost
 from jobs.states import BatchState, NativeState, Outcome, SliceState
-from jobs.store import (
-    Database,
-    batches,
-    lost_leases,
-    native,
-    native_books,
-    native_making,
-    native_room,
-    native_slices,
-    now,
-)
-from jobs.store.balance import balance
-from jobs.store.feeding import feed
-from jobs.store.reports import Admission, Settlement
+from jobs.store import Database, now
+from jobs.store.attempts.reports import Admission, Settlement
+from jobs.store.batches import batches
+from jobs.store.leases import lost_leases
+from jobs.store.leases.feeding import feed
+from jobs.store.native import native, native_books, native_making, native_room, native_slices
+from jobs.store.proof.balance import balance
 from jobs.tables import Batch, NativeBatch, Slice
 from tests.support.native import (
     GROUP,

@@ -13,8 +13,9 @@ from jobs.configuration import Configuration
 from jobs.errors import ServiceUnavailable
 from jobs.pools import PoolState
 from jobs.states import NativeState
-from jobs.store import Database, native_room, native_views
-from jobs.store.native import write
+from jobs.store import Database
+from jobs.store.native import native_room, native_views
+from jobs.store.native.native import write
 from tests.support.native import claimed, made, moved
 from tests.support.rows import batch_of, seed_batch, set_batch
 

@@ -7,10 +7,11 @@ from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, file_batches, file_claims
-from jobs.store.file_batches import FileBatchDraft
-from jobs.store.reports import ResultDraft, Settlement
-from jobs.store.settlement import flush
+from jobs.store import Database
+from jobs.store.attempts.reports import ResultDraft, Settlement
+from jobs.store.money.settlement import flush
+from jobs.store.surfaces import file_batches, file_claims
+from jobs.store.surfaces.file_batches import FileBatchDraft
 from tests.support.rows import journal_of, lease_of, seed_batch
 
 WORDS = {

@@ -209,7 +209,7 @@ async def test_a_fault_of_our_own_has_openais_shape_and_no_internals(
     def broken(*_arguments: object, **_more: object) -> None:
         raise RuntimeError("the secret of the house")
 
-    monkeypatch.setattr("jobs.store.files.page", broken)
+    monkeypatch.setattr("jobs.store.surfaces.files.page", broken)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://tidemill", headers=client.headers

@@ -24,12 +24,15 @@ from jobs.exchange import Usage
 from jobs.file_store import FileStore
 from jobs.scopes import Scope
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, batches, file_batches, file_claims, leases, now, slices, uploads
-from jobs.store.leases import Lease
+from jobs.store import Database, now
+from jobs.store.attempts.reports import ResultDraft, Settlement, Unattempted
+from jobs.store.batches import batches, uploads
+from jobs.store.leases import leases, slices
+from jobs.store.leases.leases import Lease
+from jobs.store.money.settlement import flush
 from jobs.store.projects import create_key, ensure_project
-from jobs.store.reports import ResultDraft, Settlement, Unattempted
-from jobs.store.results import cancel_jobs
-from jobs.store.settlement import flush
+from jobs.store.results.results import cancel_jobs
+from jobs.store.surfaces import file_batches, file_claims
 from tests.support.eventually import eventually_async
 from tests.support.openai_surface import ENDPOINT, make, put, request_line, show, validated
 from tests.support.rows import batch_of, journal_of, lease_of
@@ -177,7 +180,9 @@ async def test_a_file_is_kept_as_long_as_is_asked_and_its_bytes_go_with_it(
     form = {"expires_after[anchor]": "created_at", "expires_after[seconds]": "3600"}
     file = (await put(client, b"{}", **form)).json()
     assert file["expires_at"] == file["created_at"] + 3600
-    monkeypatch.setattr("jobs.store.files.now", lambda session: now(session) + timedelta(hours=2))
+    monkeypatch.setattr(
+        "jobs.store.surfaces.files.now", lambda session: now(session) + timedelta(hours=2)
+    )
     assert (await client.get(f"/v1/files/{file['id']}")).status_code == 404
     services = app.state.services
     folder = services.settings.files_folder()

@@ -10,8 +10,9 @@ import pytest
 from jobs.configuration import Configuration, Provider
 from jobs.pipelines.folder import PipelineFolder
 from jobs.routing import Catalogue
-from jobs.store import Database, runs
+from jobs.store import Database
 from jobs.store.projects import ensure_project
+from jobs.store.runs import runs
 from tests.support.eventually import eventually
 from workers.pipelines.starting import Starter
 
@@ -52,7 +53,7 @@ SetClock = Callable[[datetime], None]
 @pytest.fixture
 def set_clock(monkeypatch: pytest.MonkeyPatch) -> SetClock:
     def set_clock(moment: datetime) -> None:
-        monkeypatch.setattr("jobs.store.run_schedules.now", lambda _session: moment)
+        monkeypatch.setattr("jobs.store.runs.run_schedules.now", lambda _session: moment)
 
     set_clock(NOON)
     return set_clock

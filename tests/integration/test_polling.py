@@ -13,8 +13,8 @@ from api.etags import Etags
 from api.packing import LEAST_BYTES, Packing
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database
-from jobs.store.reports import ResultDraft, Settlement
-from jobs.store.settlement import flush
+from jobs.store.attempts.reports import ResultDraft, Settlement
+from jobs.store.money.settlement import flush
 from tests.support.rows import journal_of, lease_of, seed_batch
 
 if sys.version_info >= (3, 14):

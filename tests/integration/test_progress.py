@@ -6,10 +6,11 @@ import httpx
 
 from api.outlooks import told_of
 from jobs.states import BatchState
-from jobs.store import Database, now, progress
-from jobs.store.progress import KEPT, PERIOD_S
+from jobs.store import Database, now
+from jobs.store.batches import progress
+from jobs.store.batches.progress import KEPT, PERIOD_S
 from tests.support.rows import batch_of, seed_batch, set_batch
-from workers.progress import ProgressWatch
+from workers.clock.progress import ProgressWatch
 
 JOBS = 100_000
 PACE = 10

@@ -10,14 +10,17 @@ from sqlalchemy import update
 from sqlmodel import select
 
 from jobs.states import BatchState, Outcome, PauseCause, ResultStatus
-from jobs.store import Database, batches, budgets, leases
-from jobs.store.budgets import CapName
-from jobs.store.leases import Lease
-from jobs.store.reports import Admission, Journal, ResultDraft, Settlement
-from jobs.store.settlement import flush
+from jobs.store import Database
+from jobs.store.attempts.reports import Admission, Journal, ResultDraft, Settlement
+from jobs.store.batches import batches
+from jobs.store.leases import leases
+from jobs.store.leases.leases import Lease
+from jobs.store.money import budgets
+from jobs.store.money.budgets import CapName
+from jobs.store.money.settlement import flush
 from jobs.tables import LedgerDay, SpendDay
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
-from workers.sweep import Sweep
+from workers.clock.sweep import Sweep
 
 GOOD = ResultDraft(ResultStatus.SUCCEEDED, output='"fine"')
 PROJECT = 1
@@ -43,7 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture(autouse=True)
 def _no_last_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.store.admission.LAST_ROUND", timedelta())
+    monkeypatch.setattr("jobs.store.money.admission.LAST_ROUND", timedelta())
 
 
 def cap(database: Database, **changes: int | None) -> None:
@@ -283,7 +286,7 @@ def test_without_a_price_nothing_goes_out_under_a_cap(database: Database) -> Non
 def test_smaller_calls_use_what_is_left_before_the_batch_pauses(
     database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.store.admission.LAST_ROUND", timedelta(seconds=3))
+    monkeypatch.setattr("jobs.store.money.admission.LAST_ROUND", timedelta(seconds=3))
     ref = seed_batch(database, max_cost_nanos=1000)
     lease = lease_of(database, ref)
     spend_all = journal_of(lease, 0, reserved_nanos=900)

@@ -9,11 +9,12 @@ from jobs.exchange import Usage
 from jobs.prices import Price, Rates
 from jobs.receipt import Receipt
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, receipts
-from jobs.store.leases import Lease, finish
-from jobs.store.project_books import money_of_project
-from jobs.store.reports import Journal, ResultDraft, Settlement
-from jobs.store.settlement import flush
+from jobs.store import Database
+from jobs.store.attempts.reports import Journal, ResultDraft, Settlement
+from jobs.store.leases.leases import Lease, finish
+from jobs.store.money import receipts
+from jobs.store.money.settlement import flush
+from jobs.store.proof.project_books import money_of_project
 from tests.support.rows import batch_of, lease_of, seed_batch, set_batch
 
 LIVE = Price(((0, Rates(2_000_000_000, 1_000_000_000, 2_000_000_000, 8_000_000_000)),))

@@ -15,10 +15,13 @@ from sqlmodel import func, select
 from jobs.exchange import Usage
 from jobs.money import format_usd, parse_usd
 from jobs.states import Outcome
-from jobs.store import Database, batches, budgets, leases
-from jobs.store.balance import balance
-from jobs.store.reports import Admission, Correction
-from jobs.store.settlement import flush, reconcile
+from jobs.store import Database
+from jobs.store.attempts.reports import Admission, Correction
+from jobs.store.batches import batches
+from jobs.store.leases import leases
+from jobs.store.money import budgets
+from jobs.store.money.settlement import flush, reconcile
+from jobs.store.proof.balance import balance
 from jobs.tables import Attempt, LedgerDay, SpendDay
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
 from tests.support.stories import GOOD, WORST_NANOS, Call, Story, call_of, priced
@@ -486,7 +489,7 @@ def test_an_attempt_that_was_answered_after_the_comparison_is_left_alone(
 async def test_a_batch_that_its_budget_has_paused_goes_on_when_a_lost_call_was_cheaper(
     client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.store.admission.LAST_ROUND", timedelta())
+    monkeypatch.setattr("jobs.store.money.admission.LAST_ROUND", timedelta())
     story = Story(database, jobs=2)
     with database.write() as session:
         budgets.set_max_cost(session, 1, story.ref, WORST_NANOS + WORST_NANOS // 2)

@@ -9,9 +9,10 @@ import pytest
 
 from jobs.exchange import Usage
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, leases
-from jobs.store.reports import Journal, ResultDraft, Settlement, Unattempted
-from jobs.store.settlement import flush
+from jobs.store import Database
+from jobs.store.attempts.reports import Journal, ResultDraft, Settlement, Unattempted
+from jobs.store.leases import leases
+from jobs.store.money.settlement import flush
 from tests.support.rows import journal_of, lease_of, seed_batch
 
 USED = Usage(input_tokens=7, output_tokens=3)

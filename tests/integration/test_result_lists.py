@@ -10,7 +10,9 @@ from sqlmodel import Session, col
 from api.dashboard.batches import standings_of
 from jobs.clock import utcnow
 from jobs.states import ResultStatus
-from jobs.store import Database, arrivals, failures, result_lists, samples, slices
+from jobs.store import Database
+from jobs.store.leases import slices
+from jobs.store.results import arrivals, failures, result_lists, samples
 from jobs.store.workers import WorkerCard, beat, listed
 from jobs.tables import Attempt, Batch, Result, Slice, Worker
 from tests.support.rows import batch_of, lease_of, seed_batch

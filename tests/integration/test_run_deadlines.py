@@ -11,11 +11,14 @@ from api.pipelines.telling import run_shape
 from jobs.clock import utcnow
 from jobs.configuration import Configuration
 from jobs.states import Priority, RunState
-from jobs.store import Database, feeding, receipts, run_endings
+from jobs.store import Database
+from jobs.store.leases import feeding
+from jobs.store.money import receipts
+from jobs.store.runs import run_endings
 from jobs.tables import Run
 from tests.support.nights import Night, answer_all, night
 from tests.support.rows import lease_of, set_batch
-from workers.timekeeper import Timekeeper
+from workers.clock.timekeeper import Timekeeper
 
 MINUTE = timedelta(minutes=1)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from jobs.store import run_sources
+from jobs.store.runs import run_sources
 from jobs.tables import Run
 from tests.support.rows import migrated
 

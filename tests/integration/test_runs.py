@@ -16,10 +16,12 @@ from jobs.errors import IllegalTransition, LeaseLost
 from jobs.pipelines.ends import SinkSection, SourceSection
 from jobs.pipelines.rows import OutputRow, RunFacts, SourceRow, Written
 from jobs.states import BatchState, PauseCause, RunKind, RunState, SinkState
-from jobs.store import Database, handover, now, receipts, run_claims, run_diffs, run_endings, runs
-from jobs.store.handover import Step
-from jobs.store.run_totals import Failures, failures_in
-from jobs.store.runs import RunWish, begin
+from jobs.store import Database, now
+from jobs.store.money import receipts
+from jobs.store.runs import handover, run_claims, run_diffs, run_endings, runs
+from jobs.store.runs.handover import Step
+from jobs.store.runs.run_totals import Failures, failures_in
+from jobs.store.runs.runs import RunWish, begin
 from jobs.tables import Run, RunClaim
 from tests.support.eventually import eventually
 from tests.support.nights import answer_all, night

@@ -16,8 +16,8 @@ from sqlmodel import SQLModel
 from jobs.errors import SchemaMismatch
 from jobs.scopes import PROJECT_SCOPES, Scope
 from jobs.store import Database, check_schema, is_empty, migrate, open_database
+from jobs.store.engine.schema import MIGRATIONS, revisions
 from jobs.store.projects import Caller, caller_of_key, create_key, hash_key
-from jobs.store.schema import MIGRATIONS, revisions
 from tests.support.postgres import fresh_database
 
 

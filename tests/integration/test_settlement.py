@@ -10,13 +10,15 @@ from sqlmodel import col, select
 from jobs.errors import CallBrokeDown
 from jobs.exchange import Usage
 from jobs.states import BatchState, Outcome, PauseCause, ResultStatus
-from jobs.store import Database, batches, leases
-from jobs.store.ledger import UsageQuery, usage
-from jobs.store.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
-from jobs.store.settlement import flush
+from jobs.store import Database
+from jobs.store.attempts.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
+from jobs.store.batches import batches
+from jobs.store.leases import leases
+from jobs.store.money.ledger import UsageQuery, usage
+from jobs.store.money.settlement import flush
 from jobs.tables import Attempt, Result
 from tests.support.rows import batch_of, journal_of, lease_of, leased, seed_batch
-from workers.conclusions import unstorable
+from workers.job.conclusions import unstorable
 
 SPENT = Usage(input_tokens=7, output_tokens=3)
 GOOD = ResultDraft(ResultStatus.SUCCEEDED, output='"fine"', finish_reason="complete")
@@ -92,7 +94,7 @@ def test_a_budget_is_never_exceeded_and_pauses_the_batch_when_it_is_used_up(
     ]
     settle(database, answered(journals[0], 90), answered(journals[1], 90))
     assert admit(database, journals[2]) == [Admission.NO_ROOM_YET]
-    monkeypatch.setattr("jobs.store.admission.LAST_ROUND", timedelta())
+    monkeypatch.setattr("jobs.store.money.admission.LAST_ROUND", timedelta())
     assert admit(database, journals[2]) == [Admission.RESTING]
     batch = batch_of(database, ref)
     assert batch.state == BatchState.PAUSED

@@ -9,11 +9,13 @@ from sqlmodel import col, select
 
 from jobs.errors import IllegalTransition, LeaseLost, NotFound
 from jobs.states import BatchState, Outcome, Priority, ResultStatus, SliceState
-from jobs.store import Database, batches, leases, lost_leases, now, slices, workers
-from jobs.store.feeding import OWN_PLACES_PER_WORKER, WINDOW_PER_WORKER, feed
-from jobs.store.reports import ResultDraft, Settlement
-from jobs.store.results import cancel_jobs
-from jobs.store.settlement import flush
+from jobs.store import Database, now, workers
+from jobs.store.attempts.reports import ResultDraft, Settlement
+from jobs.store.batches import batches
+from jobs.store.leases import leases, lost_leases, slices
+from jobs.store.leases.feeding import OWN_PLACES_PER_WORKER, WINDOW_PER_WORKER, feed
+from jobs.store.money.settlement import flush
+from jobs.store.results.results import cancel_jobs
 from jobs.tables import Result, Slice
 from tests.support.rows import batch_of, journal_of, lease_of, leased, seed_batch
 

@@ -10,9 +10,9 @@ from api.results import pages as result_pages
 from api.results.as_lines import line_pieces
 from jobs.states import Outcome, ResultStatus
 from jobs.store import Database
-from jobs.store.reports import ResultDraft, Settlement
-from jobs.store.results import ResultOrder, page
-from jobs.store.settlement import flush
+from jobs.store.attempts.reports import ResultDraft, Settlement
+from jobs.store.money.settlement import flush
+from jobs.store.results.results import ResultOrder, page
 from tests.support.rows import journal_of, lease_of, migrated, seed_batch
 
 JOBS = 10

@@ -9,10 +9,11 @@ from sqlalchemy import event, text
 
 from jobs.errors import ServiceUnavailable
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, check_schema, leases, open_database
-from jobs.store.jobs import SliceRange, has_open_jobs, open_jobs
-from jobs.store.reports import ResultDraft, Settlement
-from jobs.store.settlement import flush
+from jobs.store import Database, check_schema, open_database
+from jobs.store.attempts.reports import ResultDraft, Settlement
+from jobs.store.batches.jobs import SliceRange, has_open_jobs, open_jobs
+from jobs.store.leases import leases
+from jobs.store.money.settlement import flush
 from tests.support.rows import batch_of, journal_of, lease_of, migrated, seed_batch
 
 JOBS, SLICE = 4000, 100

@@ -23,17 +23,19 @@ from jobs.reading import CHUNK_JOBS
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, ResultStatus, SliceState
-from jobs.store import Database, batches, leases, now, slices, uploads, workers
+from jobs.store import Database, now, workers
+from jobs.store.attempts.reports import ResultDraft, Settlement
+from jobs.store.batches import batches, uploads
+from jobs.store.batches.uploads import BatchDraft
+from jobs.store.leases import leases, slices
+from jobs.store.money.settlement import flush
 from jobs.store.projects import ensure_project
-from jobs.store.reports import ResultDraft, Settlement
-from jobs.store.settlement import flush
-from jobs.store.uploads import BatchDraft
 from jobs.store.workers import FORGOTTEN, WorkerCard
 from jobs.tables import Attempt, Batch, Job, Result, Slice, Worker
 from tests.support.eventually import eventually
 from tests.support.rows import age_messages, batch_of, journal_of, lease_of, seed_batch
 from tests.support.system import configuration, lines, ndjson
-from workers.sweep import PER_SWEEP, SILENT_UPLOAD, Sweep
+from workers.clock.sweep import PER_SWEEP, SILENT_UPLOAD, Sweep
 
 QUEUE = "sim"
 

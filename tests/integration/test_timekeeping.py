@@ -11,16 +11,19 @@ from jobs.prices import Price, PriceBook, Rates
 from jobs.queues import make_celery
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, Priority, ResultStatus, SliceState
-from jobs.store import Database, batches, lane_shares, leases, now, timed
-from jobs.store.balance import balance
-from jobs.store.feeding import feed
-from jobs.store.leases import Lease
-from jobs.store.reports import ResultDraft, Settlement
-from jobs.store.settlement import flush
+from jobs.store import Database, now
+from jobs.store.attempts.reports import ResultDraft, Settlement
+from jobs.store.batches import batches, timed
+from jobs.store.leases import leases
+from jobs.store.leases.feeding import feed
+from jobs.store.leases.leases import Lease
+from jobs.store.money.settlement import flush
+from jobs.store.native import lane_shares
+from jobs.store.proof.balance import balance
 from jobs.tables import Slice
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch, set_batch
-from workers.sweep import Sweep
-from workers.timekeeper import Timekeeper
+from workers.clock.sweep import Sweep
+from workers.clock.timekeeper import Timekeeper
 
 HOUR = timedelta(hours=1)
 

@@ -9,7 +9,8 @@ from jobs.feed import Feeder
 from jobs.queues import make_celery
 from jobs.settings import Settings
 from jobs.states import BatchState
-from jobs.store import Database, batches, workers
+from jobs.store import Database, workers
+from jobs.store.batches import batches
 from tests.support.eventually import eventually
 from tests.support.redis_servers import OwnRedis
 from tests.support.rows import age_messages, lease_of, seed_batch

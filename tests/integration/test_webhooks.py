@@ -17,14 +17,16 @@ from standardwebhooks import Webhook as Receiver
 
 from jobs.exchange import Usage
 from jobs.states import BatchState
-from jobs.store import Database, batches, budgets, now, webhooks
+from jobs.store import Database, now, webhooks
+from jobs.store.batches import batches
+from jobs.store.money import budgets
 from jobs.store.projects import ensure_project
 from jobs.tables import Batch, ProjectBudget, SpendDay, Webhook, WebhookMessage
 from jobs.webhooks import MOST_PER_PROJECT, RETRY_AFTER
 from tests.support.eventually import eventually
 from tests.support.rows import batch_of, seed_batch
 from tests.support.stories import Story
-from workers.courier import Courier
+from workers.clock.courier import Courier
 
 
 class Inbox(ThreadingHTTPServer):

@@ -9,7 +9,7 @@ from sqlmodel import select
 from jobs.lanes import custom_id
 from jobs.states import NativeState, Outcome
 from jobs.store import Database
-from jobs.store.balance import balance
+from jobs.store.proof.balance import balance
 from jobs.tables import Attempt, Batch, NativeBatch
 from tests.support.crash_judge import everything_is_done
 

@@ -20,7 +20,9 @@ from sqlmodel import col, select
 
 from jobs.configuration import Configuration
 from jobs.states import BatchState, LaneWish, NativeState
-from jobs.store import Database, batches, lane_shares, native, now
+from jobs.store import Database, now
+from jobs.store.batches import batches
+from jobs.store.native import lane_shares, native
 from jobs.tables import Batch, NativeBatch
 from tests.support.crash_lane_judge import all_is_well
 from tests.support.crash_lives import Play, do
@@ -37,9 +39,9 @@ from tests.support.crash_stage import (
 )
 from tests.support.fake_lane import parts_of
 from tests.support.system import PATHS, PRICES, SMALL, lines
+from workers.clock.sweep import Sweep
 from workers.lanes.office import Office
 from workers.lanes.wire import LaneHttp
-from workers.sweep import Sweep
 
 if TYPE_CHECKING:
     # Imported by pytest itself, as a plugin of the modules that use it.

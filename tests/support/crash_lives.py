@@ -16,11 +16,12 @@ import pytest
 from jobs.deadlines import AfterDeadline
 from jobs.queues import make_celery
 from jobs.states import BatchState, PauseCause, Priority
-from jobs.store import Database, batches, now
-from jobs.store.budgets import set_caps
-from jobs.store.feeding import feed
+from jobs.store import Database, now
+from jobs.store.batches import batches
+from jobs.store.leases.feeding import feed
+from jobs.store.money.budgets import set_caps
+from jobs.store.money.settlement import flush
 from jobs.store.projects import ensure_project
-from jobs.store.settlement import flush
 from tests.support.crash_judge import (
     books_balance,
     calls_are_accounted_for,

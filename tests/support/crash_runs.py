@@ -27,8 +27,9 @@ from jobs.pipelines.rows import OutputRow, RunFacts, Written
 from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.states import FINAL_RUN_STATES, RunState
-from jobs.store import Database, now, run_endings
+from jobs.store import Database, now
 from jobs.store.projects import ensure_project
+from jobs.store.runs import run_endings
 from jobs.tables import Batch, Job, Run, RunBatch, RunClaim, RunSchedule, RunStage
 from tests.support.crash_judge import books_balance, everything_is_done
 from tests.support.crash_lives import Play, do

@@ -38,18 +38,18 @@ from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.states import FINAL_BATCH_STATES, LaneWish, Priority
 from jobs.store import Database, now, open_database
-from jobs.store.idempotency import Claim, receipt
-from jobs.store.uploads import BatchDraft
+from jobs.store.batches.idempotency import Claim, receipt
+from jobs.store.batches.uploads import BatchDraft
 from jobs.store.workers import WorkerCard
 from jobs.tables import Batch, Slice, Worker
 from tests.support.crash_points import CountedDatabase, CountedTransport, Life, Point, count_redis
 from tests.support.system import Json, configuration, ndjson
 from workers.boot import build_parts
-from workers.calls import Caller
-from workers.next_step import RetryPolicy
+from workers.calls.calls import Caller
+from workers.clock.sweep import SILENT_UPLOAD, Sweep
+from workers.job.next_step import RetryPolicy
 from workers.parts import Parts
 from workers.runtime import Runtime, RuntimeOptions
-from workers.sweep import SILENT_UPLOAD, Sweep
 
 QUEUE = "openai"
 LONG_AGO = SILENT_UPLOAD + timedelta(minutes=1)
@@ -192,10 +192,10 @@ def _live(stage: Stage, act: Act, ends_at: Point | None) -> None:
 def make_small(patch: pytest.MonkeyPatch) -> None:
     """Shrink what is measured in hundreds of jobs or in seconds, so that a few jobs meet all of it."""
     patch.setattr("jobs.reading.CHUNK_JOBS", CHUNK_JOBS)
-    patch.setattr("jobs.store.feeding.WINDOW_PER_WORKER", 1)
-    patch.setattr("jobs.store.feeding.OWN_PLACES_PER_WORKER", 1)
-    patch.setattr("workers.blame.DOUBT_S", (0.05, 0.2))
-    patch.setattr("workers.job_run.RetryPolicy", partial(RetryPolicy, first_wait_s=0.01))
+    patch.setattr("jobs.store.leases.feeding.WINDOW_PER_WORKER", 1)
+    patch.setattr("jobs.store.leases.feeding.OWN_PLACES_PER_WORKER", 1)
+    patch.setattr("workers.job.blame.DOUBT_S", (0.05, 0.2))
+    patch.setattr("workers.job.job_run.RetryPolicy", partial(RetryPolicy, first_wait_s=0.01))
 
 
 # The lives

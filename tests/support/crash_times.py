@@ -12,15 +12,15 @@ from jobs.deadlines import AfterDeadline
 from jobs.prices import Price, PriceBook, Rates
 from jobs.states import BatchState, Priority
 from jobs.store import Database, now
-from jobs.store.feeding import feed
+from jobs.store.leases.feeding import feed
 from jobs.tables import Batch
 from tests.support.crash_judge import books_balance
 from tests.support.crash_lives import Play, do
 from tests.support.crash_points import Point
 from tests.support.crash_stage import Cast, Stage, play
 from tests.support.rows import seed_batch, set_batch
-from workers.sweep import Sweep
-from workers.timekeeper import Timekeeper
+from workers.clock.sweep import Sweep
+from workers.clock.timekeeper import Timekeeper
 
 HOUR = timedelta(hours=1)
 

@@ -5,7 +5,7 @@ import signal
 from typing import Any
 
 from scripts.command.application import main
-from workers.calls import Caller
+from workers.calls.calls import Caller
 
 DEADLY = "[deadly]"
 

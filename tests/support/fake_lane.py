@@ -17,7 +17,7 @@ from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.store import Database
-from workers.keys import Keyring
+from workers.calls.keys import Keyring
 from workers.lanes.lanes import BatchApi, Lanes
 from workers.lanes.wire import End, LaneShape, NativeLine, Order, Remote, Traces
 from workers.parts import Parts

@@ -5,8 +5,8 @@ from typing import Any
 from anthropic import Anthropic
 from openai import OpenAI
 
-from jobs.store import batches
-from jobs.store.balance import balance
+from jobs.store.batches import batches
+from jobs.store.proof.balance import balance
 from jobs.tables import Batch
 from tests.support.system import SMALL, System
 

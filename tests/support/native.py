@@ -5,11 +5,12 @@ from typing import Any
 from jobs.exchange import Usage
 from jobs.prices import Price
 from jobs.states import NativeState, Outcome, ResultStatus
-from jobs.store import Database, native, native_books, native_making
-from jobs.store.native import Group, Native
-from jobs.store.native_making import PlannedSlice
-from jobs.store.native_slices import HeldSlice, SentLine, held_slices, sent_lines
-from jobs.store.reports import Journal, ResultDraft, Settlement
+from jobs.store import Database
+from jobs.store.attempts.reports import Journal, ResultDraft, Settlement
+from jobs.store.native import native, native_books, native_making
+from jobs.store.native.native import Group, Native
+from jobs.store.native.native_making import PlannedSlice
+from jobs.store.native.native_slices import HeldSlice, SentLine, held_slices, sent_lines
 from tests.support.rows import batch_of
 
 GROUP = Group("sim", "main", "sim-small", "/chat/completions")

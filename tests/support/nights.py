@@ -20,12 +20,16 @@ from jobs.pipelines.rows import OutputRow, ReadSource, RunFacts, SourceRow, Writ
 from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.states import BatchState, Outcome, ResultStatus, RunKind, SliceState
-from jobs.store import Database, batches, leases, results, runs, slices
-from jobs.store.jobs import open_jobs
+from jobs.store import Database
+from jobs.store.attempts.reports import Admission, ResultDraft, Settlement
+from jobs.store.batches import batches
+from jobs.store.batches.jobs import open_jobs
+from jobs.store.leases import leases, slices
+from jobs.store.money.settlement import flush
 from jobs.store.projects import ensure_project
-from jobs.store.reports import Admission, ResultDraft, Settlement
-from jobs.store.runs import RunWish
-from jobs.store.settlement import flush
+from jobs.store.results import results
+from jobs.store.runs import runs
+from jobs.store.runs.runs import RunWish
 from jobs.tables import Batch, Job, Run, RunBatch, RunClaim, RunItem, RunSink, Slice
 from tests.support.rows import journal_of
 from workers.pipelines.conductor import Conductor, Doors

@@ -10,12 +10,13 @@ from sqlmodel import col
 
 from jobs.feed import LOST_AFTER
 from jobs.states import Priority
-from jobs.store import Database, batches, migrate, now, open_database, uploads
-from jobs.store.jobs import OpenJob, SliceRange, insert_chunk, insert_slices, open_jobs
-from jobs.store.leases import Lease, claim
+from jobs.store import Database, migrate, now, open_database
+from jobs.store.attempts.reports import Journal
+from jobs.store.batches import batches, uploads
+from jobs.store.batches.jobs import OpenJob, SliceRange, insert_chunk, insert_slices, open_jobs
+from jobs.store.batches.uploads import BatchDraft
+from jobs.store.leases.leases import Lease, claim
 from jobs.store.projects import ensure_project
-from jobs.store.reports import Journal
-from jobs.store.uploads import BatchDraft
 from jobs.tables import Batch, Slice
 from tests.support.templates import copy_sqlite
 

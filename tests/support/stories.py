@@ -6,9 +6,10 @@ from typing import Any
 from jobs.exchange import Usage
 from jobs.prices import Price, Rates
 from jobs.states import Outcome, ResultStatus
-from jobs.store import Database, leases
-from jobs.store.reports import Journal, PartDraft, ResultDraft, Settlement, Unattempted
-from jobs.store.settlement import flush
+from jobs.store import Database
+from jobs.store.attempts.reports import Journal, PartDraft, ResultDraft, Settlement, Unattempted
+from jobs.store.leases import leases
+from jobs.store.money.settlement import flush
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch
 
 GOOD = ResultDraft(ResultStatus.SUCCEEDED, output='"fine"', finish_reason="complete")

@@ -28,32 +28,33 @@ from jobs.retry import Retry, prepare, read_again
 from jobs.routing import Catalogue
 from jobs.settings import Settings
 from jobs.states import Priority
-from jobs.store import Database, uploads
-from jobs.store.jobs import SliceRange
-from jobs.store.leases import Lease
+from jobs.store import Database
+from jobs.store.batches import uploads
+from jobs.store.batches.jobs import SliceRange
+from jobs.store.leases.leases import Lease
 from jobs.store.projects import ensure_project
 from jobs.tables import Attempt, Batch, Result, Slice
 from tests.support.fake_gate import FakeGate
 from tests.support.rows import batch_of, claimed, migrated, open_jobs_of
-from workers import blame, detour, job_run
-from workers.blame import Blame
-from workers.calls import Caller
-from workers.feeding import FeedLine
-from workers.forecast import Forecast
-from workers.in_flight import InFlight
-from workers.kept_answers import take_kept
-from workers.keys import Keyring
-from workers.next_step import RetryPolicy
-from workers.open_slice import OpenSlice
+from workers.calls.calls import Caller
+from workers.calls.keys import Keyring
+from workers.calls.transport import AiohttpTransport
+from workers.job import blame, detour, job_run
+from workers.job.blame import Blame
+from workers.job.forecast import Forecast
+from workers.job.next_step import RetryPolicy
+from workers.job.planning import Planning
+from workers.job.suspicion import Quarantine
 from workers.parts import Parts
-from workers.planning import Planning
-from workers.prompt_caches import PromptCaches
-from workers.shared_primings import SharedPrimings
-from workers.slice_run import SliceRun
-from workers.suspicion import Quarantine
+from workers.prompt_caching.prompt_caches import PromptCaches
+from workers.prompt_caching.shared_primings import SharedPrimings
+from workers.slices.feeding import FeedLine
+from workers.slices.in_flight import InFlight
+from workers.slices.kept_answers import take_kept
+from workers.slices.open_slice import OpenSlice
+from workers.slices.slice_run import SliceRun
+from workers.slices.vigil import Vigil
 from workers.transactions import Transactions
-from workers.transport import AiohttpTransport
-from workers.vigil import Vigil
 from workers.writer import Writer
 
 CONFIGURATION = Configuration.model_validate(

@@ -6,11 +6,11 @@ import pytest
 from sqlmodel import Session
 
 from jobs.states import BatchState, PauseCause
-from jobs.store.admission import LAST_ROUND, admit
-from jobs.store.leases import Lease
-from jobs.store.reports import Admission, Journal
-from jobs.store.spending import Account, DaySpend
-from jobs.store.tallies import Tally
+from jobs.store.attempts.reports import Admission, Journal
+from jobs.store.leases.leases import Lease
+from jobs.store.money.admission import LAST_ROUND, admit
+from jobs.store.money.spending import Account, DaySpend
+from jobs.store.money.tallies import Tally
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 LEASE = Lease(1, "bat_1", 1, "normal", "{}", 0, "sim", 1)

@@ -14,7 +14,7 @@ from jobs.kinds.generation import GenerationLine
 from jobs.kinds.kind import Good, Plan, Verdict
 from jobs.states import Outcome, ResultStatus
 from tests.support.workshop import Workshop, line, make_impatient, workshop
-from workers import job_run
+from workers.job import job_run
 
 SCHEMA = '{"type":"object","required":["hour"]}'
 GOOD_JSON = '{"hour": 5}'

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from workers import blame
-from workers.blame import FEW, Blame
 from workers.gate.gate import PoolId
+from workers.job import blame
+from workers.job.blame import FEW, Blame
 
 POOL = PoolId("first", "blue")
 DOUBT_S = (0.05, 0.2)

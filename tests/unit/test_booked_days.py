@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 
 from jobs.states import Outcome
-from jobs.store.booked_days import (
+from jobs.store.money.ledger import LedgerSums
+from jobs.store.money.spending import DaySpend
+from jobs.store.proof.booked_days import (
     LISTED,
     Line,
     SpendingBooks,
@@ -12,9 +14,7 @@ from jobs.store.booked_days import (
     of_all_lines,
     spending_violations,
 )
-from jobs.store.ledger import LedgerSums
-from jobs.store.spending import DaySpend
-from jobs.store.violations import Violation
+from jobs.store.proof.violations import Violation
 
 LINE = Line("sim", "main", "small", Outcome.SUCCEEDED)
 APRIL_30, MAY_1, MAY_2 = date(2026, 4, 30), date(2026, 5, 1), date(2026, 5, 2)

@@ -23,9 +23,9 @@ from jobs.errors import (
     TimedOut,
 )
 from jobs.exchange import Answer, Message, ModelRequest, Usage
-from workers.calls import Caller
+from workers.calls.calls import Caller
+from workers.calls.transport import AiohttpTransport, ReplyTooLarge
 from workers.gate.gate import Reading
-from workers.transport import AiohttpTransport, ReplyTooLarge
 
 KEY = SecretStr("sk-secret")
 REQUEST = ModelRequest((Message("user", "Hi"),), max_tokens=5)

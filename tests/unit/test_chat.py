@@ -18,7 +18,7 @@ from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.tokens import MOST_TOKENS_PER_IMAGE, TOKENS_PER_IMAGE, estimate_request, most_tokens
 from tests.support.workshop import CONFIGURATION, MESSAGE, workshop
-from workers.calls import Caller
+from workers.calls.calls import Caller
 from workers.protocols.openai import OpenAI
 
 DEFAULTS = JobDefaults(kind="chat", max_tokens=4096)

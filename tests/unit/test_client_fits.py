@@ -30,7 +30,7 @@ from api.shapes import (
 )
 from jobs.kinds import KINDS
 from jobs.states import FINAL_BATCH_STATES, FINAL_RUN_STATES
-from jobs.store.ledger import SUM_NAMES
+from jobs.store.money.ledger import SUM_NAMES
 from tests.support.system import ROOT
 from tidemill import errors, run_shapes, shapes, sums
 from tidemill.fixes import FIXES

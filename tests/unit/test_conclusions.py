@@ -29,9 +29,9 @@ from jobs.exchange import Answer, Finish, Usage
 from jobs.kinds.kind import Bad, Good
 from jobs.prices import Price, Rates
 from jobs.states import COUNTED_OUTCOMES, OUTAGE, USAGE_MISSING, Outcome, ResultStatus
-from jobs.store.leases import Lease
-from jobs.store.reports import Journal
-from workers.conclusions import (
+from jobs.store.attempts.reports import Journal
+from jobs.store.leases.leases import Lease
+from workers.job.conclusions import (
     MESSAGE_CHARACTERS,
     failure,
     of_answer,
@@ -39,8 +39,8 @@ from workers.conclusions import (
     outcome_of,
     storable,
 )
-from workers.dialogue import Over
-from workers.next_step import AskAgain, RetryPolicy, is_doubtful, next_step
+from workers.job.dialogue import Over
+from workers.job.next_step import AskAgain, RetryPolicy, is_doubtful, next_step
 
 LEASE = Lease(
     batch_id=1,

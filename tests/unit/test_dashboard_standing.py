@@ -12,7 +12,7 @@ from jobs.clock import utcnow
 from jobs.outlook import Outlook, Range
 from jobs.pools import PoolState
 from jobs.states import BatchState, PauseCause
-from jobs.store.arrivals import Pace
+from jobs.store.results.arrivals import Pace
 from jobs.tables import Batch
 
 MOVES = Pace(10.0, 0.1)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from workers.deadline import Deadline
+from workers.calls.deadline import Deadline
 
 
 async def wait(deadline: Deadline, seconds: float) -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from workers.detour import (
+from workers.gate.gate import ComeBack
+from workers.job.detour import (
     A_MOMENT_S,
     LONGEST_REST_S,
     SHORT_BLOCK_S,
@@ -10,8 +11,7 @@ from workers.detour import (
     Patience,
     Wait,
 )
-from workers.gate.gate import ComeBack
-from workers.vigil import Vigil
+from workers.slices.vigil import Vigil
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from jobs.defaults import JobDefaults
 from jobs.exchange import Answer, Finish, Message, ModelRequest, Usage
 from jobs.kinds.kind import Bad, Good, Plan, Remedy, Verdict
 from jobs.routing import Target
-from workers.dialogue import SEEDS_APART, SHOWN_CHARACTERS, Anew, Dialogue, Kept, Over, Policy
+from workers.job.dialogue import SEEDS_APART, SHOWN_CHARACTERS, Anew, Dialogue, Kept, Over, Policy
 
 FIRST, SECOND, THIRD = (Target("p", name) for name in ("small", "middle", "large"))
 POLICY = Policy.of(JobDefaults())

@@ -4,7 +4,7 @@ import pytest
 
 from jobs.errors import Overloaded, QuotaExhausted
 from jobs.exchange import Message, ModelRequest
-from workers.echoes import SEARCHED_CHARACTERS, without_echo
+from workers.calls.echoes import SEARCHED_CHARACTERS, without_echo
 
 SPOKEN = "The passage of the harbour master is 'ebb and flow 1871'."
 REQUEST = ModelRequest((Message("user", SPOKEN),), 10, system='You are "terse", and a pilot.')

@@ -13,9 +13,9 @@ from api.errors import PARAMETER_CODES, STATUSES
 from jobs import errors
 from jobs.errors import Permanent, ProviderError, TidemillError
 from jobs.store import live
-from workers import conclusions, job_run
+from workers.job import conclusions, job_run
+from workers.job.next_step import is_doubtful
 from workers.live import live_run
-from workers.next_step import is_doubtful
 
 Kind = TypeVar("Kind", bound=TidemillError)
 

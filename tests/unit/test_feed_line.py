@@ -7,8 +7,8 @@ from unittest.mock import Mock
 import pytest
 
 from jobs.errors import ServiceUnavailable
-from jobs.store.leases import Lease
-from workers.feeding import FeedLine
+from jobs.store.leases.leases import Lease
+from workers.slices.feeding import FeedLine
 
 
 class Away:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jobs.exchange import Usage
 from jobs.vocabularies import start_ratio
-from workers.forecast import (
+from workers.job.forecast import (
     ENOUGH_ANSWERS,
     HIGHEST_RATIO,
     KEPT,

@@ -2,7 +2,7 @@
 
 from fakeredis import FakeRedis
 
-from jobs.store.slices import LEASE
+from jobs.store.leases.slices import LEASE
 from workers.gate.desk import REPORT_EVERY_S
 from workers.gate.scopes import Scope
 from workers.gate.script import SOURCE, Order, Spoken, Wish, read_reply

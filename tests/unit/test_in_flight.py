@@ -2,7 +2,7 @@
 
 import asyncio
 
-from workers.in_flight import InFlight
+from workers.slices.in_flight import InFlight
 
 LIMIT = 10
 

@@ -24,18 +24,20 @@ from jobs.errors import (
 )
 from jobs.exchange import Usage
 from jobs.states import BatchState, Outcome, Priority, SliceState
-from jobs.store import batches, leases, now
-from jobs.store.attempt_conditions import COUNTS
-from jobs.store.slices import LONGEST_WAIT_S
+from jobs.store import now
+from jobs.store.attempts.attempt_conditions import COUNTS
+from jobs.store.batches import batches
+from jobs.store.leases import leases
+from jobs.store.leases.slices import LONGEST_WAIT_S
 from jobs.tables import Attempt
 from tests.support.eventually import eventually_async
 from tests.support.workshop import Reply, Workshop, line, make_impatient, workshop
-from workers import job_run
-from workers.blame import FEW
 from workers.gate.gate import ComeBack, Ending, PoolId
-from workers.job_run import JOURNAL_AHEAD_S
-from workers.permits import Permits
-from workers.vigil import WATCHING_SLICES
+from workers.job import job_run
+from workers.job.blame import FEW
+from workers.job.job_run import JOURNAL_AHEAD_S
+from workers.slices.permits import Permits
+from workers.slices.vigil import WATCHING_SLICES
 
 USAGE = Usage(input_tokens=3, output_tokens=2)
 REFUSALS: dict[str, tuple[Reply, type[ProviderError], Outcome]] = {
@@ -373,7 +375,7 @@ async def test_pace_is_waited_for_as_long_as_the_route_or_the_batch_allows(
     async def rest(_opened: object, _wait_s: float) -> None:
         """Time flies."""
 
-    monkeypatch.setattr("workers.open_slice.OpenSlice.rest", rest)
+    monkeypatch.setattr("workers.slices.open_slice.OpenSlice.rest", rest)
     limit = ComeBack(wait_s, "the limit of first/blue is reached")
     shop.gate.answers.extend([limit] * (len(asked) - 1))
     await shop.run(shop.submit([line(model="cheap")], given=given))

@@ -11,8 +11,9 @@ from sqlalchemy import update
 
 from jobs.routing import Resolved, Target
 from jobs.states import BatchState
-from jobs.store import batches, now
-from jobs.store.balance import balance
+from jobs.store import now
+from jobs.store.batches import batches
+from jobs.store.proof.balance import balance
 from jobs.tables import Result
 from tests.support.workshop import CHAT, Workshop, asking, workshop
 

@@ -3,9 +3,9 @@
 import pytest
 
 from jobs.configuration import Configuration
-from workers import keys
+from workers.calls import keys
+from workers.calls.keys import Keyring
 from workers.gate.gate import PoolId
-from workers.keys import Keyring
 
 POOL = PoolId("sim", "main")
 

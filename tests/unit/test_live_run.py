@@ -24,7 +24,10 @@ from jobs.errors import (
 from jobs.lines import JobLine, LineReader
 from jobs.live import Answered, Event, LiveCall, Piece, Text
 from jobs.states import BatchState
-from jobs.store import batches, budgets, live, lost_leases
+from jobs.store import live
+from jobs.store.batches import batches
+from jobs.store.leases import lost_leases
+from jobs.store.money import budgets
 from jobs.store.projects import ensure_project
 from jobs.tables import Batch
 from tests.support.crash_judge import everything_is_done

@@ -23,8 +23,8 @@ from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.tokens import MOST_TOKENS_PER_IMAGE, TOKENS_PER_IMAGE, estimate_request, most_tokens
 from tests.support.workshop import CONFIGURATION, MESSAGE, workshop
-from workers.calls import Caller
-from workers.prefix import Prefix
+from workers.calls.calls import Caller
+from workers.prompt_caching.prefix import Prefix
 from workers.protocols.anthropic import VERSION, Anthropic
 from workers.protocols.openai import OpenAI
 

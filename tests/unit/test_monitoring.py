@@ -18,8 +18,8 @@ from jobs.loop_lag import lag_histogram
 from jobs.pools import DimensionState, PoolState
 from jobs.store import open_database
 from jobs.store.census import Census, LedgerTotal
+from workers.clock.sweep import Sweep
 from workers.metrics import gauge
-from workers.sweep import Sweep
 from workers.writer import Writer
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs/monitoring"

@@ -24,7 +24,7 @@ from jobs.errors import (
     TimedOut,
     Transient,
 )
-from workers.next_step import AskAgain, Fail, Retry, RetryPolicy, Step, is_doubtful, next_step
+from workers.job.next_step import AskAgain, Fail, Retry, RetryPolicy, Step, is_doubtful, next_step
 
 POLICY = RetryPolicy(max_attempts=5)
 

@@ -7,12 +7,12 @@ import pytest
 
 from jobs.errors import SchemaMismatch, ServiceUnavailable
 from jobs.store import once_reachable, open_database
-from jobs.store.database import Database
+from jobs.store.engine.database import Database
 
 
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Database:
-    monkeypatch.setattr("jobs.store.schema.LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr("jobs.store.engine.schema.LOOK_AGAIN_S", 0.0)
     return open_database(f"sqlite:///{tmp_path}/tidemill.db")
 
 

@@ -1,8 +1,8 @@
 """When an overload that a job is told of is taken for its own."""
 
-from workers.blame import Trend
 from workers.gate.gate import PoolId
-from workers.overloads import ANSWERED, MANY, Overloads
+from workers.job.blame import Trend
+from workers.job.overloads import ANSWERED, MANY, Overloads
 
 POOL = PoolId("p", "main")
 

@@ -11,12 +11,12 @@ from jobs.errors import CallBrokeDown
 from jobs.lines import rebuild
 from jobs.prices import Price
 from jobs.states import BatchState, Outcome, SliceState
-from jobs.store.reports import Settlement, Unattempted
+from jobs.store.attempts.reports import Settlement, Unattempted
 from jobs.tables import Slice
 from tests.support.workshop import Workshop, line, make_impatient, workshop
-from workers import conclusions, job_run
 from workers.gate.gate import Ending
-from workers.slice_run import BREAKDOWN
+from workers.job import conclusions, job_run
+from workers.slices.slice_run import BREAKDOWN
 
 TOO_MANY_NANOS = 2**70
 """More than a column holds: the database will never take such a row."""

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.permits import Permits, Withdrawn
+from workers.slices.permits import Permits, Withdrawn
 
 A_FEW_STEPS = 3
 """Turns of the loop in which whatever was decided reaches the task that it is about."""

@@ -13,9 +13,9 @@ from jobs.kinds.generation import Generation, GenerationLine
 from jobs.kinds.kind import Plan
 from jobs.states import BatchState, ResultStatus
 from tests.support.workshop import Workshop, line, workshop
-from workers import job_run
-from workers import planning as planning_module
-from workers.planning import LONG_CHARACTERS, Planning
+from workers.job import job_run
+from workers.job import planning as planning_module
+from workers.job.planning import LONG_CHARACTERS, Planning
 
 PLANNING_S = 0.3
 

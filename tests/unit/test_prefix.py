@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.exchange import Message, ModelRequest
-from workers.prefix import prefix_of
+from workers.prompt_caching.prefix import prefix_of
 
 LONG = "You write about numbers. Be brief, be right, and never repeat yourself. " * 100
 

@@ -11,11 +11,11 @@ from jobs.configuration import Configuration
 from jobs.exchange import Usage
 from jobs.prices import Price, Rates
 from jobs.routing import Target
-from workers import prompt_caches, shared_primings
 from workers.gate.gate import PoolId
-from workers.prefix import Prefix
-from workers.prompt_caches import PromptCaches
-from workers.shared_primings import KEY, Claim, Entry, SharedPrimings
+from workers.prompt_caching import prompt_caches, shared_primings
+from workers.prompt_caching.prefix import Prefix
+from workers.prompt_caching.prompt_caches import PromptCaches
+from workers.prompt_caching.shared_primings import KEY, Claim, Entry, SharedPrimings
 
 PROVIDERS = Configuration.model_validate(
     {

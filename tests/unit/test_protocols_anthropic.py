@@ -18,7 +18,7 @@ from jobs.errors import (
     ServerFailed,
 )
 from jobs.exchange import Finish, Message, ModelRequest, Usage
-from workers.prefix import Prefix
+from workers.prompt_caching.prefix import Prefix
 from workers.protocols.anthropic import Anthropic
 
 ANTHROPIC = Anthropic()

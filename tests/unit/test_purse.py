@@ -1,6 +1,6 @@
 """Jobs that wait for money ask one at a time; whoever needs less than was refused asks at once."""
 
-from workers.purse import ROOM_S, Purse
+from workers.job.purse import ROOM_S, Purse
 
 
 def test_until_something_was_refused_everybody_may_ask() -> None:

@@ -19,7 +19,7 @@ from jobs.quote.calls import (
 )
 from jobs.routing import Target
 from tests.unit.test_dialogue import Script, answer, bad
-from workers.dialogue import Anew, Dialogue, Policy
+from workers.job.dialogue import Anew, Dialogue, Policy
 
 DOLLAR_A_MILLION = 1_000_000_000
 """In nano-dollars per million tokens: a token costs 1,000 nano-dollars."""

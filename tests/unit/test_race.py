@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.fake_gate import FakeGate
 from workers.gate.gate import Ask, ComeBack, Ending, Grant
-from workers.race import first_grant
+from workers.job.race import first_grant
 
 ASKS = [Ask(provider, "small", 10, 20, 50, "normal") for provider in ("first", "second")]
 BLOCKED = ComeBack(60.0, "it is paused", is_blocked=True)

@@ -28,7 +28,7 @@ from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.tokens import estimate_request, most_tokens
 from tests.support.workshop import CONFIGURATION, MESSAGE, workshop
-from workers.calls import Caller
+from workers.calls.calls import Caller
 from workers.protocols.openai import OpenAI
 
 DEFAULTS = JobDefaults(kind="responses", max_tokens=4096)

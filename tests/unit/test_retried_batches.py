@@ -11,11 +11,11 @@ import pytest
 from jobs.errors import IllegalTransition, InvalidParameter, InvalidSubmission
 from jobs.kinds.generation import GenerationPlan
 from jobs.states import BatchState
-from jobs.store import batches
-from jobs.store.balance import balance
+from jobs.store.batches import batches
+from jobs.store.proof.balance import balance
 from jobs.tables import Result
 from tests.support.workshop import CHAT, Workshop, line, workshop
-from workers.sweep import Sweep
+from workers.clock.sweep import Sweep
 
 STRICT = '{"type":"object","required":["hour","place"]}'
 RELAXED = '{"type":"object","required":["hour"]}'

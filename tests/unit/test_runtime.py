@@ -14,9 +14,10 @@ from sqlalchemy import update
 from jobs.errors import ServiceUnavailable
 from jobs.settings import Settings
 from jobs.states import BatchState, Outcome, SliceState
-from jobs.store import Database, Session, batches, now
-from jobs.store.jobs import open_jobs
-from jobs.store.slices import LEASE
+from jobs.store import Database, Session, now
+from jobs.store.batches import batches
+from jobs.store.batches.jobs import open_jobs
+from jobs.store.leases.slices import LEASE
 from jobs.store.workers import WorkerCard
 from jobs.tables import Batch, Slice
 from tests.support.eventually import eventually

@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from jobs.clock import utcnow
 from jobs.states import BatchState, ResultStatus, SliceState
-from jobs.store import batches
-from jobs.store.balance import balance
+from jobs.store.batches import batches
+from jobs.store.proof.balance import balance
 from tests.support.workshop import Workshop, asking, workshop
 
 if TYPE_CHECKING:

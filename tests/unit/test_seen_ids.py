@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.errors import StorageFull
-from jobs.store.seen_ids import SeenIds
+from jobs.store.batches.seen_ids import SeenIds
 
 IDS = st.text(alphabet="abAÅ ", min_size=1, max_size=2)
 

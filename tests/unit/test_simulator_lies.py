@@ -13,7 +13,7 @@ from scripts.simulator.options import OutputTokens
 from scripts.simulator.sentences import SENTENCES
 from scripts.simulator.translation import Translation, translate
 from scripts.simulator.troubles import Trouble, may_happen
-from workers.dialogue import NOT_LIKE_THAT
+from workers.job.dialogue import NOT_LIKE_THAT
 
 INTO_FRENCH = (
     "Translate the user's text from English into French. Answer with the translation only."

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.slicer import Slicer
-from jobs.store.jobs import SliceRange
+from jobs.store.batches.jobs import SliceRange
 
 QUEUES = st.lists(st.sampled_from(["openai", "anthropic", "mistral"]), max_size=200)
 SIZES = st.integers(1, 20)

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from jobs.errors import ServiceUnavailable
-from jobs.store import Database, open_database, sqlite
+from jobs.store import Database, open_database
+from jobs.store.engine import sqlite
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from jobs.store.jobs import OpenJob
-from workers.suspicion import Quarantine, is_poison, is_suspect
+from jobs.store.batches.jobs import OpenJob
+from workers.job.suspicion import Quarantine, is_poison, is_suspect
 
 
 def job(lost_workers: int, deaths_since: int) -> OpenJob:

@@ -18,7 +18,7 @@ from jobs.live import Answered, Text
 from jobs.routing import Catalogue
 from jobs.tokens import most_tokens
 from scripts.simulator import dialects
-from workers.calls import said
+from workers.calls.calls import said
 from workers.lanes.wire import LaneHttp, lane_of
 from workers.protocols.anthropic import VERSION, Anthropic
 from workers.protocols.mistral import Mistral

@@ -12,8 +12,8 @@ import aiohttp
 import httpx
 import pytest
 
-from workers.reqwest_transport import ReqwestTransport
-from workers.transport import AiohttpTransport, ReplyTooLarge
+from workers.calls.reqwest_transport import ReqwestTransport
+from workers.calls.transport import AiohttpTransport, ReplyTooLarge
 
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -445,7 +445,7 @@ async def test_the_kernel_probes_a_silent_connection(monkeypatch: pytest.MonkeyP
         return made[-1]
 
     async with serving(says(OK)) as server, AiohttpTransport() as transport:
-        monkeypatch.setattr("workers.transport.socket.socket", recorded)
+        monkeypatch.setattr("workers.calls.transport.socket.socket", recorded)
         await transport.handle_async_request(post(server.url))
 
         assert made[0].getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

@@ -11,9 +11,10 @@ from sqlmodel import select
 from jobs.errors import ServiceUnavailable
 from jobs.exchange import Usage
 from jobs.states import BatchState, Outcome, ResultStatus
-from jobs.store import Database, Session, batches, open_database
-from jobs.store.leases import Lease
-from jobs.store.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
+from jobs.store import Database, Session, open_database
+from jobs.store.attempts.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
+from jobs.store.batches import batches
+from jobs.store.leases.leases import Lease
 from jobs.tables import Attempt, Result
 from tests.support.eventually import eventually_async
 from tests.support.rows import batch_of, journal_of, lease_of, seed_batch

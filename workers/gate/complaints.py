@@ -20,7 +20,7 @@ class Complaints:
 
     A refused key, an exhausted quota, an overloaded or unreachable provider are told: whatever holds
     up a pool and is no matter of pace. The provider's message comes without the key (see
-    `workers.calls.without_key`).
+    `workers.calls.calls.without_key`).
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -5,8 +5,8 @@ import logging
 from jobs.clock import utcnow
 from jobs.errors import ProviderError, RateLimited, Transient
 from jobs.states import NativeState
-from jobs.store import native, native_room
-from jobs.store.native import Native
+from jobs.store.native import native, native_room
+from jobs.store.native.native import Native
 from workers.lanes.lanes import BatchApi
 from workers.lanes.sending import Sending
 from workers.lanes.upkeep import Upkeep, is_over, last_moment, refusal

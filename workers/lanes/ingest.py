@@ -17,18 +17,18 @@ from jobs.lanes import is_surely_unsent, line_of
 from jobs.prices import Price
 from jobs.routing import Target
 from jobs.states import OUTAGE, Outcome
-from jobs.store import native, native_books, native_slices
-from jobs.store.answers import BATCH
-from jobs.store.jobs import OpenJob
-from jobs.store.native import Native
-from jobs.store.native_slices import HeldSlice, SentLine, held_slices, sent_lines
-from jobs.store.reports import Settlement
-from workers import conclusions
-from workers.dialogue import Anew
+from jobs.store.attempts.reports import Settlement
+from jobs.store.batches.jobs import OpenJob
+from jobs.store.native import native, native_books, native_slices
+from jobs.store.native.native import Native
+from jobs.store.native.native_slices import HeldSlice, SentLine, held_slices, sent_lines
+from jobs.store.results.answers import BATCH
+from workers.job import conclusions
+from workers.job.dialogue import Anew
+from workers.job.next_step import Fail, RetryPolicy, next_step
 from workers.lanes.lanes import BatchApi, Lanes
 from workers.lanes.plans import Planner
 from workers.lanes.wire import End, NativeLine, Remote
-from workers.next_step import Fail, RetryPolicy, next_step
 from workers.parts import Parts
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from pydantic import SecretStr
 
 from jobs.configuration import Configuration
 from jobs.lanes import LaneTimes
+from workers.calls.keys import Keyring
 from workers.gate.gate import PoolId
-from workers.keys import Keyring
 from workers.lanes.wire import LaneHttp, NativeBatches, lane_of
 
 

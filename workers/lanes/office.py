@@ -9,8 +9,8 @@ import logging
 import time
 
 from jobs.errors import LeaseLost, ServiceUnavailable
-from jobs.store import native
-from jobs.store.native import CLAIM, Native
+from jobs.store.native import native
+from jobs.store.native.native import CLAIM, Native
 from workers.lanes.lanes import Lanes
 from workers.lanes.sharing import Sharing
 from workers.lanes.steps import Steps

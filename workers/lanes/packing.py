@@ -16,16 +16,16 @@ from typing import IO
 from jobs.defaults import JobDefaults
 from jobs.errors import ProviderError
 from jobs.lanes import custom_id
-from jobs.store import native_books
-from jobs.store.jobs import OpenJob, open_jobs
-from jobs.store.native import Native
-from jobs.store.native_books import NotAdmitted
-from jobs.store.native_slices import HeldSlice, SentLine, held_slices, sent_lines
-from jobs.store.reports import Admission, Journal
-from workers.kept_answers import take_kept
+from jobs.store.attempts.reports import Admission, Journal
+from jobs.store.batches.jobs import OpenJob, open_jobs
+from jobs.store.native import native_books
+from jobs.store.native.native import Native
+from jobs.store.native.native_books import NotAdmitted
+from jobs.store.native.native_slices import HeldSlice, SentLine, held_slices, sent_lines
 from workers.lanes.lanes import Lanes
 from workers.lanes.plans import LanePlan, Planner, prices_of
 from workers.parts import Parts
+from workers.slices.kept_answers import take_kept
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from jobs.kinds import KINDS
 from jobs.lines import rebuild
 from jobs.prices import Price
 from jobs.routing import Target
-from jobs.store.jobs import OpenJob
-from workers.dialogue import Dialogue, Policy
+from jobs.store.batches.jobs import OpenJob
+from workers.job.dialogue import Dialogue, Policy
 from workers.lanes.lanes import BatchApi, Lanes
 from workers.parts import Parts
 

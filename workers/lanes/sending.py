@@ -13,9 +13,9 @@ from jobs.clock import utcnow
 from jobs.errors import Overloaded, Permanent, ProviderError, RateLimited
 from jobs.exchange import Endpoint
 from jobs.states import FED_BATCH_STATES, NativeState
-from jobs.store import native, native_making, native_room
-from jobs.store.native import Native
-from jobs.store.reports import Admission
+from jobs.store.attempts.reports import Admission
+from jobs.store.native import native, native_making, native_room
+from jobs.store.native.native import Native
 from workers.lanes.lanes import BatchApi
 from workers.lanes.packing import Packed, Packing
 from workers.lanes.upkeep import Upkeep, backoff_s, is_over, refusal

@@ -19,11 +19,11 @@ from jobs.lanes import LiveWork, choose, costs_less, custom_id, live_s
 from jobs.pools import model_scope
 from jobs.routing import Target
 from jobs.states import LaneWish
-from jobs.store import lane_shares, native_making
-from jobs.store.jobs import OpenJob, SliceRange, open_jobs
-from jobs.store.lane_shares import Share
-from jobs.store.native import Group
-from jobs.store.native_making import PlannedSlice
+from jobs.store.batches.jobs import OpenJob, SliceRange, open_jobs
+from jobs.store.native import lane_shares, native_making
+from jobs.store.native.lane_shares import Share
+from jobs.store.native.native import Group
+from jobs.store.native.native_making import PlannedSlice
 from workers.lanes.lanes import BatchApi, Lanes
 from workers.lanes.plans import Planner, prices_of
 from workers.parts import Parts

@@ -7,7 +7,7 @@ from datetime import timedelta
 from jobs.clock import utcnow
 from jobs.errors import Permanent, ProviderError
 from jobs.states import NativeState
-from jobs.store.native import Native
+from jobs.store.native.native import Native
 from workers.lanes.harvest import Harvest
 from workers.lanes.lanes import BatchApi, Lanes
 from workers.lanes.sending import Sending

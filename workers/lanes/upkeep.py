@@ -11,9 +11,11 @@ from jobs.clock import utcnow
 from jobs.errors import ProviderError
 from jobs.lanes import LiveWork, rescue_at
 from jobs.states import FED_BATCH_STATES, FINAL_BATCH_STATES, BatchState, NativeState
-from jobs.store import Session, batches, lane_shares, native, native_making
-from jobs.store.native import Native
-from jobs.store.native_slices import HeldSlice, held_slices
+from jobs.store import Session
+from jobs.store.batches import batches
+from jobs.store.native import lane_shares, native, native_making
+from jobs.store.native.native import Native
+from jobs.store.native.native_slices import HeldSlice, held_slices
 from workers.lanes.ingest import Ingest
 from workers.lanes.lanes import BatchApi, Lanes
 from workers.lanes.sharing import live_work_s

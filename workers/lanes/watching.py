@@ -10,7 +10,7 @@ from typing import Any
 
 from jobs.clock import utcnow
 from jobs.states import NativeState
-from jobs.store.native import Native
+from jobs.store.native.native import Native
 from workers.lanes.lanes import BatchApi
 from workers.lanes.upkeep import Upkeep, is_over, refusal
 

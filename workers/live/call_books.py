@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 
 from jobs.states import CUT_OFF, Outcome
-from jobs.store.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
+from jobs.store.attempts.reports import Admission, Journal, ResultDraft, Settlement, Unattempted
 from workers.writer import Writer
 
 NOT_KEPT = "null"

@@ -8,8 +8,9 @@ from datetime import date
 
 from jobs.clock import utcnow
 from jobs.errors import LeaseLost, ServiceUnavailable
-from jobs.store import leases, live
-from jobs.store.leases import Lease
+from jobs.store import live
+from jobs.store.leases import leases
+from jobs.store.leases.leases import Lease
 from jobs.store.live import Keeper, LiveJob
 from workers.transactions import Transactions
 

@@ -23,17 +23,17 @@ from jobs.errors import (
 from jobs.exchange import Answer, ModelRequest
 from jobs.live import Answered, Event, LiveCall, Piece, Text
 from jobs.states import ResultStatus
-from jobs.store.jobs import OpenJob
+from jobs.store.attempts.reports import Admission, ResultDraft, Unattempted
+from jobs.store.batches.jobs import OpenJob
 from jobs.store.live import LiveJob
-from jobs.store.reports import Admission, ResultDraft, Unattempted
-from workers import conclusions
-from workers.calls import Caller
-from workers.job_run import JobRun
+from workers.calls.calls import Caller
+from workers.job import conclusions
+from workers.job.job_run import JobRun
 from workers.live.call_books import CallBooks
 from workers.live.live_batch import LiveBatches, Place
 from workers.live.open_call import OpenCall
 from workers.parts import Parts
-from workers.prefix import Prefix
+from workers.prompt_caching.prefix import Prefix
 from workers.writer import Writer
 
 log = logging.getLogger(__name__)

@@ -1,9 +1,9 @@
 """A live call as its job's run sees it: a slice of one job that nobody feeds, leases or takes over."""
 
 from jobs.defaults import JobDefaults
-from jobs.store.leases import Lease
-from workers.open_slice import OpenSlice
+from jobs.store.leases.leases import Lease
 from workers.parts import Parts
+from workers.slices.open_slice import OpenSlice
 
 
 class OpenCall(OpenSlice):

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from jobs.pipelines.flow import Place
 from jobs.states import ItemState, RunState
-from jobs.store import Database, Session, handover, run_batches, run_claims, run_endings, runs
-from jobs.store.handover import BatchGone, Begun, Change, Step
-from jobs.store.run_items import Ended, ended_after, items_of, rows_of, to_ask_again
+from jobs.store import Database, Session
+from jobs.store.runs import handover, run_batches, run_claims, run_endings, runs
+from jobs.store.runs.handover import BatchGone, Begun, Change, Step
+from jobs.store.runs.run_items import Ended, ended_after, items_of, rows_of, to_ask_again
 from jobs.tables import Batch, Run, RunBatch
 from workers.pipelines.rows_ahead import RowsAhead, Stages, begin_all
 

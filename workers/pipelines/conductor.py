@@ -15,7 +15,8 @@ from jobs.errors import ConfigurationError, LeaseLost, ServiceUnavailable, Tidem
 from jobs.pipelines.rows import ReadSource, WriteSink
 from jobs.pipelines.turns import Other, may_start
 from jobs.states import RunKind, RunState
-from jobs.store import Database, run_claims, run_endings, run_sinks, runs
+from jobs.store import Database
+from jobs.store.runs import run_claims, run_endings, run_sinks, runs
 from jobs.tables import Run
 from workers.pipelines.advancing import Turn, advance
 from workers.pipelines.delivery import deliver

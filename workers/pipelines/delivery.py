@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from time import monotonic
 
 from jobs.pipelines.rows import OutputRow, WriteSink, Written
-from jobs.store import run_claims
+from jobs.store.runs import run_claims
 from workers.pipelines.advancing import Turn
 from workers.pipelines.keeping import RENEWED_EVERY_S
 from workers.pipelines.outputs import output_rows

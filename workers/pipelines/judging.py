@@ -26,8 +26,9 @@ from jobs.quote.tally import Range
 from jobs.routing import Catalogue, Target
 from jobs.settings import Settings
 from jobs.states import LaneWish
-from jobs.store import Database, now, run_times
-from jobs.store.run_times import Judgement, StageSize
+from jobs.store import Database, now
+from jobs.store.runs import run_times
+from jobs.store.runs.run_times import Judgement, StageSize
 from jobs.tables import Run
 from jobs.vocabularies import start_ratio
 

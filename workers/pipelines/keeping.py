@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jobs.errors import LeaseLost, ServiceUnavailable
-from jobs.store import run_claims
+from jobs.store.runs import run_claims
 from workers.pipelines.advancing import Turn
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from jobs.pipelines.outputs import output_row
 from jobs.pipelines.rows import OutputRow
 from jobs.states import ItemState
 from jobs.store import Database
-from jobs.store.run_items import items_of, output_page, outputs_of, rows_of
+from jobs.store.runs.run_items import items_of, output_page, outputs_of, rows_of
 
 ROWS_AT_ONCE = 200
 """Of a page: each has the outputs of all stages before."""

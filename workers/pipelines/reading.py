@@ -12,9 +12,9 @@ import msgspec
 from jobs.characters import has_hidden
 from jobs.errors import UnreadableSource
 from jobs.pipelines.rows import ReadSource, RunFacts, SourceRow
-from jobs.store import run_sources
-from jobs.store.handover import NewRow, Step
-from jobs.store.run_items import TakenRow, keys_there
+from jobs.store.runs import run_sources
+from jobs.store.runs.handover import NewRow, Step
+from jobs.store.runs.run_items import TakenRow, keys_there
 from jobs.tables import Run
 from workers.pipelines.advancing import Turn, write
 from workers.pipelines.rows_ahead import RowsAhead, begin_all

@@ -1,6 +1,6 @@
 """What a step of a run begins: from the states of rows to the jobs that they are ready for.
 
-All of it is read and worked out before the transaction that writes it (`jobs.store.handover`), so that
+All of it is read and worked out before the transaction that writes it (`jobs.store.runs.handover`), so that
 nobody waits for a template to be filled in.
 """
 
@@ -17,8 +17,8 @@ from jobs.prices import PriceBook
 from jobs.routing import Catalogue
 from jobs.states import ItemState
 from jobs.store import Session
-from jobs.store.handover import Begun
-from jobs.store.run_items import Item, JobKey, TakenRow, outputs_of
+from jobs.store.runs.handover import Begun
+from jobs.store.runs.run_items import Item, JobKey, TakenRow, outputs_of
 
 
 class Stages:

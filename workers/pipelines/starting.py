@@ -6,7 +6,8 @@ import threading
 from jobs.errors import NotFound, ServiceUnavailable
 from jobs.pipelines.files import Pipeline
 from jobs.pipelines.folder import PipelineFolder
-from jobs.store import Database, run_schedules
+from jobs.store import Database
+from jobs.store.runs import run_schedules
 from workers.pipelines.schedule import Schedules
 
 log = logging.getLogger(__name__)

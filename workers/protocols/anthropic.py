@@ -20,7 +20,7 @@ from jobs.errors import (
 )
 from jobs.exchange import Answer, Endpoint, Finish, Message, ModelRequest, Passed, Usage
 from workers.gate.gate import Reading
-from workers.prefix import Prefix
+from workers.prompt_caching.prefix import Prefix
 from workers.protocols import dialects, readings
 from workers.protocols.blocks import Block, about_tools, calls_of, messages_of, text_of
 from workers.protocols.counts import NotCredibleError, optional, part, required

@@ -23,7 +23,7 @@ from jobs.errors import (
 )
 from jobs.exchange import Answer, Finish, ModelRequest, Usage
 from workers.gate.gate import Reading
-from workers.prefix import Prefix
+from workers.prompt_caching.prefix import Prefix
 from workers.protocols import dialects, hints
 from workers.protocols.counts import NotCredibleError, optional, part, required
 from workers.protocols.encoding import json_body, key_value

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from jobs.errors import ContextTooLong, Overloaded, ProviderError, RateLimited, RequestRejected
 from jobs.exchange import Answer, Finish, Message, ModelRequest
 from workers.gate.gate import Reading
-from workers.prefix import Prefix
+from workers.prompt_caching.prefix import Prefix
 from workers.protocols import dialects, readings
 from workers.protocols.chat import ChatAssembly, read_answer, strict_format
 from workers.protocols.encoding import bearer, json_body, with_fields

@@ -25,7 +25,7 @@ from jobs.errors import (
 )
 from jobs.exchange import Answer, Endpoint, Finish, Message, ModelRequest, Passed
 from workers.gate.gate import Reading
-from workers.prefix import Prefix
+from workers.prompt_caching.prefix import Prefix
 from workers.protocols import dialects, readings
 from workers.protocols.chat import ChatAssembly, read_answer, response_format, strict_format
 from workers.protocols.encoding import bearer, json_body, with_fields

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from jobs.exchange import Answer, ModelRequest
 from workers.gate.gate import Reading
-from workers.prefix import Prefix
+from workers.prompt_caching.prefix import Prefix
 
 
 @dataclass(frozen=True, slots=True)

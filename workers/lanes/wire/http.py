@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
-from workers.failures import failure_of
-from workers.transport import CONNECT_TIMEOUT_S, MAX_RESPONSE_BYTES, ReplyTooLarge
+from workers.calls.failures import failure_of
+from workers.calls.transport import CONNECT_TIMEOUT_S, MAX_RESPONSE_BYTES, ReplyTooLarge
 
 SILENCE_S = 60.0
 """How long nothing may come, or nothing be taken, before a call is given up."""

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from jobs.configuration import Provider
 from jobs.errors import ProviderError, RateLimited, RequestRejected, ServerFailed
 from jobs.exchange import Endpoint, ModelRequest
-from workers.calls import said
+from workers.calls.calls import said
 from workers.lanes.wire import files
 from workers.lanes.wire.http import LaneHttp
 from workers.lanes.wire.native import (

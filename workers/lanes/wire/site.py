@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from jobs.configuration import BatchLane, Provider
 from jobs.errors import Permanent, ProviderError, RequestRejected
 from jobs.exchange import ModelRequest
-from workers.calls import said, without_key
+from workers.calls.calls import said, without_key
 from workers.lanes.wire.http import Ask, LaneHttp, Reply
 from workers.lanes.wire.native import LaneShape
 from workers.lanes.wire.readings import object_of

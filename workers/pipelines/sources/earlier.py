@@ -6,7 +6,8 @@ from jobs.errors import UnreadableSource
 from jobs.pipelines.ends import SourceSection
 from jobs.pipelines.files import Pipeline
 from jobs.pipelines.rows import RunFacts, SourceRow
-from jobs.store import Database, runs
+from jobs.store import Database
+from jobs.store.runs import runs
 from workers.pipelines.outputs import output_rows
 
 

@@ -1,0 +1,1 @@
+"""Results: read by the page, counted, looked through, and taken from answers that were there already."""

@@ -1,0 +1,1 @@
+"""Runs of pipelines: their rows, claims, batches, sources and sinks."""

@@ -1,0 +1,1 @@
+"""One call to a provider: its transport, its key, and exactly how it failed."""

@@ -1,0 +1,1 @@
+"""What beat's process does by the clock: the sweep, deadlines, marks of progress, webhooks."""

@@ -1,0 +1,1 @@
+"""What calls that begin alike save at providers' prompt caches."""
