@@ -11,6 +11,7 @@
         InvalidColumns
         SourceNotAllowed
         UnreadableSource
+          UnusableRow
         SubmissionTooLarge
           BodyTooLarge
           LineTooLong
@@ -134,6 +135,7 @@ from jobs.errors.submissions import (
     UnreadableSource,
     UnsupportedEncoding,
     UnsupportedMedia,
+    UnusableRow,
     WrongFormat,
 )
 
@@ -199,6 +201,7 @@ __all__ = [
     "UnreadableSource",
     "UnsupportedEncoding",
     "UnsupportedMedia",
+    "UnusableRow",
     "UnwritableSink",
     "WrongFormat",
 ]

@@ -114,6 +114,10 @@ class UnreadableSource(SubmissionError):
     code = "unreadable_source"
 
 
+class UnusableRow(UnreadableSource):
+    """A row of a pipeline's source can't be named, however often it is read."""
+
+
 class EmptySubmission(SubmissionError):
     """The submission holds no jobs."""
 

@@ -8,12 +8,13 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
+from jobs.states import FINAL_RUN_STATES
 from scripts.command.client import Client
 from scripts.command.connection import DEFAULT_URL, Json, Key, Url, connect
 from scripts.command.options import IdempotencyKey
 from scripts.command.pipeline_files import check
 from scripts.command.render import JsonObject, local_time, print_json, printable, stdout
-from scripts.command.run_tables import FINAL, exit_status, how, run_line, run_summary
+from scripts.command.run_tables import exit_status, how, run_line, run_summary
 
 pipelines = typer.Typer(help="What pipelines there are; `check` looks at their files.")
 
@@ -85,7 +86,7 @@ def stay(client: Client, run: JsonObject, *, is_quiet: bool) -> JsonObject:
         if line != told and not is_quiet:
             stdout().print(line, soft_wrap=True)
             told = line
-        if run["state"] in FINAL:
+        if run["state"] in FINAL_RUN_STATES:
             return run
         time.sleep(LOOK_EVERY_S)
         run = client.run(run["id"])

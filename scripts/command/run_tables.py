@@ -17,8 +17,6 @@ WIDE = 110
 LONGEST_NAME = 16
 """Characters of a pipeline's name in a narrow list."""
 
-FINAL = frozenset({"completed", "failed", "cancelled", "skipped"})
-
 _SAVED = {
     "lane_usd": "batch lanes",
     "prompt_cache_usd": "prompt caches",

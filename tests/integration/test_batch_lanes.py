@@ -184,12 +184,14 @@ async def test_killed_at_any_call_the_next_goes_on_and_nothing_is_sent_twice(
             raise Died
 
     stage.wire.on = die
+    deaths = 0
     for _ in range(12):
         stage.wire.end_all()
         try:
             await stage.work(1)
         except Died:
-            continue
+            deaths += 1
+    assert deaths == 1
     batch = stage.batch
     assert (batch.state, batch.succeeded) == ("completed", JOBS)
     # Killed before it was created, it is looked for, and then made anew; never is one there twice.

@@ -1,7 +1,6 @@
 """Runs of pipelines on both databases: rows flow from stage to stage, exactly once, whoever dies or fails."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -244,10 +243,14 @@ def test_a_conductor_that_dies_is_followed_by_another(
 
     monkeypatch.setattr(mortal, "write", counted)
     conductor = tonight.another_conductor(database=mortal)
-    with suppress(Died):
-        while True:
+
+    def looks() -> None:
+        for _ in range(50):
             conductor.look()
             answer_all(database, _answer)
+
+    with pytest.raises(Died):
+        looks()
     tonight.forget_claims()
     tonight.go_on(_answer)
     assert tonight.run(run.ref).state == RunState.COMPLETED
@@ -293,6 +296,15 @@ def test_a_source_is_read_again_after_it_failed_and_doubles_are_left_out(
     tonight.go_on(_answer)
     run = tonight.run(run.ref)
     assert (run.state, run.rows, run.double_rows, run.trouble) == (RunState.COMPLETED, 4, 1, None)
+
+
+def test_a_row_without_a_name_fails_its_run_at_once(database: Database, tmp_path: Path) -> None:
+    tonight = night(database, tmp_path, TOML, [*_rows(2), {"id": "", "text": "nameless"}])
+    run = tonight.begin()
+    tonight.go_on(_answer)
+    run = tonight.run(run.ref)
+    assert run.state == RunState.FAILED
+    assert "a row's key is ''" in str(run.trouble)
 
 
 def test_a_slow_source_stays_with_whoever_reads_it(
@@ -373,6 +385,24 @@ def test_a_cancelled_run_ends_its_batches(database: Database, tmp_path: Path) ->
     tonight.go_on(_answer, looks=3)
     assert tonight.run(run.ref).state == RunState.CANCELLED
     assert {batch.state for batch in tonight.batches(run)} == {BatchState.CANCELLING}
+
+
+def test_a_run_that_is_cancelled_while_it_is_begun_stays_so(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tonight = night(database, tmp_path, TOML, _rows(4))
+    run = tonight.begin()
+    waiting = runs.in_states
+
+    def seen_then_cancelled(*about: Any) -> list[Run]:
+        seen = waiting(*about)
+        with database.write() as session:
+            run_endings.cancel(session, 1, run.ref)
+        return seen
+
+    monkeypatch.setattr(runs, "in_states", seen_then_cancelled)
+    tonight.conductor.begin_due()
+    assert tonight.run(run.ref).state == RunState.CANCELLED
 
 
 def test_what_a_run_has_made_otherwise_is_told(database: Database, tmp_path: Path) -> None:

@@ -246,6 +246,12 @@ async def test_a_key_that_a_server_echoes_is_blotted_out_wherever_the_message_is
     assert found.message.removeprefix("HTTP 401: ") == ("x" * before + "[key] is no key")[:500]
 
 
+async def test_a_key_that_is_no_secret_changes_no_answer() -> None:
+    one = caller(lambda _request: httpx.Response(200, json=CHAT))
+    answer = await one.call(provider(), SecretStr("k"), "m", REQUEST)
+    assert answer.usage == Usage(input_tokens=3, output_tokens=2)
+
+
 async def test_a_model_whose_name_fits_no_address_is_its_jobs_fault() -> None:
     one = caller(lambda _request: httpx.Response(200, json=CHAT))
 

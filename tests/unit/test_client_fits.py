@@ -6,6 +6,7 @@ import sys
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -35,7 +36,7 @@ from tests.support.system import ROOT
 from tidemill import errors, run_shapes, shapes, sums
 from tidemill.fixes import FIXES
 from tidemill.lines import WHOLE
-from tidemill.options import Options, RetryOptions
+from tidemill.options import Kind, Options, RetryOptions
 
 FOLDER = ROOT / "api/client"
 
@@ -95,6 +96,7 @@ def test_the_options_are_the_servers_parameters() -> None:
     parameters = {info.alias or name for name, info in SubmissionQuery.model_fields.items()}
     assert set(Options.__annotations__) == parameters - {"dry_run", "from_url"}
     assert set(RetryOptions.__annotations__) == parameters - FIXED
+    assert set(get_args(Kind)) == set(KINDS)
 
 
 def test_whole_numbers_are_the_fields_of_lines_that_are_integers() -> None:

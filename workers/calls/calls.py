@@ -31,6 +31,9 @@ from workers.protocols.events import EventReader
 from workers.protocols.protocol import Assembly
 from workers.protocols.schemas import in_words
 
+SECRET_BYTES = 8
+"""What is shorter protects nothing, and no provider gives out such a key."""
+
 Listener = Callable[[bytes, str], Awaitable[None]]
 """Is told the data of each event of an answer, empty if it came in one piece, and the text that it adds."""
 
@@ -224,10 +227,11 @@ def said(provider: Provider, request: ModelRequest) -> ModelRequest:
 def without_key(body: bytes, key: SecretStr | None) -> bytes:
     """Return the body with the key blotted out: some servers repeat it in their errors.
 
-    Done before anything is read or cut, so that no part of it gets into a message.
+    Done before anything is read or cut, so that no part of it gets into a message. A shorter one than
+    `SECRET_BYTES` is none: local servers are given an `x`, which stands in every answer.
     """
     secret = b"" if key is None else key.get_secret_value().encode()
-    return body.replace(secret, b"[key]") if secret else body
+    return body.replace(secret, b"[key]") if len(secret) >= SECRET_BYTES else body
 
 
 async def _body(response: httpx.Response) -> bytes:

@@ -11,7 +11,13 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from jobs.errors import ConfigurationError, LeaseLost, ServiceUnavailable, TidemillError
+from jobs.errors import (
+    ConfigurationError,
+    LeaseLost,
+    ServiceUnavailable,
+    TidemillError,
+    UnusableRow,
+)
 from jobs.pipelines.rows import ReadSource, WriteSink
 from jobs.pipelines.turns import Other, may_start
 from jobs.states import RunKind, RunState
@@ -34,7 +40,7 @@ AT_ONCE = 4
 """Sources that are read and sinks that are written at the same time by one process."""
 
 MOST_TRIES = 8
-"""After which a source that can't be read fails its run: some quarter of an hour."""
+"""After which a source that can't be read fails its run: some ten minutes."""
 
 MOST_KNOWN = 100
 """Runs whose stages are kept ready; those that have ended are forgotten with all others at times."""
@@ -136,10 +142,10 @@ class Conductor:
             for other in others:
                 runs.lock(session, other.run_id)
             others = runs.unfinished_of(session, run.project_id, run.pipeline)
-            has_turn = may_start(me, overlap, run.at_once, others)
-            if has_turn:
-                runs.move(session, run.id, RunState.RUNNING)
-        return has_turn
+            # One that was cancelled meanwhile is not taken up again by this.
+            return may_start(me, overlap, run.at_once, others) and runs.move(
+                session, run.id, RunState.RUNNING, source=RunState.WAITING
+            )
 
     def read_sources(self) -> None:
         """Begin to read the sources that are to be read and that nobody reads."""
@@ -224,7 +230,7 @@ class Conductor:
             log.warning("run %s: %s", turn.run.ref, told)
             with self._database.write() as session:
                 tries = run_sinks.note_unread(session, turn.run_id, turn.claim, told)
-                if tries >= MOST_TRIES:
+                if tries >= MOST_TRIES or isinstance(error, UnusableRow):
                     run = runs.lock(session, turn.run_id)
                     run_endings.stop(session, run, RunState.FAILED, told)
 

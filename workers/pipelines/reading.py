@@ -10,7 +10,7 @@ from itertools import islice
 import msgspec
 
 from jobs.characters import has_hidden
-from jobs.errors import UnreadableSource
+from jobs.errors import UnusableRow
 from jobs.pipelines.rows import ReadSource, RunFacts, SourceRow
 from jobs.store.runs import run_sources
 from jobs.store.runs.handover import NewRow, Step
@@ -38,7 +38,8 @@ def read_source(turn: Turn, read: ReadSource) -> None:
     """Take all rows of a run's source.
 
     Raises:
-        UnreadableSource: it can't be read, or has rows that can't be; what was taken stays.
+        UnreadableSource: it can't be read; what was taken stays.
+        UnusableRow: a row of it can't be named; likewise.
         LeaseLost: another process reads it now, or the run has ended.
     """
     source = turn.stages.pipeline.source
@@ -108,7 +109,7 @@ def _chunks(rows: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
 
 def _check_key(key: str) -> None:
     if not 0 < len(key) <= MAX_KEY_CHARACTERS or has_hidden(key):
-        raise UnreadableSource(
+        raise UnusableRow(
             f"a row's key is {key[:80]!r}: expected 1 to {MAX_KEY_CHARACTERS} characters without control "
             "characters"
         )

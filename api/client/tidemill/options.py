@@ -11,6 +11,8 @@ from .shapes import Model
 Dollars = str | int | Decimal
 """Never a float: those can't hold a cent."""
 
+Kind = Literal["generation", "translation", "extraction", "chat", "responses", "messages"]
+
 
 class RetryOptions(TypedDict, total=False):
     """What may be said of a batch and of the jobs that don't say it themselves; see `docs/kinds.md`.
@@ -60,7 +62,7 @@ class Options(RetryOptions, total=False):
     """The same, with what a retry can't change."""
 
     accept_late: bool | None
-    kind: Literal["generation", "translation", "extraction", "chat"] | None
+    kind: Kind | None
     id_column: str | None
     delimiter: Literal["comma", "semicolon", "tab", "pipe"] | None
 

@@ -198,8 +198,20 @@ def lock(session: Session, run_id: int) -> Run:
     ).one()
 
 
-def move(session: Session, run_id: int, target: RunState, trouble: str | None = None) -> bool:
-    """Move a run to a state that follows its present one; return whether it did."""
+def move(
+    session: Session,
+    run_id: int,
+    target: RunState,
+    trouble: str | None = None,
+    *,
+    source: RunState | None = None,
+) -> bool:
+    """Move a run to a state that follows its present one, which is `source` if that is given.
+
+    Returns:
+        whether it did.
+    """
+    sources = run_sources(target) if source is None else {source} & run_sources(target)
     moment = now(session)
     values: dict[str, object] = {"state": target, "trouble": trouble}
     if target in FINAL_RUN_STATES:
@@ -207,9 +219,7 @@ def move(session: Session, run_id: int, target: RunState, trouble: str | None = 
     if target is RunState.RUNNING:
         values["started_at"] = moment
     moved = session.connection().execute(
-        update(Run)
-        .where(col(Run.id) == run_id, col(Run.state).in_(run_sources(target)))
-        .values(values)
+        update(Run).where(col(Run.id) == run_id, col(Run.state).in_(sources)).values(values)
     )
     return moved.rowcount == 1
 

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jobs.errors import UnreadableSource
+from jobs.errors import UnusableRow
 from jobs.pipelines.ends import SourceSection
 from jobs.pipelines.rows import RunFacts, SourceRow
 from jobs.store import Database
@@ -64,7 +64,7 @@ def _key_of(value: Any, field: str, place: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_KEY or not value.isprintable():
-        raise UnreadableSource(
+        raise UnusableRow(
             f"row {place}: its key `{field}` is {str(value)[:80]!r}; expected a text of 1 to "
             f"{LONGEST_KEY} characters or a whole number"
         )
