@@ -1,4 +1,4 @@
-"""How long the dashboard's pages take with a million jobs in the database.
+"""How long the dashboard's pages and the API's answers take with a million jobs in the database.
 
 The rows are written by SQL, as they would stand after a night; the API answers over loopback. What is told
 is the time until a whole page has arrived, in turn, so that each finds the caches that the others left.
@@ -7,6 +7,7 @@ is the time until a whole page has arrived, in turn, so that each finds the cach
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 
@@ -15,11 +16,15 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from jobs.clock import utcnow
 from jobs.errors import ServiceUnavailable
+from jobs.pipelines.files import Pipeline
+from jobs.states import RunKind, RunState
 from jobs.store import Session
 from jobs.store.batches import uploads
 from jobs.store.batches.uploads import BatchDraft
 from jobs.store.projects import DEFAULT_PROJECT, ensure_project
+from jobs.store.runs.runs import RunWish, begin, scheduled_slot
 from scripts.benchmarks.cases import Case, Latency, Store
 from scripts.benchmarks.configuration import configuration
 from scripts.benchmarks.stores import Servers, own_place
@@ -30,6 +35,24 @@ NO_PROVIDER = "http://127.0.0.1:9"
 ROWS = Path(__file__).with_name("pages.sql")
 
 OTHER_BATCHES = 2_000
+
+RUNS = 366
+"""Of one pipeline, a night each."""
+
+NIGHTLY = Pipeline.model_validate(
+    {
+        "name": "nightly",
+        "model": "sim-small",
+        "schedule": {"cron": "0 22 * * *"},
+        "deadline": "06:00",
+        "source": {"files": "in/*.jsonl"},
+        "stages": [
+            {"name": "summary", "kind": "generation", "template": "Summarise: {{ row.text }}"},
+            {"name": "title", "kind": "generation", "template": "A title for: {{ summary }}"},
+        ],
+        "sinks": [{"ndjson": "out/{date}.jsonl"}],
+    }
+)
 
 DONE_WITHIN_S = 60.0
 
@@ -72,12 +95,14 @@ def measure_pages(store: Store, plan: PagesPlan, servers: Servers, say: Say) -> 
         httpx.Client(base_url=system.url, timeout=DONE_WITHIN_S, trust_env=False) as http,
     ):
         say(f"writing {plan.jobs:,} jobs")
-        ref = fill(system, plan.jobs)
+        batch, run = fill(system, plan.jobs)
         key = system.key_file.read_text(encoding="utf-8").strip()
         http.post("/login", data={"key": key})
+        http.headers["x-api-key"] = key  # of the API; the pages take the cookie
+        paths = _pages(batch, run, plan.jobs) | _endpoints(batch, run)
         return [
             _timed(system, http, f"{store}: {name}", path, plan.times)
-            for name, path in _pages(ref, plan.jobs).items()
+            for name, path in paths.items()
         ]
 
 
@@ -92,7 +117,7 @@ def print_pages(console: Console, times: Sequence[PageTimes]) -> None:
     console.print(table)
 
 
-def _pages(ref: str, jobs: int) -> Mapping[str, str]:
+def _pages(ref: str, run: str, jobs: int) -> dict[str, str]:
     batch = f"/batches/{ref}"
     return {
         "batches": "/",
@@ -108,7 +133,30 @@ def _pages(ref: str, jobs: int) -> Mapping[str, str]:
         "workers": "/workers",
         "usage": "/usage?days=366",
         "settings": "/settings",
+        "pipelines": "/pipelines",
+        "a run": f"/runs/{run}",
     }
+
+
+def _endpoints(ref: str, run: str) -> dict[str, str]:
+    batch = f"/api/batches/{ref}"
+    paths = [
+        "/api/batches?limit=100",
+        batch,
+        f"{batch}/results?limit=100",
+        f"{batch}/attempts?limit=100",
+        f"{batch}/progress",
+        f"{batch}/receipt",
+        "/api/receipts",
+        "/api/usage",
+        "/api/budget",
+        "/api/pools",
+        "/api/pipelines",
+        "/api/runs?limit=100",
+        f"/api/runs/{run}",
+        f"/api/runs/{run}/receipt",
+    ]
+    return {path.replace(ref, "ID").replace(run, "ID"): path for path in paths}
 
 
 def _timed(system: System, http: httpx.Client, page: str, path: str, times: int) -> PageTimes:
@@ -129,14 +177,19 @@ def _timed(system: System, http: httpx.Client, page: str, path: str, times: int)
     return PageTimes(page, p50_ms, p99_ms, cpu_ms, size / 1000)
 
 
-def fill(system: System, jobs: int) -> str:
-    """Write a batch of so many jobs that has ended, and many small ones; return its id."""
+def fill(system: System, jobs: int) -> tuple[str, str]:
+    """Write a batch of so many jobs that has ended, many small ones, and a year of runs.
+
+    Returns:
+        the ids of the batch and of a run.
+    """
     patient = system.database.with_patience(600.0, insists=True)
     with patient.write() as session:
         project_id = ensure_project(session, DEFAULT_PROJECT)
         for _ in range(OTHER_BATCHES):
             batch_id, _ = _batch(session, project_id, 1)
         batch_id, ref = _batch(session, project_id, jobs)
+        run = _runs(session, project_id)
     words = {
         "{numbers}": _NUMBERS,
         **(_SQLITE if patient.is_sqlite else _POSTGRES),  # first, as they have the others in them
@@ -149,7 +202,7 @@ def fill(system: System, jobs: int) -> str:
     if not patient.is_sqlite:
         with patient.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as plain:
             plain.exec_driver_sql("VACUUM ANALYZE")  # which autovacuum does within a minute
-    return ref
+    return ref, run
 
 
 def _said(statement: str, words: Mapping[str, str]) -> str:
@@ -163,6 +216,21 @@ def _batch(session: Session, project_id: int, jobs: int) -> tuple[int, str]:
     batch_id, ref = uploads.begin(session, draft)
     uploads.accept(session, batch_id, total_jobs=jobs, total_slices=0)
     return batch_id, ref
+
+
+def _runs(session: Session, project_id: int) -> str:
+    tonight = utcnow()
+    refs = []
+    for nights_ago in range(RUNS):
+        due_at = tonight - timedelta(days=nights_ago)
+        wish = RunWish(project_id, RunKind.SCHEDULED, due_at, slot=scheduled_slot(due_at))
+        run = begin(session, NIGHTLY, wish)
+        assert run is not None  # nobody else makes any here
+        run.state, run.rows = RunState.COMPLETED, 240
+        run.started_at, run.finished_at = due_at, due_at + timedelta(hours=5)
+        session.add(run)
+        refs.append(run.ref)
+    return refs[-1]
 
 
 _NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {jobs})"
