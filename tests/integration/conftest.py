@@ -35,10 +35,17 @@ def looked_at() -> set[str]:
 
 
 @pytest.fixture
+def patience_s() -> float:
+    """How long the API waits for its database: a server that four tests share may once be slow to commit."""
+    return 15.0
+
+
+@pytest.fixture
 def app(
     database: Database,
     tmp_path: Path,
     configuration: Configuration,
+    patience_s: float,
     looked_at: set[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> FastAPI:
@@ -48,6 +55,7 @@ def app(
     with monkeypatch.context() as patch:
         if "scopes" in looked_at:  # which takes longer than all else that is made here
             patch.setattr("api.app.require_declared", lambda _app: None)
+        patch.setattr("api.app.PATIENCE_S", patience_s)
         app = create_app(settings, configuration)
     looked_at.add("scopes")
     return app

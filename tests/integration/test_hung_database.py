@@ -42,6 +42,12 @@ LINE = {"model": "sim/small", "prompt": "Hello", "max_tokens": 5}
 
 
 @pytest.fixture
+def patience_s() -> float:
+    """What the API has by itself: these tests are of it."""
+    return PATIENCE_S
+
+
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """On the server of our own, unless the test says that it is about SQLite."""
     if getattr(request, "param", "") == "sqlite":

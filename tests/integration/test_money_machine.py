@@ -283,7 +283,13 @@ def test_money_is_never_over_a_cap_and_never_leaks(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    for module in ("settlement", "attempts", "budgets", "leases", "project_books"):
+    for module in (
+        "money.settlement",
+        "attempts.attempts",
+        "money.budgets",
+        "leases.leases",
+        "proof.project_books",
+    ):
         monkeypatch.setattr(f"jobs.store.{module}.now", clock)
     monkeypatch.setattr("jobs.store.money.admission.LAST_ROUND", timedelta())
 

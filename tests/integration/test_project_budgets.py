@@ -39,7 +39,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("settlement", "attempts", "budgets"):
+    for module in ("money.settlement", "attempts.attempts", "money.budgets"):
         monkeypatch.setattr(f"jobs.store.{module}.now", clock)
     return clock
 

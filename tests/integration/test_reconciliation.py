@@ -387,7 +387,7 @@ async def test_a_call_that_was_lost_over_midnight_is_corrected_on_the_day_that_h
 ) -> None:
     """The answer was lost before midnight, and that was noted after it."""
     clock = [datetime(2026, 5, 1, 23, 59, 59, tzinfo=UTC)]
-    for module in ("settlement", "attempts", "leases"):
+    for module in ("money.settlement", "attempts.attempts", "leases.leases"):
         monkeypatch.setattr(f"jobs.store.{module}.now", lambda _session: clock[0])
     story = Story(database, jobs=1)
     journal = story.attempt(0)
@@ -433,7 +433,7 @@ async def test_whatever_happened_every_book_says_what_the_provider_billed(
     monkeypatch.setattr("jobs.reconcile.CORRECTED_PER_COMMIT", 3)
     random = Random(seed)  # noqa: S311 - repeatable on purpose
     clock = [datetime(2026, 5, 1, 23, 59, tzinfo=UTC)]
-    for module in ("settlement", "attempts", "leases"):
+    for module in ("money.settlement", "attempts.attempts", "leases.leases"):
         monkeypatch.setattr(f"jobs.store.{module}.now", lambda _session: clock[0])
     with database.write() as session:
         budgets.set_caps(session, 1, {"daily_nanos": 10**9})
