@@ -99,12 +99,17 @@ def providers_of(session: Session, batch_id: int) -> list[str]:
 
 
 def _select(batch_id: int, conditions: Sequence[ColumnElement[bool]]) -> Any:
+    # Asked for each row that is returned: of a join PostgreSQL makes all before it takes the first hundred.
+    custom_id = (
+        select(col(Job.custom_id))
+        .where(col(Job.batch_id) == batch_id, col(Job.seq) == col(Attempt.seq))
+        .scalar_subquery()
+    )
     return (
         select(
-            col(Job.custom_id),
+            custom_id,
             *(col(getattr(Attempt, name)) for name in (*_PLAIN, *Usage.__struct_fields__)),
         )
-        .join(Job, (col(Job.batch_id) == batch_id) & (col(Job.seq) == col(Attempt.seq)))
         .where(col(Attempt.batch_id) == batch_id, *conditions)
         .order_by(col(Attempt.seq), col(Attempt.n))
     )
