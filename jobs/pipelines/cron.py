@@ -68,9 +68,8 @@ def newest_due(cron: str, zone: ZoneInfo, *, since: datetime, until: datetime) -
     # A second more, as the search begins before the moment that it is given; what it finds too late is
     # passed over.
     start = (until + timedelta(seconds=1)).astimezone(zone)
-    if (
-        start.fold
-    ):  # an hour comes again: what was due in it is ahead on the clock, which the search goes by
+    if start.fold:
+        # An hour comes again: what was due in it is ahead on the clock, which the search goes by.
         start = (until + SET_BACK).astimezone(zone)
     past = CronSim(cron, start, reverse=True)
     found = next(due for due in (each.astimezone(UTC) for each in past) if due <= until)

@@ -19,6 +19,7 @@ from jobs.tables import Run
 from tests.support.nights import Night, answer_all, night
 from tests.support.rows import lease_of, set_batch
 from workers.clock.timekeeper import Timekeeper
+from workers.pipelines import judging
 
 MINUTE = timedelta(minutes=1)
 
@@ -110,6 +111,19 @@ def test_what_may_be_in_time_is_not_told_as_late(
     _, run = begun(database, tmp_path, 1.5, toml)
     assert run.judged_at is not None
     assert run.unreachable is None
+
+
+def test_a_deadline_that_can_not_be_reckoned_holds_up_no_run(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_about: object) -> None:
+        raise RuntimeError("no such model any more")
+
+    monkeypatch.setattr(judging, "reach", broken)
+    tonight, run = begun(database, tmp_path, 1.5)
+    assert run.judged_at is not None
+    assert run.unreachable is None
+    assert sum(batch.total_jobs for batch in tonight.batches(run)) == run.rows
 
 
 def test_the_batches_of_a_run_hurry_for_the_stages_after_them_open_ones_as_well(

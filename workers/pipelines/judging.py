@@ -27,7 +27,7 @@ from jobs.routing import Catalogue, Target
 from jobs.settings import Settings
 from jobs.states import LaneWish
 from jobs.store import Database, now
-from jobs.store.runs import run_times
+from jobs.store.runs import run_batches, run_times
 from jobs.store.runs.run_times import Judgement, StageSize
 from jobs.tables import Run
 from jobs.vocabularies import start_ratio
@@ -65,12 +65,27 @@ class Judge:
         if run.deadline is None or run.read_at is None or run.judged_at is not None:
             return
         assert run.id is not None  # a stored row has its key
+        try:
+            judgement = self._reckoned(database, run, pipeline)
+        except ServiceUnavailable:
+            raise
+        except Exception:  # a run goes on whatever comes of this
+            log.exception("the deadline of run %s can't be reckoned", run.ref)
+            judgement = Judgement(quoted_jobs=0)
+        with database.write() as session:
+            is_news = run_times.note_judged(session, run.id, judgement)
+        if is_news and judgement.unreachable is not None:
+            log.warning("run %s: %s", run.ref, judgement.unreachable)
+
+    def _reckoned(self, database: Database, run: Run, pipeline: Pipeline) -> Judgement:
+        assert run.id is not None  # a stored row has its key
+        assert run.deadline is not None  # or there is nothing to reckon
         known = self.known()
         with database.read() as session:
             moment = now(session)
             counts = run_times.counts_of(session, run.id)
             sizes = run_times.sizes_of_stages(session, run.id)
-            own = run_times.batches_of(session, run.id)
+            own = run_batches.ids_of(session, run.id)
             left = jobs_to_come(pipeline.flow, run.rows, counts)
             every = list(self._tallies(pipeline, left, sizes))
             sure = list(self._tallies(pipeline, surely_to_come(pipeline, left, counts), sizes))
@@ -79,15 +94,11 @@ class Judge:
             others = others_at_work(session, queues, run.deadline, own)
         found = reach(sure, wish, moment, self.configuration, known, others)
         quoted = reach(every, wish, moment, self.configuration, known, ()) if every else None
-        judgement = Judgement(
+        return Judgement(
             quoted_jobs=sum(left),
             quoted_s=None if quoted is None else quoted.quoted_s,
             unreachable=None if found.reaches else _sentence(found, run.rows),
         )
-        with database.write() as session:
-            is_news = run_times.note_judged(session, run.id, judgement)
-        if is_news and judgement.unreachable is not None:
-            log.warning("run %s: %s", run.ref, judgement.unreachable)
 
     def _tallies(
         self, pipeline: Pipeline, jobs: Sequence[int], sizes: dict[int, StageSize]

@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from jobs.exchange import Choice, Message, Picture, Tool, ToolCall, ToolResult, Tools, Turn
+from jobs.kinds.chat.completion import call_of
 
 _CHOICES = {Choice.NONE: "none", Choice.SOME: "required"}
 
@@ -21,7 +24,11 @@ def messages_of(messages: Iterable[Message], id_of: IdOf) -> Iterator[object]:
 
 
 def _turn(turn: Turn, id_of: IdOf) -> Iterator[dict[str, object]]:
-    calls = [call_of(piece, id_of) for piece in turn.pieces if isinstance(piece, ToolCall)]
+    calls = [
+        call_of(msgspec.structs.replace(piece, id=id_of(piece.id)))
+        for piece in turn.pieces
+        if isinstance(piece, ToolCall)
+    ]
     if calls:
         yield {"role": turn.role, "content": turn.content, "tool_calls": calls}
         return
@@ -40,12 +47,6 @@ def _turn(turn: Turn, id_of: IdOf) -> Iterator[dict[str, object]]:
                 pass
     if said:
         yield {"role": turn.role, "content": said}
-
-
-def call_of(call: ToolCall, id_of: IdOf) -> dict[str, object]:
-    """Return a call as it is written in a body."""
-    function = {"name": call.name, "arguments": call.arguments}
-    return {"id": id_of(call.id), "type": "function", "function": function}
 
 
 def about_tools(tools: Tools) -> dict[str, object]:

@@ -27,7 +27,8 @@ from jobs.states import BILLED_OUTCOMES, FINAL_RUN_STATES, Outcome
 from jobs.store.batches.batches import by_ids
 from jobs.store.engine.database import now
 from jobs.store.engine.wide_sums import sum_of_possible
-from jobs.tables import Attempt, Batch, LedgerDay, Run, RunBatch
+from jobs.store.runs.run_batches import ids_of
+from jobs.tables import Attempt, Batch, LedgerDay, Run
 
 IDS_TOGETHER = 500
 """Batches whose attempts one statement adds up."""
@@ -80,8 +81,8 @@ def of_batches(session: Session, batch_ids: Sequence[int]) -> Receipt:
 
 def of_run(session: Session, run: Run) -> Receipt:
     """Return the receipt of a run: of the batches of all its stages, with the deadline of its own."""
-    of_it = select(col(RunBatch.batch_id)).where(col(RunBatch.run_id) == run.id)
-    found = of_batches(session, list(session.execute(of_it).scalars()))
+    assert run.id is not None  # a stored row has its key
+    found = of_batches(session, ids_of(session, run.id))
     deadlines = deadline_of_run(run.state, run.deadline, run.finished_at, now(session))
     deadlines = replace(deadlines, unreachable=run.unreachable)
     return replace(found, deadlines=deadlines, is_final=run.state in FINAL_RUN_STATES)

@@ -11,6 +11,12 @@ from jobs.store.engine.database import now
 from jobs.store.native.native import AT_WORK, Group, Native, write
 from jobs.tables import Batch, NativeBatch
 
+TAKE_ROOM = (
+    col(NativeBatch.enqueued_at).is_not(None),
+    col(NativeBatch.state).in_((NativeState.PACKING, *AT_WORK)),
+)
+"""Of those that count against what their pool may have."""
+
 MARGIN = timedelta(days=1)
 """Far more than clocks differ by, and than a create whose answer was lost is looked for again."""
 
@@ -44,8 +50,7 @@ def enqueue(
                 col(NativeBatch.provider) == group.provider,
                 col(NativeBatch.pool) == group.pool,
                 col(NativeBatch.id) != native.id,
-                col(NativeBatch.enqueued_at).is_not(None),
-                col(NativeBatch.state).in_((NativeState.PACKING, *AT_WORK)),
+                *TAKE_ROOM,
             )
         )
         .one()

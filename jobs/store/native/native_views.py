@@ -8,7 +8,7 @@ from sqlalchemy import select as sa_select
 from sqlmodel import Session, col, select
 
 from jobs.states import NativeState
-from jobs.store.native.native import AT_WORK
+from jobs.store.native.native_room import TAKE_ROOM
 from jobs.tables import NativeBatch
 
 
@@ -44,10 +44,7 @@ def enqueued(session: Session) -> list[Enqueued]:
             func.sum(NativeBatch.jobs),
             func.sum(NativeBatch.estimated_tokens),
         )
-        .where(
-            col(NativeBatch.state).in_((NativeState.PACKING, *AT_WORK)),
-            col(NativeBatch.enqueued_at).is_not(None),
-        )
+        .where(*TAKE_ROOM)
         .group_by(*place)
         .order_by(*place)
     )

@@ -23,6 +23,11 @@ def of_run(session: Session, run_id: int) -> list[tuple[RunBatch, Batch]]:
     return [(mine, batch) for mine, batch in rows]
 
 
+def ids_of(session: Session, run_id: int) -> list[int]:
+    """Return the ids of a run's batches."""
+    return list(session.exec(select(RunBatch.batch_id).where(RunBatch.run_id == run_id)))
+
+
 def batches_for(
     session: Session, run: Run, pipeline: Pipeline, stage_nos: Sequence[int]
 ) -> dict[int, int]:

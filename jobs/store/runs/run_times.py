@@ -15,6 +15,7 @@ from jobs.pipelines.standing import StageCounts, jobs_to_come
 from jobs.states import RunState
 from jobs.store.engine.database import now
 from jobs.store.runs import runs
+from jobs.store.runs.run_batches import ids_of
 from jobs.tables import Job, Run, RunBatch
 from jobs.timing import run_left_s, usable
 
@@ -66,11 +67,6 @@ def sizes_of_stages(session: Session, run_id: int) -> dict[int, StageSize]:
     }
 
 
-def batches_of(session: Session, run_id: int) -> list[int]:
-    """Return the ids of a run's batches."""
-    return list(session.exec(select(RunBatch.batch_id).where(RunBatch.run_id == run_id)))
-
-
 def counts_of(session: Session, run_id: int) -> list[StageCounts]:
     """Return how many rows of a run are where, of each of its stages."""
     return [
@@ -113,7 +109,7 @@ class KnownFlows:
         for run in going:
             assert run.id is not None  # a stored row has its key
             times = RunTimes(run.started_at or run.created_at, self._left_s(session, run, moment))
-            found |= dict.fromkeys(batches_of(session, run.id), times)
+            found |= dict.fromkeys(ids_of(session, run.id), times)
         return found
 
     def _left_s(self, session: Session, run: Run, moment: datetime) -> float | None:
