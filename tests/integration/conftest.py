@@ -36,7 +36,7 @@ def looked_at() -> set[str]:
 
 @pytest.fixture
 def patience_s() -> float:
-    """How long the API waits for its database: a server that four tests share may once be slow to commit."""
+    """How long the API waits for its database: a server that others use, too, may once be slow to commit."""
     return 15.0
 
 
